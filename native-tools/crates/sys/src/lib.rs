@@ -1,0 +1,1 @@
+//! System calls the other crates need; the only place with unsafe code.
