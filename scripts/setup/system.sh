@@ -1,0 +1,16 @@
+# Debian packages; only the missing ones, and the package lists are only fetched when they do not know them.
+PACKAGES=(runc crun fuse3 umoci skopeo debootstrap busybox-static zstd attr acl tar gcc libc6-dev git util-linux)
+
+debian_packages() {
+  command -v dpkg-query >/dev/null || { outcome "skipped: no Debian here, install by hand: ${PACKAGES[*]}"; return; }
+  local missing=() package
+  for package in "${PACKAGES[@]}"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || { outcome cached; return; }
+  local sudo=''; [ "$(id -u)" = 0 ] || sudo='sudo -n'
+  export DEBIAN_FRONTEND=noninteractive
+  local install=($sudo apt-get install -y -q --no-install-recommends "${missing[@]}")
+  "${install[@]}" || { $sudo apt-get update -q && "${install[@]}"; }
+  outcome "installed ${missing[*]}"
+}
