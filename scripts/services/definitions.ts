@@ -1,0 +1,146 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { dirname, join } from 'node:path';
+import type { Places, Remembered } from './state.ts';
+
+/** One program that runs beside Clipyard on this machine. */
+export interface Service {
+  readonly name: string;
+  readonly binary: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** A path of this state directory that stands in the arguments: tells our process from another checkout's. */
+  readonly ownArgument: string;
+  readonly address: string;
+  ready(): Promise<boolean>;
+}
+
+export const BUCKET = 'clipyard';
+
+async function answersHttp(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(2000) });
+    await response.body?.cancel();
+    return response.ok;
+  } catch {
+    return false;
+  }
+}
+
+async function accepts(path: string): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const socket = connect(path);
+    const done = (result: boolean) => {
+      socket.destroy();
+      resolve(result);
+    };
+    socket.once('connect', () => {
+      done(true);
+    });
+    socket.once('error', () => {
+      done(false);
+    });
+  });
+}
+
+/** Registry hosts on loopback speak plain http; GC keeps the cache below a fifth of the disk, the newest week longest. */
+const buildkitConfig = (registry: string): string => `# written by scripts/services.sh
+[registry."${registry}"]
+  http = true
+
+[worker.oci]
+  enabled = true
+  snapshotter = "overlayfs"
+  binary = "runc"
+  # Without CNI plugins a step shares the network of the daemon.
+  networkMode = "host"
+  gc = true
+  [[worker.oci.gcpolicy]]
+    filters = ["type==source.local", "type==exec.cachemount", "type==source.git.checkout"]
+    keepDuration = "48h"
+    maxUsedSpace = "2GB"
+  [[worker.oci.gcpolicy]]
+    all = true
+    reservedSpace = "10GB"
+    minFreeSpace = "10%"
+    maxUsedSpace = "20%"
+
+[worker.containerd]
+  enabled = false
+
+[history]
+  maxAge = "48h"
+  maxEntries = 50
+`;
+
+function buildkit(places: Places, remembered: Remembered): Service {
+  const root = places.data('buildkit');
+  const config = join(root, 'buildkitd.toml');
+  mkdirSync(root, { recursive: true });
+  mkdirSync(dirname(places.buildkitSocket), { recursive: true, mode: 0o700 });
+  writeFileSync(config, buildkitConfig(`127.0.0.1:${remembered.registryPort}`));
+  return {
+    name: 'buildkit',
+    binary: 'buildkitd',
+    args: ['--config', config, '--root', root, '--addr', `unix://${places.buildkitSocket}`],
+    // The daemon cuts a step's log at 2 MiB and 200 KiB/s unless told otherwise; full logs are kept.
+    env: { BUILDKIT_STEP_LOG_MAX_SIZE: '-1', BUILDKIT_STEP_LOG_MAX_SPEED: '-1' },
+    ownArgument: root,
+    address: `unix://${places.buildkitSocket}`,
+    ready: () => accepts(places.buildkitSocket),
+  };
+}
+
+function registry(places: Places, { registryPort }: Remembered): Service {
+  const root = places.data('registry');
+  return {
+    name: 'registry',
+    binary: 'olareg',
+    args: `serve --addr 127.0.0.1 --port ${registryPort} --api-delete --api-blob-delete --dir`.split(' ').concat(root),
+    env: {},
+    ownArgument: root,
+    address: `127.0.0.1:${registryPort}`,
+    ready: () => answersHttp(`http://127.0.0.1:${registryPort}/v2/`),
+  };
+}
+
+function s3(places: Places, { s3Port, accessKey, secretKey }: Remembered): Service {
+  const root = places.data('s3');
+  const [buckets, users] = [join(root, 'buckets'), join(root, 'users')];
+  for (const directory of [buckets, users]) mkdirSync(directory, { recursive: true });
+  return {
+    name: 's3',
+    binary: 'versitygw',
+    // --iam-dir must be absolute: versitygw changes its directory before it opens the users file.
+    args: ['--port', `127.0.0.1:${s3Port}`, '--health', '/health', '--iam-dir', users, 'posix', buckets],
+    // Keys by environment: arguments can be read by every user of the machine.
+    env: { ROOT_ACCESS_KEY_ID: accessKey, ROOT_SECRET_ACCESS_KEY: secretKey },
+    ownArgument: root,
+    address: `http://127.0.0.1:${s3Port}`,
+    ready: () => answersHttp(`http://127.0.0.1:${s3Port}/health`),
+  };
+}
+
+export const servicesOf = (places: Places, remembered: Remembered): readonly Service[] => [
+  registry(places, remembered),
+  s3(places, remembered),
+  buildkit(places, remembered),
+];
+
+/** What every Clipyard command takes as its defaults. */
+export function environment(
+  places: Places,
+  remembered: Remembered,
+): readonly (readonly [name: string, value: string])[] {
+  return [
+    ['CLIPYARD_STATE', places.state],
+    ['CLIPYARD_BUILDKIT', `unix://${places.buildkitSocket}`],
+    ['CLIPYARD_BUILDKIT_CONTENT', join(places.data('buildkit'), 'runc-overlayfs/content')],
+    ['CLIPYARD_REGISTRY', `127.0.0.1:${remembered.registryPort}`],
+    ['CLIPYARD_STORE', `s3://${BUCKET}/store`],
+    ['AWS_ACCESS_KEY_ID', remembered.accessKey],
+    ['AWS_SECRET_ACCESS_KEY', remembered.secretKey],
+    ['AWS_REGION', 'us-east-1'],
+    ['AWS_ENDPOINT_URL', `http://127.0.0.1:${remembered.s3Port}`],
+  ];
+}

@@ -1,0 +1,87 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+
+/** What a state directory remembers between starts. Keys are random per directory; ports stay until one is taken. */
+export interface Remembered {
+  readonly registryPort: number;
+  readonly s3Port: number;
+  readonly accessKey: string;
+  readonly secretKey: string;
+}
+
+export interface Places {
+  readonly state: string;
+  readonly tools: string;
+  readonly logs: string;
+  readonly pids: string;
+  /** Data of one service: `data('buildkit')`. */
+  data(service: string): string;
+  /** Files with keys, so only the owner may read them. */
+  readonly remembered: string;
+  readonly envFile: string;
+  readonly buildkitSocket: string;
+}
+
+/** A unix socket's path may be 107 bytes long; a deep state directory gets its socket under the run-time directory. */
+function socketPath(state: string): string {
+  const natural = join(state, 'state/buildkit/buildkitd.sock');
+  if (Buffer.byteLength(natural) <= 100) return natural;
+  const short = Buffer.from(state).toString('base64url').slice(-16);
+  return join(process.env['XDG_RUNTIME_DIR'] ?? '/run', `clipyard-${short}`, 'buildkitd.sock');
+}
+
+export function placesOf(root: string, state: string): Places {
+  return {
+    state,
+    tools: join(root, '.clipyard/bin'),
+    logs: join(state, 'logs'),
+    pids: join(state, 'run'),
+    data: (service) => join(state, 'state', service),
+    remembered: join(state, 'services.json'),
+    envFile: join(state, 'services.env'),
+    buildkitSocket: socketPath(state),
+  };
+}
+
+export function recall(places: Places): Remembered | undefined {
+  try {
+    return JSON.parse(readFileSync(places.remembered, 'utf8')) as Remembered;
+  } catch {
+    return undefined;
+  }
+}
+
+export function writePrivate(path: string, text: string): void {
+  mkdirSync(join(path, '..'), { recursive: true });
+  writeFileSync(`${path}.tmp`, text, { mode: 0o600 });
+  renameSync(`${path}.tmp`, path);
+}
+
+async function bind(port: number): Promise<number | undefined> {
+  const server = createServer();
+  return await new Promise((resolve) => {
+    server.once('error', () => {
+      resolve(undefined);
+    });
+    server.listen(port, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => {
+        resolve(typeof address === 'object' && address !== null ? address.port : undefined);
+      });
+    });
+  });
+}
+
+/** The port of last time when nobody else has it, otherwise a free one. */
+export async function freePort(wanted: number | undefined): Promise<number> {
+  const port = (wanted === undefined ? undefined : await bind(wanted)) ?? (await bind(0));
+  if (port === undefined) throw new Error('no free port on 127.0.0.1');
+  return port;
+}
+
+export const newKeys = (): { accessKey: string; secretKey: string } => ({
+  accessKey: randomBytes(10).toString('hex').toUpperCase(),
+  secretKey: randomBytes(30).toString('base64url'),
+});
