@@ -1,0 +1,3 @@
+export { removeQuietly, type WriteOptions, writeFileAtomically } from './atomic.ts';
+export { type LockOptions, lockFile } from './lock.ts';
+export { syncDirectory, syncFile } from './sync.ts';
