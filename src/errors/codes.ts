@@ -90,6 +90,8 @@ export const ERROR_CODES = {
   STORE_DENIED: { category: 'denied', retryable: false, help: 'The keys may not do this in the bucket.' },
   STORE_OBJECT_NOT_FOUND: { category: 'not_found', retryable: false, help: 'The object is not in the store.' },
   STORE_CONFLICT: { category: 'conflict', retryable: true, help: 'Somebody else wrote the object in between.' },
+  STORE_KEY_INVALID: { category: 'invalid', retryable: false, help: 'The name cannot be the key of an object: it is empty, too long, or has `..`, a backslash or a control character.' },
+  STORE_RANGE_INVALID: { category: 'invalid', retryable: false, help: 'The range starts behind the end of the object.' },
   STORE_PROTOCOL: { category: 'internal', retryable: false, help: 'The object store answered something unexpected.' },
   FENCE_LOST: { category: 'conflict', retryable: false, help: 'A newer build of the same image was published in between; this one stops.' },
 

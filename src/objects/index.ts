@@ -1,0 +1,2 @@
+export type { ObjectBody, ObjectInfo, ObjectRange, ObjectStore, PutOptions } from './object-store.ts';
+export { readObject } from './read-object.ts';

@@ -1,0 +1,53 @@
+import type { Readable } from 'node:stream';
+import type { Digest } from '../digest/index.ts';
+import type { Cancelable } from '../errors/index.ts';
+
+/** Bytes from `offset` (`length` of them, or all that follow), or the last `suffixLength`. Less is given where the object ends. */
+export type ObjectRange = { readonly offset: number; readonly length?: number } | { readonly suffixLength: number };
+
+export interface ObjectInfo {
+  /** Of the whole object. */
+  readonly sizeBytes: number;
+  /** Opaque: another content has another one. For `ifMatch`. */
+  readonly etag: string;
+  /** Of the content, where it was given when the object was put (a directory computes it). */
+  readonly sha256?: Digest;
+}
+
+export interface ObjectBody extends ObjectInfo {
+  readonly body: Readable;
+  /** Where in the object the body starts. */
+  readonly offset: number;
+}
+
+export interface PutOptions extends Cancelable {
+  /** `*`: only when there is no such object. */
+  readonly ifNoneMatch?: '*';
+  /** Only when the object is still the one with this etag. */
+  readonly ifMatch?: string;
+  readonly contentType?: string;
+  /** What the content must hash to; kept with the object. */
+  readonly sha256?: Digest;
+}
+
+/**
+ * A flat store of objects under keys `kind/name…`. A key is never a folder of another. An object is visible whole or
+ * not at all. Throws STORE_OBJECT_NOT_FOUND, STORE_CONFLICT (a condition did not hold), STORE_DENIED,
+ * STORE_BUCKET_NOT_FOUND, STORE_UNAVAILABLE, STORE_KEY_INVALID, STORE_RANGE_INVALID.
+ */
+export interface ObjectStore extends AsyncDisposable {
+  /** As it was opened, without credentials: `s3://bucket/prefix`, `file:///directory`. */
+  readonly url: string;
+  /** The address of an object, for people and for the archive's record. */
+  urlOf(key: string): string;
+  /** Whether the store is there and lets us in. */
+  check(options: Cancelable): Promise<void>;
+  head(key: string, options: Cancelable): Promise<ObjectInfo | undefined>;
+  get(key: string, options: Cancelable & { readonly range?: ObjectRange }): Promise<ObjectBody>;
+  put(key: string, content: Uint8Array | string, options: PutOptions): Promise<{ readonly etag: string }>;
+  putFile(key: string, path: string, options: PutOptions): Promise<{ readonly etag: string }>;
+  /** Keys that start with the prefix, in no particular order. */
+  list(prefix: string, options: Cancelable): AsyncIterable<{ readonly key: string; readonly sizeBytes: number }>;
+  /** Nothing happens when it is not there. */
+  delete(key: string, options: Cancelable): Promise<void>;
+}

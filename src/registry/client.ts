@@ -1,0 +1,74 @@
+import type { Readable } from 'node:stream';
+import type { Digest } from '../digest/index.ts';
+import type { Cancelable } from '../errors/index.ts';
+import type { Descriptor } from '../oci/index.ts';
+import type { Reference, Repository } from './reference.ts';
+
+/** A blob on disk (or, when small, in memory) that is to be pushed. Its digest is the packer's word; the registry checks it. */
+export type BlobSource = { readonly digest: Digest; readonly sizeBytes: number } & (
+  | { readonly path: string }
+  | { readonly bytes: Uint8Array }
+);
+
+/** What became of a blob: its bytes went over the wire, the registry copied it from a repository of its own, or it had it. */
+export type PushOutcome = 'sent' | 'mounted' | 'present';
+
+export interface PushOptions extends Cancelable {
+  /** Other repositories of the same registry that may have the blob, tried in order. */
+  readonly mountFrom?: readonly string[];
+  /** Bytes of the blob that the registry has taken so far. */
+  readonly onProgress?: (sentBytes: number) => void;
+}
+
+/** Bytes of a blob: from `offset`, `length` of them or all that follow. */
+export interface BlobRange {
+  readonly offset: number;
+  readonly length?: number;
+}
+
+export interface FetchedManifest {
+  /** Exactly as stored; their digest is `digest`. */
+  readonly bytes: Uint8Array;
+  readonly mediaType: string;
+  readonly digest: Digest;
+}
+
+/**
+ * One registry client of distribution-spec 1.1. Every method retries what is worth it, and throws REGISTRY_UNAVAILABLE,
+ * REGISTRY_THROTTLED, REGISTRY_STALLED, REGISTRY_UNAUTHENTICATED, REGISTRY_DENIED, REGISTRY_NOT_FOUND, REGISTRY_REFUSED,
+ * REGISTRY_PROTOCOL or REGISTRY_INSECURE.
+ */
+export interface RegistryClient extends AsyncDisposable {
+  /** Whether the registry answers, and takes the login if it wants one. */
+  ping(registry: string, options: Cancelable): Promise<void>;
+  headBlob(
+    repository: Repository,
+    digest: Digest,
+    options: Cancelable,
+  ): Promise<{ readonly sizeBytes: number } | undefined>;
+  /**
+   * The bytes of a blob, taken up again where a connection breaks. A whole blob ends with BLOB_MISMATCH when its digest is
+   * another; of a range only the length is checked.
+   */
+  getBlobStream(
+    repository: Repository,
+    digest: Digest,
+    options: Cancelable & { readonly range?: BlobRange },
+  ): Promise<Readable>;
+  pushBlob(repository: Repository, blob: BlobSource, options: PushOptions): Promise<PushOutcome>;
+  /** By tag or digest; undefined when there is none. */
+  headManifest(repository: Repository, name: string, options: Cancelable): Promise<Descriptor | undefined>;
+  getManifest(repository: Repository, name: string, options: Cancelable): Promise<FetchedManifest>;
+  /** Under a tag or its digest. Throws BLOB_MISSING when the registry lacks a blob that it names. */
+  putManifest(
+    repository: Repository,
+    name: string,
+    bytes: Uint8Array,
+    mediaType: string,
+    options: Cancelable,
+  ): Promise<Descriptor>;
+  /** The tags of a repository, none when there is no such repository. */
+  listTags(repository: Repository, options: Cancelable & { readonly maxTags?: number }): Promise<readonly string[]>;
+  /** `getManifest` by what the reference says. */
+  resolve(reference: Reference, options: Cancelable): Promise<FetchedManifest>;
+}
