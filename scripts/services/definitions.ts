@@ -96,7 +96,10 @@ function registry(places: Places, { registryPort }: Remembered): Service {
   return {
     name: 'registry',
     binary: 'olareg',
-    args: `serve --addr 127.0.0.1 --port ${registryPort} --api-delete --api-blob-delete --dir`.split(' ').concat(root),
+    // trace: a line a request (method, url, status, Range, lengths), from which tests and the demo show what was sent.
+    args: `serve -v trace --addr 127.0.0.1 --port ${registryPort} --api-delete --api-blob-delete --dir`
+      .split(' ')
+      .concat(root),
     env: {},
     ownArgument: root,
     address: `127.0.0.1:${registryPort}`,

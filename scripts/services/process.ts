@@ -39,9 +39,13 @@ export function runningPid(places: Places, service: Service): number | undefined
   }
 }
 
-/** False when set-up has since installed another build of the program. */
+/** False when it was started from another build of the program or with other arguments than today's. */
 export function isCurrent(places: Places, service: Service, pid: number): boolean {
-  return readlinkSync(`/proc/${pid}/exe`) === realpathSync(join(places.tools, service.binary));
+  const [, ...args] = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
+  return (
+    readlinkSync(`/proc/${pid}/exe`) === realpathSync(join(places.tools, service.binary)) &&
+    args.join('\0') === service.args.join('\0')
+  );
 }
 
 export function launch(places: Places, service: Service): number {
