@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ export interface Places {
 function socketPath(state: string): string {
   const natural = join(state, 'state/buildkit/buildkitd.sock');
   if (Buffer.byteLength(natural) <= 100) return natural;
-  const short = Buffer.from(state).toString('base64url').slice(-16);
+  const short = createHash('sha256').update(state).digest('hex').slice(0, 12);
   return join(process.env['XDG_RUNTIME_DIR'] ?? '/run', `clipyard-${short}`, 'buildkitd.sock');
 }
 
