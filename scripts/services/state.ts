@@ -24,12 +24,12 @@ export interface Places {
   readonly buildkitSocket: string;
 }
 
-/** A unix socket's path may be 107 bytes long; a deep state directory gets its socket under the run-time directory. */
+/** A unix socket's path may be 107 bytes long; a deep state directory gets its socket under /run. */
 function socketPath(state: string): string {
   const natural = join(state, 'state/buildkit/buildkitd.sock');
   if (Buffer.byteLength(natural) <= 100) return natural;
   const short = createHash('sha256').update(state).digest('hex').slice(0, 12);
-  return join(process.env['XDG_RUNTIME_DIR'] ?? '/run', `clipyard-${short}`, 'buildkitd.sock');
+  return join('/run', `clipyard-${short}`, 'buildkitd.sock');
 }
 
 export function placesOf(root: string, state: string): Places {
