@@ -1,0 +1,101 @@
+import { corrupt } from '../failure.ts';
+
+/** A bounded cursor over gob bytes (Go's encoding/gob, "Encoding Details"). Running over the end is ARCHIVE_CORRUPT. */
+export class GobReader {
+  readonly #bytes: Buffer;
+  readonly #end: number;
+  #offset: number;
+
+  constructor(bytes: Buffer, offset = 0, end = bytes.length) {
+    this.#bytes = bytes;
+    this.#offset = offset;
+    this.#end = end;
+  }
+
+  get remaining(): number {
+    return this.#end - this.#offset;
+  }
+
+  /** An unsigned integer that must be a safe one. */
+  uint(): number {
+    const first = this.#byte();
+    if (first < 0x80) return first;
+    const start = this.#wide(first);
+    if (this.#offset - start <= 6) return this.#bytes.readUIntBE(start, this.#offset - start);
+    const value = this.#big(start);
+    if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw corrupt(`number ${value} is out of range`);
+    return Number(value);
+  }
+
+  /** An unsigned integer over all 64 bits. */
+  uint64(): bigint {
+    const first = this.#byte();
+    return first < 0x80 ? BigInt(first) : this.#big(this.#wide(first));
+  }
+
+  /** A signed integer that must be a safe one: the lowest bit says that the others are complemented. */
+  int(): number {
+    const first = this.#byte();
+    if (first < 0x80) return (first & 1) === 0 ? first >>> 1 : ~(first >>> 1);
+    const raw = this.#big(this.#wide(first));
+    const value = (raw & 1n) === 0n ? raw >> 1n : ~(raw >> 1n);
+    const number = Number(value);
+    if (!Number.isSafeInteger(number)) throw corrupt(`number ${value} is out of range`);
+    return number;
+  }
+
+  /** A count of things that each take a byte at least, so that a forged count cannot reserve memory. */
+  count(): number {
+    const count = this.uint();
+    if (count > this.remaining) throw corrupt(`a list of ${count} elements in ${this.remaining} bytes`);
+    return count;
+  }
+
+  /** Length and bytes; the result shares memory with the input. */
+  bytes(): Buffer {
+    const start = this.#counted();
+    return this.#bytes.subarray(start, this.#offset);
+  }
+
+  /** Length and bytes, one character a byte. */
+  latin1(): string {
+    const start = this.#counted();
+    return this.#bytes.toString('latin1', start, this.#offset);
+  }
+
+  /** A cursor over the next `length` bytes, which this one passes. */
+  part(length: number): GobReader {
+    const start = this.#advance(length);
+    return new GobReader(this.#bytes, start, this.#offset);
+  }
+
+  #byte(): number {
+    const value = this.#offset < this.#end ? this.#bytes[this.#offset] : undefined;
+    if (value === undefined) throw corrupt('a gob value runs over its end');
+    this.#offset += 1;
+    return value;
+  }
+
+  #counted(): number {
+    return this.#advance(this.uint());
+  }
+
+  #advance(length: number): number {
+    if (length > this.remaining) throw corrupt(`a gob value of ${length} bytes where ${this.remaining} are left`);
+    const start = this.#offset;
+    this.#offset += length;
+    return start;
+  }
+
+  #wide(first: number): number {
+    const width = 256 - first;
+    if (width > 8) throw corrupt(`a gob number of ${width} bytes`);
+    return this.#advance(width);
+  }
+
+  #big(start: number): bigint {
+    let value = 0n;
+    for (let at = start; at < this.#offset; at += 1) value = (value << 8n) | BigInt(this.#bytes[at] ?? 0);
+    return value;
+  }
+}
