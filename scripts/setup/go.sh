@@ -27,8 +27,9 @@ clip_reader() {
 
 # Downloads sources while the first steps install packages: the two do not compete for the same thing.
 go_prefetch() {
-  local name
-  for name in native-tools/go/*/; do
-    (cd "$name" && go list -deps tool >/dev/null 2>&1 9<&-) || true
+  local module package
+  for module in native-tools/go/*; do
+    package=$(go_package "${module##*/}")
+    [ -x "$(go_cached "$module" "${package##*/}")" ] || (cd "$module" && go list -deps "$package" >/dev/null 2>&1 9<&-) || true
   done &
 }
