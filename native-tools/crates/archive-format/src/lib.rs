@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 pub mod digest;
+pub mod erofs;
 pub mod error;
 pub mod footer;
 pub mod model;
 pub mod tables;
 pub mod write;
 
+mod tree;
 mod wire;
 
 pub use error::FormatError;
