@@ -1,0 +1,140 @@
+import type { Readable } from 'node:stream';
+import { Agent, request } from 'undici';
+import { type Cancelable, WorkerError } from '../errors/index.ts';
+import type { Log } from '../telemetry/index.ts';
+import { wireFailure } from './failures.ts';
+import type { RegistryLimits } from './limits.ts';
+
+/** Bytes of a request: opened anew for every try. */
+export interface WireBody {
+  readonly sizeBytes: number;
+  open(): AsyncIterable<Uint8Array> | Uint8Array;
+}
+
+export interface WireRequest extends Cancelable {
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: WireBody | undefined;
+}
+
+export interface WireResponse {
+  readonly status: number;
+  readonly url: URL;
+  header(name: string): string | undefined;
+  /** Must be read or discarded. */
+  readonly body: Readable;
+  /** The whole body when it is small. Throws LIMIT_EXCEEDED. */
+  bytes(maxBytes: number): Promise<Buffer>;
+  /** Reads a small rest, so that the connection can be used again; drops the connection otherwise. */
+  discard(): Promise<void>;
+}
+
+/** One HTTP exchange at a time: connection pool, timeouts, log line; no redirects, no logins, no retries. */
+export interface Wire extends AsyncDisposable {
+  exchange(wanted: WireRequest): Promise<WireResponse>;
+}
+
+const DISCARD_BYTES = 64 * 1024;
+
+/** What a request is called in logs and errors. Never the query: it may carry an upload's state or a signature. */
+export function nameOf(method: string, url: URL): string {
+  return `${method} ${url.host}${url.pathname}`;
+}
+
+export function createWire({
+  limits,
+  log,
+  ca,
+}: {
+  readonly limits: RegistryLimits;
+  readonly log: Log;
+  readonly ca: string | undefined;
+}): Wire {
+  const agent = new Agent({
+    connect: { timeout: limits.connectTimeoutMs, ...(ca === undefined ? {} : { ca }) },
+    headersTimeout: limits.stallTimeoutMs,
+    bodyTimeout: limits.stallTimeoutMs,
+    connections: limits.connectionsPerHost,
+    // One blob, one connection: HTTP/2 would put them all on one, behind one flow window.
+    allowH2: false,
+  });
+  return {
+    async exchange({ method, url, headers, body, signal }) {
+      const doing = nameOf(method, url);
+      const startedMs = performance.now();
+      try {
+        const response = await request(url, {
+          dispatcher: agent,
+          method,
+          headers: {
+            'user-agent': 'clipyard',
+            'accept-encoding': 'identity',
+            ...headers,
+            ...(body === undefined ? {} : { 'content-length': String(body.sizeBytes) }),
+          },
+          body: (body?.open() ?? null) as Readable | Uint8Array | null, // undici takes any async iterable; its types do not say so
+          signal,
+        });
+        log.debug(
+          {
+            method,
+            host: url.host,
+            path: url.pathname,
+            status: response.statusCode,
+            durationMs: Math.round(performance.now() - startedMs),
+          },
+          'registry request',
+        );
+        return wireResponse(doing, url, response, signal);
+      } catch (thrown) {
+        throw failureOf(thrown, doing, signal);
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      await agent.destroy();
+    },
+  };
+}
+
+/** A deadline is ours to report; any other abort is the caller's, rethrown as it is. */
+function failureOf(thrown: unknown, doing: string, signal: AbortSignal): unknown {
+  if (!signal.aborted) return wireFailure(thrown, doing);
+  const reason: unknown = signal.reason;
+  return reason instanceof Error && reason.name === 'TimeoutError' ? wireFailure(reason, doing) : reason;
+}
+
+function wireResponse(
+  doing: string,
+  url: URL,
+  { statusCode, headers, body }: Awaited<ReturnType<typeof request>>,
+  signal: AbortSignal,
+): WireResponse {
+  return {
+    status: statusCode,
+    url,
+    body,
+    header: (name) => {
+      const value = headers[name];
+      return Array.isArray(value) ? value[0] : value;
+    },
+    async bytes(maxBytes) {
+      const parts: Uint8Array[] = [];
+      let sizeBytes = 0;
+      try {
+        for await (const part of body as AsyncIterable<Uint8Array>) {
+          sizeBytes += part.length;
+          if (sizeBytes > maxBytes)
+            throw new WorkerError('LIMIT_EXCEEDED', `${doing}: an answer of more than ${maxBytes} bytes`);
+          parts.push(part);
+        }
+      } catch (thrown) {
+        throw failureOf(thrown, doing, signal);
+      }
+      return Buffer.concat(parts);
+    },
+    async discard() {
+      await body.dump({ limit: DISCARD_BYTES, signal }).catch(() => undefined);
+    },
+  };
+}
