@@ -1,3 +1,10 @@
-export { removeQuietly, type WriteOptions, writeFileAtomically } from './atomic.ts';
+export {
+  removeQuietly,
+  type StagedFile,
+  type StageOptions,
+  stageFile,
+  type WriteOptions,
+  writeFileAtomically,
+} from './atomic.ts';
 export { type LockOptions, lockFile } from './lock.ts';
 export { syncDirectory, syncFile } from './sync.ts';

@@ -1,2 +1,3 @@
 export type { ObjectBody, ObjectInfo, ObjectRange, ObjectStore, PutOptions } from './object-store.ts';
+export { openStore } from './open-store.ts';
 export { readObject } from './read-object.ts';

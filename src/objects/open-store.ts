@@ -1,0 +1,75 @@
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import { WorkerError } from '../errors/index.ts';
+import { DirectoryStore } from './directory-store.ts';
+import { requireKey } from './key.ts';
+import type { ObjectStore } from './object-store.ts';
+import { S3Store } from './s3-store.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
+const CONNECT_TIMEOUT_MS = 10_000;
+/** Without a byte in either direction. */
+const STALL_TIMEOUT_MS = 30_000;
+const ATTEMPTS = 4;
+
+/**
+ * Opens `s3://bucket[/prefix]` or `file:///directory`; nothing is contacted yet. The environment names endpoint, region and
+ * keys as for every AWS tool. Throws CONFIG_INVALID.
+ */
+export function openStore(url: string, env: Environment): ObjectStore {
+  if (!URL.canParse(url)) throw invalid(url, 'no address');
+  const parsed = new URL(url);
+  if (parsed.username !== '' || parsed.search !== '' || parsed.hash !== '')
+    throw invalid(`${parsed.protocol}//…`, 'keys and options belong into the environment');
+  if (parsed.protocol === 'file:') {
+    if (parsed.host !== '') throw invalid(url, 'a file store is file:///directory, with three slashes');
+    return new DirectoryStore(directoryOf(parsed, url));
+  }
+  if (parsed.protocol !== 's3:') throw invalid(url, 'neither s3:// nor file:///');
+  const bucket = parsed.host;
+  if (!BUCKET.test(bucket)) throw invalid(url, 'no bucket name');
+  const prefix = decodeURIComponent(parsed.pathname).replace(/^\/+|\/+$/g, '');
+  if (prefix !== '') requireKey(prefix);
+  return new S3Store({ client: new S3Client(clientConfig(env)), bucket, prefix: prefix === '' ? '' : `${prefix}/` });
+}
+
+function directoryOf(parsed: URL, url: string): string {
+  try {
+    return resolve(fileURLToPath(parsed));
+  } catch (cause) {
+    throw new WorkerError('CONFIG_INVALID', `no object store: ${JSON.stringify(url.slice(0, 200))}: no path`, {}, { cause });
+  }
+}
+
+function clientConfig(env: Environment): S3ClientConfig {
+  const endpoint = env['AWS_ENDPOINT_URL_S3'] || env['AWS_ENDPOINT_URL'] || undefined;
+  if (endpoint !== undefined && !URL.canParse(endpoint))
+    throw new WorkerError('CONFIG_INVALID', 'AWS_ENDPOINT_URL is no address');
+  const region = env['AWS_REGION'] || env['AWS_DEFAULT_REGION'] || (endpoint === undefined ? undefined : 'us-east-1');
+  const [accessKeyId, secretAccessKey, sessionToken] = [
+    env['AWS_ACCESS_KEY_ID'],
+    env['AWS_SECRET_ACCESS_KEY'],
+    env['AWS_SESSION_TOKEN'],
+  ];
+  // Without keys in the environment the SDK looks where AWS tools look: profiles, web identity, the machine's role.
+  const keys =
+    accessKeyId && secretAccessKey
+      ? { credentials: { accessKeyId, secretAccessKey, ...(sessionToken ? { sessionToken } : {}) } }
+      : {};
+  return {
+    ...(endpoint === undefined
+      ? {}
+      : { endpoint, forcePathStyle: !new URL(endpoint).hostname.endsWith('.amazonaws.com') }),
+    ...(region === undefined ? {} : { region }),
+    ...keys,
+    maxAttempts: ATTEMPTS,
+    requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, socketTimeout: STALL_TIMEOUT_MS },
+  };
+}
+
+function invalid(url: string, why: string): WorkerError {
+  return new WorkerError('CONFIG_INVALID', `no object store: ${JSON.stringify(url.slice(0, 200))}: ${why}`);
+}
