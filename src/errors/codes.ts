@@ -23,98 +23,314 @@ interface ErrorCodeEntry {
 /** Every code the project can report, from TypeScript or from a native tool. docs/errors.md is generated from it. */
 export const ERROR_CODES = {
   // the person's input
-  USAGE: { category: 'invalid', retryable: false, help: 'The command line is wrong; the message names the flag. See `clipyard <command> --help`.' },
-  CONFIG_INVALID: { category: 'invalid', retryable: false, help: 'A setting has a value that cannot be used; the message names it.' },
-  WORKSPACE_ID_INVALID: { category: 'invalid', retryable: false, help: 'A workspace id is `[A-Za-z0-9_][A-Za-z0-9._-]{0,62}` and neither `.` nor `..`.' },
-  IMAGE_ID_INVALID: { category: 'invalid', retryable: false, help: 'An image id is `[A-Za-z0-9_.]{1,64}` (no `-`) and neither `.` nor `..`.' },
-  REFERENCE_INVALID: { category: 'invalid', retryable: false, help: 'The image reference is not `registry/repository[:tag][@digest]`.' },
-  DIGEST_INVALID: { category: 'invalid', retryable: false, help: 'A digest is `sha256:` and 64 lower-case hex characters.' },
-  PATH_NOT_FOUND: { category: 'not_found', retryable: false, help: 'The file or folder that was named does not exist.' },
-  NOT_A_REGULAR_FILE: { category: 'invalid', retryable: false, help: 'The path names something else than a regular file.' },
-  OUTPUT_EXISTS: { category: 'conflict', retryable: false, help: 'The output is there already and is something else; remove it or name another.' },
+  USAGE: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The command line is wrong; the message names the flag. See `clipyard <command> --help`.',
+  },
+  CONFIG_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'A setting has a value that cannot be used; the message names it.',
+  },
+  WORKSPACE_ID_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'A workspace id is `[A-Za-z0-9_][A-Za-z0-9._-]{0,62}` and neither `.` nor `..`.',
+  },
+  IMAGE_ID_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'An image id is `[A-Za-z0-9_.]{1,64}` (no `-`) and neither `.` nor `..`.',
+  },
+  REFERENCE_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The image reference is not `registry/repository[:tag][@digest]`.',
+  },
+  DIGEST_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'A digest is `sha256:` and 64 lower-case hex characters.',
+  },
+  PATH_NOT_FOUND: {
+    category: 'not_found',
+    retryable: false,
+    help: 'The file or folder that was named does not exist.',
+  },
+  NOT_A_REGULAR_FILE: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The path names something else than a regular file.',
+  },
+  OUTPUT_EXISTS: {
+    category: 'conflict',
+    retryable: false,
+    help: 'The output is there already and is something else; remove it or name another.',
+  },
 
   // building
   CONTEXT_NOT_FOUND: { category: 'not_found', retryable: false, help: 'The build context is no folder.' },
   CONTEXT_PATH_OUTSIDE: { category: 'invalid', retryable: false, help: 'A path points outside the build context.' },
-  CONTEXT_CHANGED: { category: 'conflict', retryable: true, help: 'A file of the context changed while it was sent; build again.' },
-  DOCKERFILE_NOT_FOUND: { category: 'not_found', retryable: false, help: 'There is no Dockerfile at the path; name one with `--file`.' },
-  DOCKERFILE_INVALID: { category: 'invalid', retryable: false, help: 'The Dockerfile cannot be read; the message shows the lines.' },
-  BUILD_STEP_FAILED: { category: 'invalid', retryable: false, help: 'A step of the build ended with an error; the message shows the step, its exit code and its last lines.' },
-  BUILD_SOURCE_FAILED: { category: 'not_found', retryable: false, help: 'A base image or another source could not be resolved.' },
-  BUILD_FAILED: { category: 'internal', retryable: false, help: 'BuildKit failed for a reason outside the Dockerfile.' },
-  SECRET_NOT_FOUND: { category: 'not_found', retryable: false, help: 'A secret that the build needs was not given or its file is missing; use `--secret id=…,src=…`.' },
-  BUILDKIT_UNAVAILABLE: { category: 'unavailable', retryable: true, help: 'buildkitd does not answer at the address; start it with `scripts/services.sh start` or give `--buildkit`.' },
-  BUILDKIT_SESSION_LOST: { category: 'unavailable', retryable: true, help: 'The session with buildkitd broke; the build was cancelled and can be run again.' },
-  BUILDKIT_PROTOCOL: { category: 'internal', retryable: false, help: 'buildkitd answered something unexpected; the message says what.' },
+  CONTEXT_CHANGED: {
+    category: 'conflict',
+    retryable: true,
+    help: 'A file of the context changed while it was sent; build again.',
+  },
+  DOCKERFILE_NOT_FOUND: {
+    category: 'not_found',
+    retryable: false,
+    help: 'There is no Dockerfile at the path; name one with `--file`.',
+  },
+  DOCKERFILE_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The Dockerfile cannot be read; the message shows the lines.',
+  },
+  BUILD_STEP_FAILED: {
+    category: 'invalid',
+    retryable: false,
+    help: 'A step of the build ended with an error; the message shows the step, its exit code and its last lines.',
+  },
+  BUILD_SOURCE_FAILED: {
+    category: 'not_found',
+    retryable: false,
+    help: 'A base image or another source could not be resolved.',
+  },
+  BUILD_FAILED: {
+    category: 'internal',
+    retryable: false,
+    help: 'BuildKit failed for a reason outside the Dockerfile.',
+  },
+  SECRET_NOT_FOUND: {
+    category: 'not_found',
+    retryable: false,
+    help: 'A secret that the build needs was not given or its file is missing; use `--secret id=…,src=…`.',
+  },
+  BUILDKIT_UNAVAILABLE: {
+    category: 'unavailable',
+    retryable: true,
+    help: 'No buildkitd answers at the address; start it with `scripts/services.sh start` or give `--buildkit`.',
+  },
+  BUILDKIT_SESSION_LOST: {
+    category: 'unavailable',
+    retryable: true,
+    help: 'The session with buildkitd broke; the build was cancelled and can be run again.',
+  },
+  BUILDKIT_PROTOCOL: {
+    category: 'internal',
+    retryable: false,
+    help: 'An answer of buildkitd was unexpected; the message says what.',
+  },
 
   // OCI content
   LAYOUT_INVALID: { category: 'invalid', retryable: false, help: 'The folder is no valid OCI layout.' },
   LAYOUT_LOCKED: { category: 'conflict', retryable: true, help: 'Another process writes to the layout.' },
-  LAYOUT_NOT_FOUND: { category: 'not_found', retryable: false, help: 'The folder holds no OCI layout or the name is not in its index.' },
-  MANIFEST_INVALID: { category: 'invalid', retryable: false, help: 'A manifest or image configuration breaks the image-spec.' },
-  MEDIA_TYPE_UNSUPPORTED: { category: 'invalid', retryable: false, help: 'The media type is none that can be indexed.' },
+  LAYOUT_NOT_FOUND: {
+    category: 'not_found',
+    retryable: false,
+    help: 'The folder holds no OCI layout or the name is not in its index.',
+  },
+  MANIFEST_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'A manifest or image configuration breaks the image-spec.',
+  },
+  MEDIA_TYPE_UNSUPPORTED: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The media type is none that can be indexed.',
+  },
   PLATFORM_NOT_FOUND: { category: 'not_found', retryable: false, help: 'The image has no manifest for the platform.' },
-  BLOB_MISMATCH: { category: 'data_loss', retryable: false, help: 'Bytes do not have the digest or size they should have.' },
+  BLOB_MISMATCH: {
+    category: 'data_loss',
+    retryable: false,
+    help: 'Bytes do not have the digest or size they should have.',
+  },
   BLOB_MISSING: { category: 'not_found', retryable: false, help: 'A blob that a manifest names is not there.' },
 
   // layers
-  LAYER_TRUNCATED: { category: 'data_loss', retryable: false, help: 'The layer ends in the middle of an entry or of its compressed stream.' },
-  LAYER_CORRUPT: { category: 'data_loss', retryable: false, help: 'The layer is no valid tar or its compressed stream is damaged.' },
-  LAYER_PATH_INVALID: { category: 'invalid', retryable: false, help: 'An entry of the layer has a name that cannot be used (empty, NUL, too long).' },
-  DIFF_ID_MISMATCH: { category: 'data_loss', retryable: false, help: 'The uncompressed layer does not have the diffID that the image configuration names.' },
-  LAYER_NOT_FOUND: { category: 'not_found', retryable: false, help: 'The registry no longer has a layer of the archive; push it again or give `--storage-ref` where it is now.' },
-  LIMIT_EXCEEDED: { category: 'exhausted', retryable: false, help: 'The input is larger than a limit allows; the message names limit and value.' },
+  LAYER_TRUNCATED: {
+    category: 'data_loss',
+    retryable: false,
+    help: 'The layer ends in the middle of an entry or of its compressed stream.',
+  },
+  LAYER_CORRUPT: {
+    category: 'data_loss',
+    retryable: false,
+    help: 'The layer is no valid tar or its compressed stream is damaged.',
+  },
+  LAYER_PATH_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'An entry of the layer has a name that cannot be used (empty, NUL, too long).',
+  },
+  DIFF_ID_MISMATCH: {
+    category: 'data_loss',
+    retryable: false,
+    help: 'The uncompressed layer does not have the diffID that the image configuration names.',
+  },
+  LAYER_NOT_FOUND: {
+    category: 'not_found',
+    retryable: false,
+    help: 'The registry no longer has a layer of the archive; push it again or give `--storage-ref` where it is now.',
+  },
+  LIMIT_EXCEEDED: {
+    category: 'exhausted',
+    retryable: false,
+    help: 'The input is larger than a limit allows; the message names limit and value.',
+  },
 
   // archives
   ARCHIVE_NOT_CLIP: { category: 'invalid', retryable: false, help: 'The file is no CLIP archive.' },
   ARCHIVE_TRUNCATED: { category: 'data_loss', retryable: false, help: 'The archive ends too early; fetch it again.' },
-  ARCHIVE_CORRUPT: { category: 'data_loss', retryable: false, help: 'The archive is damaged: a digest, a length or the padding is wrong; fetch it again.' },
-  FORMAT_TOO_NEW: { category: 'unimplemented', retryable: false, help: 'The archive was made by a newer version; upgrade.' },
-  ARCHIVE_NOT_LAZY: { category: 'unimplemented', retryable: false, help: 'The archive has no sections to mount from; make it again with `clipyard index`.' },
-  ARCHIVE_MISMATCH: { category: 'data_loss', retryable: false, help: 'The archive does not describe the layers it names.' },
+  ARCHIVE_CORRUPT: {
+    category: 'data_loss',
+    retryable: false,
+    help: 'The archive is damaged: a digest, a length or the padding is wrong; fetch it again.',
+  },
+  FORMAT_TOO_NEW: {
+    category: 'unimplemented',
+    retryable: false,
+    help: 'The archive was made by a newer version; upgrade.',
+  },
+  ARCHIVE_NOT_LAZY: {
+    category: 'unimplemented',
+    retryable: false,
+    help: 'The archive has no sections to mount from; make it again with `clipyard index`.',
+  },
+  ARCHIVE_MISMATCH: {
+    category: 'data_loss',
+    retryable: false,
+    help: 'The archive does not describe the layers it names.',
+  },
 
   // registry
-  REGISTRY_UNAVAILABLE: { category: 'unavailable', retryable: true, help: 'The registry cannot be reached or answers 5xx.' },
-  REGISTRY_THROTTLED: { category: 'exhausted', retryable: true, help: 'The registry answered 429; it was obeyed for as long as the deadline allows.' },
+  REGISTRY_UNAVAILABLE: {
+    category: 'unavailable',
+    retryable: true,
+    help: 'The registry cannot be reached or answers 5xx.',
+  },
+  REGISTRY_THROTTLED: {
+    category: 'exhausted',
+    retryable: true,
+    help: 'The registry answered 429; it was obeyed for as long as the deadline allows.',
+  },
   REGISTRY_STALLED: { category: 'deadline', retryable: true, help: 'The registry stopped sending or taking bytes.' },
-  REGISTRY_UNAUTHENTICATED: { category: 'unauthenticated', retryable: false, help: 'The registry wants a login; put one into the docker config.' },
+  REGISTRY_UNAUTHENTICATED: {
+    category: 'unauthenticated',
+    retryable: false,
+    help: 'The registry wants a login; put one into the docker config.',
+  },
   REGISTRY_DENIED: { category: 'denied', retryable: false, help: 'The login may not do this at the registry.' },
-  REGISTRY_NOT_FOUND: { category: 'not_found', retryable: false, help: 'The registry has no such repository, tag or digest.' },
-  REGISTRY_REFUSED: { category: 'invalid', retryable: false, help: 'The registry refused the content; the message holds its answer.' },
-  REGISTRY_PROTOCOL: { category: 'internal', retryable: false, help: 'The registry answered something outside the distribution-spec.' },
-  REGISTRY_INSECURE: { category: 'denied', retryable: false, help: 'Plain http is only spoken to loopback addresses; use `--plain-http` to ask for it.' },
+  REGISTRY_NOT_FOUND: {
+    category: 'not_found',
+    retryable: false,
+    help: 'The registry has no such repository, tag or digest.',
+  },
+  REGISTRY_REFUSED: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The registry refused the content; the message holds its answer.',
+  },
+  REGISTRY_PROTOCOL: {
+    category: 'internal',
+    retryable: false,
+    help: 'The registry answered something outside the distribution-spec.',
+  },
+  REGISTRY_INSECURE: {
+    category: 'denied',
+    retryable: false,
+    help: 'Plain http is only spoken to loopback addresses; use `--plain-http` to ask for it.',
+  },
 
   // object store
-  STORE_UNAVAILABLE: { category: 'unavailable', retryable: true, help: 'The object store cannot be reached or answers 5xx.' },
-  STORE_BUCKET_NOT_FOUND: { category: 'not_found', retryable: false, help: 'The bucket does not exist; create it or name another with `--store`.' },
+  STORE_UNAVAILABLE: {
+    category: 'unavailable',
+    retryable: true,
+    help: 'The object store cannot be reached or answers 5xx.',
+  },
+  STORE_BUCKET_NOT_FOUND: {
+    category: 'not_found',
+    retryable: false,
+    help: 'The bucket does not exist; create it or name another with `--store`.',
+  },
   STORE_DENIED: { category: 'denied', retryable: false, help: 'The keys may not do this in the bucket.' },
   STORE_OBJECT_NOT_FOUND: { category: 'not_found', retryable: false, help: 'The object is not in the store.' },
   STORE_CONFLICT: { category: 'conflict', retryable: true, help: 'Somebody else wrote the object in between.' },
-  STORE_KEY_INVALID: { category: 'invalid', retryable: false, help: 'The name cannot be the key of an object: it is empty, too long, or has `..`, a backslash or a control character.' },
-  STORE_RANGE_INVALID: { category: 'invalid', retryable: false, help: 'The range starts behind the end of the object.' },
+  STORE_KEY_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The name cannot be the key of an object: it is empty, too long, or has `..`, a backslash or a control character.',
+  },
+  STORE_RANGE_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The range starts behind the end of the object.',
+  },
   STORE_PROTOCOL: { category: 'internal', retryable: false, help: 'The object store answered something unexpected.' },
-  FENCE_LOST: { category: 'conflict', retryable: false, help: 'A newer build of the same image was published in between; this one stops.' },
+  FENCE_LOST: {
+    category: 'conflict',
+    retryable: false,
+    help: 'A newer build of the same image was published in between; this one stops.',
+  },
 
   // mount
-  MOUNT_POINT_IN_USE: { category: 'conflict', retryable: false, help: 'Something is mounted there or the folder is not empty.' },
+  MOUNT_POINT_IN_USE: {
+    category: 'conflict',
+    retryable: false,
+    help: 'Something is mounted there or the folder is not empty.',
+  },
   MOUNT_POINT_INVALID: { category: 'invalid', retryable: false, help: 'The mount point is no folder.' },
   MOUNT_NOT_FOUND: { category: 'not_found', retryable: false, help: 'There is no mount of ours at the folder.' },
-  MOUNT_FAILED: { category: 'internal', retryable: false, help: 'The kernel refused the mount; the message holds its reason.' },
+  MOUNT_FAILED: {
+    category: 'internal',
+    retryable: false,
+    help: 'The kernel refused the mount; the message holds its reason.',
+  },
   MOUNT_BUSY: { category: 'conflict', retryable: true, help: 'A process still uses the mount.' },
-  FUSE_UNAVAILABLE: { category: 'denied', retryable: false, help: 'The machine has no usable /dev/fuse; load the module or run where it is.' },
+  FUSE_UNAVAILABLE: {
+    category: 'denied',
+    retryable: false,
+    help: 'The machine has no usable /dev/fuse; load the module or run where it is.',
+  },
   PRIVILEGE_REQUIRED: { category: 'denied', retryable: false, help: 'The engine needs root (CAP_SYS_ADMIN).' },
-  CACHE_FILESYSTEM_UNSUPPORTED: { category: 'invalid', retryable: false, help: 'The kernel does not mount images from this filesystem; put `--cache` on ext4, xfs or btrfs.' },
-  CACHE_CORRUPT: { category: 'data_loss', retryable: true, help: 'A cached file is damaged; it is dropped and fetched again.' },
-  DISK_FULL: { category: 'exhausted', retryable: false, help: 'No space is left; free some and run again, finished work is kept.' },
+  CACHE_FILESYSTEM_UNSUPPORTED: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The kernel does not mount images from this filesystem; put `--cache` on ext4, xfs or btrfs.',
+  },
+  CACHE_CORRUPT: {
+    category: 'data_loss',
+    retryable: true,
+    help: 'A cached file is damaged; it is dropped and fetched again.',
+  },
+  DISK_FULL: {
+    category: 'exhausted',
+    retryable: false,
+    help: 'No space is left; free some and run again, finished work is kept.',
+  },
   RUN_FAILED: { category: 'invalid', retryable: false, help: 'The command in the container could not be started.' },
 
   // the program itself
-  NATIVE_TOOL_MISSING: { category: 'not_found', retryable: false, help: 'A native tool is not built; run `scripts/setup.sh`.' },
+  NATIVE_TOOL_MISSING: {
+    category: 'not_found',
+    retryable: false,
+    help: 'A native tool is not built; run `scripts/setup.sh`.',
+  },
   NATIVE_TOOL_FAILED: { category: 'internal', retryable: false, help: 'A native tool ended without a result.' },
   CANCELED: { category: 'canceled', retryable: false, help: 'The work was cancelled.' },
   DEADLINE_EXCEEDED: { category: 'deadline', retryable: true, help: 'The work took longer than its deadline.' },
-  IO_FAILED: { category: 'internal', retryable: false, help: 'Reading or writing a file failed; the message names it.' },
-  INTERNAL: { category: 'internal', retryable: false, help: 'A defect in the program; please report it with the message.' },
+  IO_FAILED: {
+    category: 'internal',
+    retryable: false,
+    help: 'Reading or writing a file failed; the message names it.',
+  },
+  INTERNAL: {
+    category: 'internal',
+    retryable: false,
+    help: 'A defect in the program; please report it with the message.',
+  },
 } as const satisfies Record<string, ErrorCodeEntry>;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

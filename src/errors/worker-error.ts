@@ -47,11 +47,14 @@ const SYSTEM_CODES: Readonly<Record<string, ErrorCode>> = {
  */
 export function toWorkerError(thrown: unknown, doing: string, fallback: ErrorCode = 'INTERNAL'): WorkerError {
   if (thrown instanceof WorkerError) return thrown;
-  if (thrown instanceof Error && thrown.name === 'AbortError') return new WorkerError('CANCELED', `${doing}: canceled`, {}, { cause: thrown });
+  if (thrown instanceof Error && thrown.name === 'AbortError')
+    return new WorkerError('CANCELED', `${doing}: canceled`, {}, { cause: thrown });
   if (thrown instanceof Error && thrown.name === 'TimeoutError') {
     return new WorkerError('DEADLINE_EXCEEDED', `${doing}: deadline exceeded`, {}, { cause: thrown });
   }
   const systemCode = systemCodeOf(thrown);
-  const code = (systemCode === undefined ? undefined : SYSTEM_CODES[systemCode]) ?? (systemCode?.startsWith('E') ? 'IO_FAILED' : fallback);
+  const code =
+    (systemCode === undefined ? undefined : SYSTEM_CODES[systemCode]) ??
+    (systemCode?.startsWith('E') ? 'IO_FAILED' : fallback);
   return new WorkerError(code, `${doing}: ${messageOf(thrown)}`, {}, { cause: thrown });
 }

@@ -1,6 +1,7 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import type { Readable, Writable } from 'node:stream';
 import { type Cancelable, isErrorCode, toWorkerError, WorkerError } from '../errors/index.ts';
 import { ToolEvent } from './tool-event.ts';
 
@@ -21,7 +22,11 @@ export async function* runTool(
   { signal, extraStdio = [] }: RunToolOptions,
 ): AsyncGenerator<Exclude<ToolEvent, { event: 'error' }>> {
   signal.throwIfAborted();
-  const child = spawn(path, args, { stdio: ['pipe', 'pipe', 'inherit', ...extraStdio], signal });
+  // Node types a stdio list of unknown length without its pipes; the first two are ours.
+  const child = spawn(path, args, {
+    stdio: ['pipe', 'pipe', 'inherit', ...extraStdio],
+    signal,
+  }) as ChildProcessByStdio<Writable, Readable, null>;
   const closed = once(child, 'close');
   closed.catch(() => undefined); // awaited below; a spawn failure is not reported twice
   child.stdin.on('error', () => undefined); // a tool that died says why on stdout or by its exit code
@@ -33,7 +38,11 @@ export async function* runTool(
       yield event;
     }
     const [exitCode, exitSignal] = (await closed) as [number | null, string | null];
-    if (exitCode !== 0) throw new WorkerError('NATIVE_TOOL_FAILED', `${path} ${args.join(' ')} ended with ${exitSignal ?? `exit code ${String(exitCode)}`}`);
+    if (exitCode !== 0)
+      throw new WorkerError(
+        'NATIVE_TOOL_FAILED',
+        `${path} ${args.join(' ')} ended with ${exitSignal ?? `exit code ${String(exitCode)}`}`,
+      );
   } catch (thrown) {
     signal.throwIfAborted();
     throw toWorkerError(thrown, `run ${path}`, 'NATIVE_TOOL_FAILED');
@@ -47,7 +56,12 @@ function parseEvent(path: string, line: string): ToolEvent {
   try {
     return ToolEvent.parse(JSON.parse(line));
   } catch (cause) {
-    throw new WorkerError('NATIVE_TOOL_FAILED', `${path} said something that is no event: ${line.slice(0, 200)}`, {}, { cause });
+    throw new WorkerError(
+      'NATIVE_TOOL_FAILED',
+      `${path} said something that is no event: ${line.slice(0, 200)}`,
+      {},
+      { cause },
+    );
   }
 }
 

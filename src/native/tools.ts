@@ -13,7 +13,14 @@ export interface NativeToolPaths {
 export function nativeToolPaths(env: Readonly<Record<string, string | undefined>>, root: string): NativeToolPaths {
   const configured = env['CLIPYARD_NATIVE_DIR'];
   const path = (env['PATH'] ?? '').split(delimiter).filter((entry) => entry !== '');
-  return { directories: [...(configured === undefined ? [] : [configured]), join(root, '.clipyard', 'bin'), join(root, 'bin'), ...path] };
+  return {
+    directories: [
+      ...(configured === undefined ? [] : [configured]),
+      join(root, '.clipyard', 'bin'),
+      join(root, 'bin'),
+      ...path,
+    ],
+  };
 }
 
 /** The tool's path. Throws NATIVE_TOOL_MISSING. */

@@ -11,10 +11,13 @@ export function createLog(options: LogOptions): Log {
   return pino(
     {
       level: options.level,
-      base: undefined,
+      base: null, // no pid and host name: a line is read where it was written
       formatters: { level: (label) => ({ level: label }) },
       timestamp: pino.stdTimeFunctions.isoTime,
-      redact: { paths: ['*.password', '*.token', '*.secret', 'password', 'token', 'secret', 'authorization'], censor: '[redacted]' },
+      redact: {
+        paths: ['*.password', '*.token', '*.secret', 'password', 'token', 'secret', 'authorization'],
+        censor: '[redacted]',
+      },
     },
     destination({ fd: 2, sync: true }),
   );

@@ -1,0 +1,27 @@
+#!/usr/bin/env node
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { runCommandLine } from '../cli/index.ts';
+
+/** The nearest folder with a package.json: the checkout's root, or the installed package's. */
+function packageRoot(from: string): string {
+  const parent = dirname(from);
+  return existsSync(join(from, 'package.json')) || parent === from ? from : packageRoot(parent);
+}
+
+const interruption = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  // The first signal stops in order; the second one ends the program at once.
+  process.once(signal, () => {
+    interruption.abort(new DOMException(`stopped by ${signal}`, 'AbortError'));
+    process.once(signal, () => process.exit(130));
+  });
+}
+
+process.exitCode = await runCommandLine(process.argv, {
+  env: process.env,
+  root: packageRoot(import.meta.dirname),
+  signal: interruption.signal,
+  stdout: process.stdout,
+  stderr: process.stderr,
+});

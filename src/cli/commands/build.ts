@@ -1,0 +1,160 @@
+import { availableParallelism } from 'node:os';
+import { basename, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { parseImageId, parseWorkspaceId } from '../../archive/index.ts';
+import { connectBuildkit } from '../../buildkit/index.ts';
+import { type BuildResult, buildImage, type ImageBuild } from '../../jobs/index.ts';
+import { type BuildkitFlags, buildkitRequest } from '../buildkit-flags.ts';
+import type { CommandContext, GlobalOptions } from '../context.ts';
+import { formatBytes, formatSeconds, formatTable, writeResult } from '../output.ts';
+import { type CompressionFlags, parseCompression, parseRegistryTarget } from '../parse-options.ts';
+import { createProgress, type ProgressMode } from '../progress/index.ts';
+import { objectStore, registryClient } from '../services.ts';
+
+interface BuildFlags extends BuildkitFlags, CompressionFlags {
+  readonly workspace?: string;
+  readonly imageId?: string;
+  readonly registry?: string;
+  readonly plainHttp?: boolean;
+  readonly store?: string;
+  readonly layout?: string;
+  readonly buildkit?: string;
+  readonly packCache: boolean;
+  readonly progress: ProgressMode;
+}
+
+const EXAMPLES = `
+Examples:
+  # with the local services of scripts/services.sh
+  clipyard build --context . --workspace team --image-id web
+  # everything named, result as JSON, and a complete OCI layout of what was pushed
+  clipyard --json build --context app --file app/Dockerfile --build-arg VERSION=1.2 \\
+    --workspace team --image-id web --registry registry.example:5000/images --store s3://archives/prod --layout out
+  # a machine behind a private CA: the Dockerfile mounts the secret where a step needs it
+  #   RUN --mount=type=secret,id=ca-bundle PIP_CERT=/run/secrets/ca-bundle pip install numpy
+  clipyard build --context . --ca-bundle /etc/ssl/certs/ca-certificates.crt
+`;
+
+export function addBuildCommand(program: Command, context: CommandContext): void {
+  program
+    .command('build')
+    .description('Build an image with BuildKit, push its blobs once, publish image and lazy archive')
+    .option('--context <dir>', 'build context', '.')
+    .option('--file <path>', 'Dockerfile (default: Dockerfile in the context)')
+    .option('--target <stage>', 'stage to build')
+    .option('--build-arg <name=value>', 'build argument; a bare name takes its value from the environment', collect, [])
+    .option('--label <name=value>', 'label of the image', collect, [])
+    .option(
+      '--secret <id=…,src=…>',
+      'secret for RUN --mount=type=secret: id=NAME,src=FILE or id=NAME,env=VARIABLE',
+      collect,
+      [],
+    )
+    .option('--ssh <id[=socket]>', 'SSH agent for RUN --mount=type=ssh', collect, [])
+    .option(
+      '--ca-bundle <file>',
+      "secret `ca-bundle`, and with it this machine's settings as secrets `pip-conf` and `apt-conf`",
+    )
+    .option('--platform <list>', 'platforms, e.g. linux/amd64,linux/arm64')
+    .option('--build-context <name=value>', 'named context: a folder, docker-image://REF, or a URL', collect, [])
+    .option('--add-host <host:ip>', 'entry for /etc/hosts of the steps', collect, [])
+    .option('--network <mode>', 'network of the steps: default, none, host')
+    .option('--no-cache', "do not use BuildKit's cache")
+    .option('--cache-from <spec>', 'import a BuildKit cache: type=registry,ref=…', collect, [])
+    .option('--cache-to <spec>', 'export a BuildKit cache: type=registry,ref=…,mode=max', collect, [])
+    .option('--workspace <id>', 'workspace of the image')
+    .option('--image-id <id>', "id of the image in the workspace (default: from the context's name)")
+    .option('--registry <host/repository>', 'where blobs and manifests go (CLIPYARD_REGISTRY)')
+    .option('--plain-http', 'speak http to a registry that is not on this machine')
+    .option('--store <url>', 'where the archive goes: s3://bucket/prefix or file:///dir (CLIPYARD_STORE)')
+    .option('--layout <dir>', 'also write a complete OCI layout of what is pushed')
+    .option('--compression <codec>', 'of new layers: zstd, gzip, none', 'zstd')
+    .option('--level <n>', 'compression level (zstd 1-19, gzip 1-9)')
+    .option('--chunk <size>', 'plain bytes of a frame, a power of two', '256KiB')
+    .option('--no-pack-cache', 'pack every layer again')
+    .option('--buildkit <address>', 'unix:///path or tcp://host:port (CLIPYARD_BUILDKIT)')
+    .option('--progress <mode>', 'auto, plain, tty', 'auto')
+    .addHelpText('after', EXAMPLES)
+    .action(async (flags: BuildFlags, command: Command) => {
+      const { json = false } = command.optsWithGlobals<GlobalOptions>();
+      const result = await runBuild(flags, json, context);
+      writeResult(context.stdout, result, json, () => summary(result));
+    });
+}
+
+async function runBuild(flags: BuildFlags, json: boolean, context: CommandContext): Promise<BuildResult> {
+  const { log, settings, signal, tools } = context;
+  const request: ImageBuild = {
+    workspaceId: parseWorkspaceId(flags.workspace ?? settings.workspace),
+    imageId: parseImageId(flags.imageId ?? imageIdOf(flags.context)),
+    target: parseRegistryTarget(flags.registry ?? settings.registry),
+    build: await buildkitRequest(flags, context),
+    compression: parseCompression(flags),
+    useCache: flags.packCache,
+    layoutDir: flags.layout === undefined ? undefined : resolve(flags.layout),
+  };
+  const address = flags.buildkit ?? settings.buildkitAddress;
+  // The configured content directory belongs to the configured daemon.
+  const contentDir = address === settings.buildkitAddress ? settings.buildkitContentDir : undefined;
+  using progress = createProgress({ mode: json ? 'json' : flags.progress, stderr: context.stderr });
+  await using client = await registryClient(context, flags);
+  await using store = objectStore(context, flags.store);
+  await using buildkit = await connectBuildkit({
+    address,
+    log,
+    signal,
+    ...(contentDir !== undefined && { contentDir }),
+  });
+  return await buildImage(request, {
+    buildkit,
+    client,
+    store,
+    tools,
+    log,
+    signal,
+    stateDir: settings.stateDir,
+    jobs: availableParallelism(),
+    report: progress.report,
+    now: () => performance.now(),
+  });
+}
+
+/** `My App/` → `my_app`: an image id has no `-`. */
+function imageIdOf(contextDir: string): string {
+  const name = basename(resolve(contextDir))
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9_.]+/g, '_')
+    .slice(0, 64);
+  return /[a-z0-9]/.test(name) ? name : 'image';
+}
+
+function summary(result: BuildResult): string {
+  const layers = result.layers.map((layer) => [
+    layer.digest.slice(7, 19),
+    layer.packed,
+    layer.pushed,
+    formatBytes(layer.plainBytes),
+    formatBytes(layer.sizeBytes),
+  ]);
+  const phases = result.phases.map(({ bytes, durationMs, name }) => [
+    name,
+    formatSeconds(durationMs),
+    bytes === 0 ? '' : formatBytes(bytes),
+  ]);
+  const archives = result.archives.map(
+    ({ entries, mountBytes, platform, sizeBytes, uri }) =>
+      `${platform}: ${uri} (${entries} entries, ${formatBytes(sizeBytes)}; a mount fetches ${formatBytes(mountBytes)})`,
+  );
+  return [
+    formatTable(['layer', 'packed', 'pushed', 'plain >', 'stored >'], layers),
+    formatTable(['phase', 'time >', 'bytes >'], phases),
+    `image    ${result.storageRef}\n         @${result.manifestDigest}\n`,
+    ...archives.map((line) => `archive  ${line}\n`),
+    `pushed   ${formatBytes(result.bytesPushed)} (BuildKit: ${result.buildkit.cachedSteps} of ${result.buildkit.steps} steps cached)\n`,
+    `run      clipyard run ${result.workspaceId}/${result.imageId} -- COMMAND\n`,
+  ].join('\n');
+}
+
+export function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}

@@ -1,0 +1,80 @@
+import type { Writable } from 'node:stream';
+import { Command, CommanderError } from 'commander';
+import { loadSettings } from '../config/index.ts';
+import { toWorkerError, WorkerError } from '../errors/index.ts';
+import { nativeToolPaths } from '../native/index.ts';
+import { createLog } from '../telemetry/index.ts';
+import { addArchiveCommands } from './commands/archive.ts';
+import { addBuildCommand } from './commands/build.ts';
+import { addDoctorCommand } from './commands/doctor.ts';
+import { addIndexCommand } from './commands/index-image.ts';
+import { addMountCommands } from './commands/mount.ts';
+import { addRunCommand } from './commands/run.ts';
+import type { CommandContext } from './context.ts';
+import { errorDocument, exitCodeOf, renderError } from './exit.ts';
+
+export { formatBytes, formatSeconds, formatTable } from './output.ts';
+
+export interface ProcessContext {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly root: string;
+  readonly signal: AbortSignal;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+}
+
+const EPILOGUE = `
+Settings come from CLIPYARD_* variables (docs/configuration.md); \`scripts/services.sh env\` prints those of the local services.
+Exit codes: 0 done, 64 wrong input, 65 damaged data, 66 not found, 70 internal, 73 conflict, 75 try again later, 77 not allowed, 130 stopped.
+`;
+
+/** Runs one command and gives the exit code. Errors go to stderr: for people, or as one JSON document with `--json`. */
+export async function runCommandLine(argv: readonly string[], processContext: ProcessContext): Promise<number> {
+  const { env, root, signal, stderr, stdout } = processContext;
+  const json = argv.includes('--json');
+  try {
+    const settings = loadSettings(env);
+    const context: CommandContext = {
+      settings,
+      env,
+      root,
+      signal,
+      stdout,
+      stderr,
+      log: createLog({ level: settings.logLevel }),
+      tools: nativeToolPaths(env, root),
+    };
+    await createProgram(context).parseAsync([...argv]);
+    return typeof process.exitCode === 'number' ? process.exitCode : 0;
+  } catch (thrown) {
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 64;
+    const error =
+      signal.aborted && !(thrown instanceof WorkerError)
+        ? new WorkerError('CANCELED', 'stopped', {}, { cause: thrown })
+        : toWorkerError(thrown, 'clipyard');
+    stderr.write(json ? errorDocument(error) : renderError(error));
+    if (error.category === 'internal' && env['CLIPYARD_LOG'] === 'debug') stderr.write(`${String(error.stack)}\n`);
+    return exitCodeOf(error);
+  }
+}
+
+function createProgram(context: CommandContext): Command {
+  const program = new Command('clipyard')
+    .description('Builds images with BuildKit, pushes every blob once, and publishes archives that mount at once')
+    .option('--json', 'print the result as one JSON document on stdout, events and errors as JSON lines on stderr')
+    .version('0.1.0')
+    .showHelpAfterError('(see --help)')
+    .addHelpText('after', EPILOGUE)
+    .configureOutput({ writeOut: (text) => context.stdout.write(text), writeErr: (text) => context.stderr.write(text) })
+    .exitOverride();
+  addBuildCommand(program, context);
+  addIndexCommand(program, context);
+  addArchiveCommands(program, context);
+  addMountCommands(program, context);
+  addRunCommand(program, context);
+  addDoctorCommand(program, context);
+  // Every command takes --json in front of or behind its name.
+  for (const command of program.commands)
+    command.option('--json', 'print the result as one JSON document').exitOverride();
+  return program;
+}

@@ -1,0 +1,119 @@
+import { readFileSync } from 'node:fs';
+import { WorkerError } from '../errors/index.ts';
+import { type Codec, type Compression, DEFAULT_CHUNK_BYTES, DEFAULT_LEVEL, LEVELS } from '../indexer/index.ts';
+
+/** `K=V`; a bare `K` takes its value from the environment, as docker build does, and is dropped when it is not there. */
+export function parsePairs(
+  pairs: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+  flag: string,
+): Readonly<Record<string, string>> {
+  const result: Record<string, string> = {};
+  for (const pair of pairs) {
+    const equals = pair.indexOf('=');
+    const name = equals === -1 ? pair : pair.slice(0, equals);
+    if (name === '') throw new WorkerError('USAGE', `${flag} ${pair}: no name before the =`);
+    const value = equals === -1 ? env[pair] : pair.slice(equals + 1);
+    if (value !== undefined) result[name] = value;
+  }
+  return result;
+}
+
+/** `key=value,key=value`, as docker's `--secret` and `--cache-to` are written. */
+export function parseFields(text: string, flag: string): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    text.split(',').map((field) => {
+      const equals = field.indexOf('=');
+      if (equals <= 0) throw new WorkerError('USAGE', `${flag} ${text}: "${field}" is not key=value`);
+      return [field.slice(0, equals), field.slice(equals + 1)];
+    }),
+  );
+}
+
+const SIZE = /^(\d+)\s*(?:(k|m|g|t)(i?)b?|b)?$/i;
+const POWERS: Readonly<Record<string, number>> = { k: 1, m: 2, g: 3, t: 4 };
+
+/** `256KiB`, `10G`, `4096`: bytes. A trailing `i` counts in 1024s, else 1000s. Throws USAGE. */
+export function parseSize(text: string, flag: string): number {
+  const match = SIZE.exec(text.trim());
+  const bytes =
+    match === null
+      ? Number.NaN
+      : Number(match[1]) *
+        (match[3] === 'i' || match[3] === 'I' ? 1024 : 1000) ** (POWERS[match[2]?.toLowerCase() ?? ''] ?? 0);
+  if (!Number.isSafeInteger(bytes))
+    throw new WorkerError('USAGE', `${flag} ${text}: not a size (write 256KiB or 10GB)`);
+  return bytes;
+}
+
+/** A whole number within bounds. Throws USAGE. */
+export function parseCount(
+  text: string,
+  flag: string,
+  { min, max }: { readonly min: number; readonly max: number },
+): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= min && value <= max))
+    throw new WorkerError('USAGE', `${flag} ${text}: a whole number from ${min} to ${max} is needed`);
+  return value;
+}
+
+export interface CompressionFlags {
+  readonly compression: string;
+  readonly level?: string;
+  readonly chunk?: string;
+}
+
+/** Throws USAGE with the codec's own bounds. */
+export function parseCompression(flags: CompressionFlags): Compression {
+  if (!Object.hasOwn(LEVELS, flags.compression)) {
+    throw new WorkerError(
+      'USAGE',
+      `--compression ${flags.compression}: one of ${Object.keys(LEVELS).join(', ')} is needed`,
+    );
+  }
+  const codec = flags.compression as Codec;
+  const level =
+    flags.level === undefined
+      ? Math.max(DEFAULT_LEVEL, LEVELS[codec].min)
+      : parseCount(flags.level, '--level', LEVELS[codec]);
+  const chunkBytes = flags.chunk === undefined ? DEFAULT_CHUNK_BYTES : parseSize(flags.chunk, '--chunk');
+  if (chunkBytes < 4096 || chunkBytes > 16 * 1024 * 1024 || (chunkBytes & (chunkBytes - 1)) !== 0) {
+    throw new WorkerError('USAGE', `--chunk ${flags.chunk ?? ''}: a power of two from 4KiB to 16MiB is needed`);
+  }
+  return { codec, level, chunkBytes };
+}
+
+/** `HOST[:PORT]/REPOSITORY`; a bare host gets the repository `clipyard`. Throws USAGE. */
+export function parseRegistryTarget(text: string | undefined): {
+  readonly registry: string;
+  readonly repository: string;
+} {
+  if (text === undefined || text === '') {
+    throw new WorkerError(
+      'USAGE',
+      'no registry: give --registry HOST/REPOSITORY or set CLIPYARD_REGISTRY (`eval "$(scripts/services.sh env)"` sets the local one)',
+    );
+  }
+  const slash = text.indexOf('/');
+  const registry = slash === -1 ? text : text.slice(0, slash);
+  const repository = slash === -1 ? 'clipyard' : text.slice(slash + 1);
+  const repositoryRule = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/; // distribution-spec 1.1, "Pulling manifests"
+  if (
+    !/^(\[[0-9a-f:]+\]|[A-Za-z0-9.-]+)(:\d+)?$/.test(registry) ||
+    !repositoryRule.test(repository) ||
+    repository.length > 200
+  ) {
+    throw new WorkerError('USAGE', `--registry ${text}: write HOST[:PORT]/REPOSITORY (lower-case repository)`);
+  }
+  return { registry, repository };
+}
+
+/** Reads a file that a flag names. Throws PATH_NOT_FOUND with the flag. */
+export function readNamedFile(path: string, flag: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (cause) {
+    throw new WorkerError('PATH_NOT_FOUND', `${flag} ${path}: cannot be read`, {}, { cause });
+  }
+}

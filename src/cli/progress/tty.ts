@@ -1,0 +1,1 @@
+export { plainProgress as ttyProgress } from './plain.ts';

@@ -1,0 +1,16 @@
+import { type ObjectStore, openStore } from '../objects/index.ts';
+import { createRegistryClient, loadCredentials, type RegistryClient } from '../registry/index.ts';
+import type { CommandContext } from './context.ts';
+
+/** The registry client of a command, with the logins of this machine. */
+export async function registryClient(
+  { env, log }: CommandContext,
+  { plainHttp = false }: { readonly plainHttp?: boolean } = {},
+): Promise<RegistryClient> {
+  return createRegistryClient({ credentials: await loadCredentials(env), plainHttp, log });
+}
+
+/** The object store a command names, or the configured one, or a folder under the state directory. */
+export function objectStore({ env, settings }: CommandContext, url?: string): ObjectStore {
+  return openStore(url ?? settings.store ?? `file://${settings.stateDir}/store`, env);
+}

@@ -1,0 +1,83 @@
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { WorkerError } from '../errors/index.ts';
+
+/**
+ * Everything the environment can set, with defaults. Read once in `bin/`, frozen, passed by slice. Each description
+ * is a row of docs/configuration.md, which is generated from this schema.
+ */
+export const SettingsSchema = z.object({
+  CLIPYARD_BUILDKIT: z
+    .string()
+    .default('unix:///run/buildkit/buildkitd.sock')
+    .describe('Address of buildkitd: `unix:///path` or `tcp://host:port`.'),
+  CLIPYARD_BUILDKIT_CONTENT: z
+    .string()
+    .optional()
+    .describe(
+      "The daemon's content directory (`<root>/runc-overlayfs/content`), where it runs on this machine: layers are then linked instead of copied.",
+    ),
+  CLIPYARD_REGISTRY: z
+    .string()
+    .optional()
+    .describe('Registry that images are pushed to: `host[:port]` or `host[:port]/repository`.'),
+  CLIPYARD_STORE: z
+    .string()
+    .optional()
+    .describe('Object store for archives: `s3://bucket[/prefix]` or `file:///directory`.'),
+  CLIPYARD_STATE: z
+    .string()
+    .default('.clipyard')
+    .describe('Directory for caches, layouts and mounts; it must lie on a real filesystem (ext4, xfs, btrfs).'),
+  CLIPYARD_CACHE: z.string().optional().describe('Directory of the runtime cache; default `cache` in CLIPYARD_STATE.'),
+  CLIPYARD_WORKSPACE: z.string().default('default').describe('Workspace id of builds without `--workspace`.'),
+  CLIPYARD_NATIVE_DIR: z
+    .string()
+    .optional()
+    .describe('Directory of the native tools, where they are not beside the program or on the PATH.'),
+  CLIPYARD_LOG: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
+    .default('info')
+    .describe('Level of the log on stderr.'),
+  DOCKER_CONFIG: z
+    .string()
+    .optional()
+    .describe('Directory of the docker `config.json` with registry logins; default `~/.docker`.'),
+});
+
+export interface Settings {
+  readonly buildkitAddress: string;
+  readonly buildkitContentDir: string | undefined;
+  readonly registry: string | undefined;
+  readonly store: string | undefined;
+  readonly stateDir: string;
+  readonly cacheDir: string;
+  readonly workspace: string;
+  readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
+}
+
+/** Throws CONFIG_INVALID with the variable's name. */
+export function loadSettings(env: Readonly<Record<string, string | undefined>>): Settings {
+  // An empty variable is an unset one: shells and compose files write them so.
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const parsed = SettingsSchema.safeParse(given);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    throw new WorkerError(
+      'CONFIG_INVALID',
+      `${issue?.path.join('.') ?? 'environment'}: ${issue?.message ?? 'not valid'}`,
+    );
+  }
+  const { data } = parsed;
+  const stateDir = resolve(data.CLIPYARD_STATE);
+  return Object.freeze({
+    buildkitAddress: data.CLIPYARD_BUILDKIT,
+    buildkitContentDir: data.CLIPYARD_BUILDKIT_CONTENT,
+    registry: data.CLIPYARD_REGISTRY,
+    store: data.CLIPYARD_STORE,
+    stateDir,
+    cacheDir: data.CLIPYARD_CACHE === undefined ? join(stateDir, 'cache') : resolve(data.CLIPYARD_CACHE),
+    workspace: data.CLIPYARD_WORKSPACE,
+    logLevel: data.CLIPYARD_LOG,
+  });
+}

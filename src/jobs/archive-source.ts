@@ -1,0 +1,193 @@
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { access, mkdir, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import {
+  fetchForMount,
+  fileSource,
+  parseImageId,
+  parseWorkspaceId,
+  type RangeSource,
+  readDocuments,
+} from '../archive/index.ts';
+import { type Digest, hexOf } from '../digest/index.ts';
+import { type Cancelable, WorkerError } from '../errors/index.ts';
+import { type ObjectStore, readObject } from '../objects/index.ts';
+import { type ImageConfig, parseImageConfig } from '../oci/index.ts';
+import {
+  formatReference,
+  manifestNameOf,
+  parseReference,
+  type Reference,
+  type RegistryClient,
+} from '../registry/index.ts';
+import { type Pointer, readPointer, storeKeys } from './publish.ts';
+
+/** An archive on this machine that a mount can use, and what it says about its image. */
+export interface MountableArchive {
+  /** A complete archive or a sparse file with the parts a mount needs. */
+  readonly path: string;
+  /** Where its blobs are. */
+  readonly storage: Reference;
+  readonly config: ImageConfig;
+  /** Bytes that were fetched of the archive; 0 for a local one. */
+  readonly fetchedBytes: number;
+}
+
+export interface ArchiveSourceContext extends Cancelable {
+  readonly client: RegistryClient;
+  /** Opens an object store by URL; the default store for `undefined`. */
+  readonly openStore: (url?: string) => ObjectStore;
+  readonly cacheDir: string;
+  readonly platform: string;
+}
+
+/**
+ * Finds what a person names: a file, `file:///…`, `s3://bucket/key`, `WORKSPACE/IMAGE` in the store, or `docker://REF`
+ * (through the store's manifest objects; REF's repository then replaces the stored one). Only footer, metadata and layer
+ * tables of a remote archive are fetched, once: they are kept in the cache directory. Throws PATH_NOT_FOUND,
+ * STORE_OBJECT_NOT_FOUND, ARCHIVE_NOT_LAZY, …
+ */
+export async function openArchiveSource(name: string, context: ArchiveSourceContext): Promise<MountableArchive> {
+  if (name.startsWith('docker://'))
+    return await fromRegistryImage(parseReference(name.slice('docker://'.length)), context);
+  if (name.startsWith('s3://')) return await fromObjectUrl(name, context);
+  const path = name.startsWith('file://') ? fileURLToPath(name) : resolve(name);
+  if (await isFile(path)) return await describeArchive(path, 0, context);
+  const ids = name.split('/');
+  if (ids.length === 2 && !name.startsWith('file://') && !name.startsWith('.'))
+    return await fromPointer(ids[0] ?? '', ids[1] ?? '', context);
+  throw new WorkerError(
+    'PATH_NOT_FOUND',
+    `${name}: no such archive (a file, s3://bucket/key, docker://reference, or WORKSPACE/IMAGE of the store)`,
+  );
+}
+
+async function fromPointer(workspace: string, image: string, context: ArchiveSourceContext): Promise<MountableArchive> {
+  const key = storeKeys.pointer(parseWorkspaceId(workspace), parseImageId(image));
+  await using store = context.openStore();
+  const read = await readPointer(store, key, context);
+  if (read === undefined)
+    throw new WorkerError(
+      'STORE_OBJECT_NOT_FOUND',
+      `${workspace}/${image} was never published: there is no ${store.urlOf(key)}`,
+      { key },
+    );
+  return await fromStore(store, archiveFor(read.pointer, context.platform, `${workspace}/${image}`), context);
+}
+
+function archiveFor({ archives }: Pointer, platform: string, name: string): Pointer['archives'][string] {
+  const names = Object.keys(archives);
+  const entry = archives[platform] ?? (names.length === 1 ? archives[names[0] ?? ''] : undefined);
+  if (entry === undefined)
+    throw new WorkerError('PLATFORM_NOT_FOUND', `${name} has no archive for ${platform}; there is ${names.join(', ')}`);
+  return entry;
+}
+
+async function fromRegistryImage(reference: Reference, context: ArchiveSourceContext): Promise<MountableArchive> {
+  const descriptor = await context.client.headManifest(reference, manifestNameOf(reference), context);
+  if (descriptor === undefined)
+    throw new WorkerError('REGISTRY_NOT_FOUND', `the registry has no ${formatReference(reference)}`);
+  await using store = context.openStore();
+  const key = storeKeys.manifest(descriptor.digest);
+  const { bytes } = await readObject(store, key, { signal: context.signal, maxBytes: 1 << 20 });
+  const { digest, footerDigest } = JSON.parse(Buffer.from(bytes).toString('utf8')) as {
+    digest: Digest;
+    footerDigest: Digest;
+  };
+  const archive = await fromStore(store, { digest, footerDigest }, context);
+  return {
+    ...archive,
+    storage: { ...archive.storage, registry: reference.registry, repository: reference.repository },
+  };
+}
+
+async function fromStore(
+  store: ObjectStore,
+  { digest, footerDigest }: { readonly digest: Digest; readonly footerDigest: Digest },
+  context: ArchiveSourceContext,
+): Promise<MountableArchive> {
+  const path = await cachedPath(context.cacheDir, hexOf(digest));
+  const fetched = (await exists(path))
+    ? 0
+    : await fetchParts(store, storeKeys.archive(digest), path, context, footerDigest);
+  return await describeArchive(path, fetched, context);
+}
+
+async function fromObjectUrl(url: string, context: ArchiveSourceContext): Promise<MountableArchive> {
+  const slash = url.indexOf('/', 's3://'.length);
+  if (slash === -1 || slash === url.length - 1)
+    throw new WorkerError('USAGE', `${url} names no object: write s3://bucket/key`);
+  await using store = context.openStore(url.slice(0, slash));
+  const key = url.slice(slash + 1);
+  const head = await store.head(key, context);
+  if (head === undefined) throw new WorkerError('STORE_OBJECT_NOT_FOUND', `there is no ${url}`, { key });
+  const path = await cachedPath(context.cacheDir, createHash('sha256').update(`${url}\n${head.etag}`).digest('hex'));
+  const fetched = (await exists(path)) ? 0 : await fetchParts(store, key, path, context);
+  return await describeArchive(path, fetched, context);
+}
+
+async function fetchParts(
+  store: ObjectStore,
+  key: string,
+  path: string,
+  { signal }: Cancelable,
+  expectedFooterDigest?: Digest,
+): Promise<number> {
+  const head = await store.head(key, { signal });
+  if (head === undefined) throw new WorkerError('STORE_OBJECT_NOT_FOUND', `there is no ${store.urlOf(key)}`, { key });
+  const source = objectSource(store, key, head.sizeBytes);
+  const { fetchedBytes } = await fetchForMount(source, path, {
+    signal,
+    ...(expectedFooterDigest !== undefined && { expectedFooterDigest }),
+  });
+  return fetchedBytes;
+}
+
+function objectSource(store: ObjectStore, key: string, sizeBytes: number): RangeSource {
+  return {
+    sizeBytes,
+    async read(offset, length, { signal }) {
+      const { body } = await store.get(key, { range: { offset, length }, signal });
+      const bytes = Buffer.concat((await body.toArray({ signal })) as Buffer[]);
+      if (bytes.length !== length)
+        throw new WorkerError(
+          'ARCHIVE_TRUNCATED',
+          `${store.urlOf(key)}: ${bytes.length} of ${length} bytes at ${offset}`,
+        );
+      return bytes;
+    },
+  };
+}
+
+async function describeArchive(path: string, fetchedBytes: number, { signal }: Cancelable): Promise<MountableArchive> {
+  await using source = await fileSource(path);
+  const { config, storage } = await readDocuments(source, { signal });
+  return {
+    path,
+    fetchedBytes,
+    storage,
+    config: parseImageConfig(config),
+  };
+}
+
+async function cachedPath(cacheDir: string, name: string): Promise<string> {
+  const directory = join(cacheDir, 'archives');
+  await mkdir(directory, { recursive: true });
+  return join(directory, `${name}.clip`);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await access(path, constants.R_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return await stat(path).then(
+    (stats) => stats.isFile(),
+    () => false,
+  );
+}

@@ -1,0 +1,60 @@
+import type { ImageId, WorkspaceId } from '../archive/index.ts';
+import type { BuildRequest as BuildkitRequest } from '../buildkit/index.ts';
+import type { Digest } from '../digest/index.ts';
+import type { Compression } from '../indexer/index.ts';
+import type { PushOutcome, Repository } from '../registry/index.ts';
+import type { Phase } from './phases.ts';
+
+/** One image to build and publish. */
+export interface ImageBuild {
+  readonly workspaceId: WorkspaceId;
+  readonly imageId: ImageId;
+  /** Where the image is pushed to. */
+  readonly target: Repository;
+  /** What BuildKit is asked for; the exporter is ours. */
+  readonly build: BuildkitRequest;
+  readonly compression: Compression;
+  /** Pack again even what the cache holds. */
+  readonly useCache: boolean;
+  /** A valid OCI layout of exactly what is pushed goes here. */
+  readonly layoutDir: string | undefined;
+}
+
+/** The result of a build; its JSON form is a contract (README, "Output of build"). */
+export interface BuildResult {
+  readonly workspaceId: string;
+  readonly imageId: string;
+  readonly imageTag: string;
+  readonly sourceRef: string;
+  readonly storageRef: string;
+  /** What the tag names: the index where there are several platforms, else the one manifest. */
+  readonly manifestDigest: Digest;
+  readonly platforms: readonly string[];
+  readonly layers: readonly BuiltLayer[];
+  readonly archives: readonly BuiltArchive[];
+  readonly phases: readonly Phase[];
+  readonly bytesPushed: number;
+  readonly buildkit: { readonly cachedSteps: number; readonly steps: number };
+  readonly generation: number;
+}
+
+export interface BuiltLayer {
+  readonly digest: Digest;
+  readonly diffId: Digest;
+  readonly mediaType: string;
+  readonly sizeBytes: number;
+  readonly plainBytes: number;
+  readonly packed: 'new' | 'cached' | 'kept';
+  readonly pushed: PushOutcome;
+}
+
+export interface BuiltArchive {
+  readonly platform: string;
+  readonly uri: string;
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+  readonly entries: number;
+  /** What a mount fetches of it: footer, metadata image, layer tables. */
+  readonly mountBytes: number;
+  readonly manifestDigest: Digest;
+}

@@ -1,0 +1,133 @@
+import type { Cancelable } from '../errors/index.ts';
+import type { AssembleResult } from '../indexer/index.ts';
+import { type ObjectStore, readObject } from '../objects/index.ts';
+import type { RegistryClient } from '../registry/index.ts';
+import type { ImageBuild } from './build-request.ts';
+import type { JobReporter } from './events.ts';
+import type { PlannedManifest } from './image-plan.ts';
+import { movePointer, type PointerContent, putOnce, type ReadPointer, storeKeys } from './publish.ts';
+
+/** One platform's finished archive, still under its temporary name. */
+export interface AssembledArchive {
+  readonly platform: string;
+  readonly path: string;
+  readonly result: AssembleResult;
+  readonly manifest: PlannedManifest;
+}
+
+export interface Publication {
+  readonly request: ImageBuild;
+  readonly tag: string;
+  readonly storageRef: string;
+  /** The pointer as it was when the build began. */
+  readonly before: ReadPointer | undefined;
+  /** What the tag will name: the index, or the only manifest. */
+  readonly top: PlannedManifest;
+  readonly archives: readonly AssembledArchive[];
+  /** The build record, argument values redacted. */
+  readonly record: object;
+}
+
+export interface PublishContext extends Cancelable {
+  readonly client: RegistryClient;
+  readonly store: ObjectStore;
+  readonly report: JobReporter;
+}
+
+/**
+ * Makes a build visible, each step only when all it needs is there: manifests by digest → archives → manifest objects →
+ * pointer (the fence) → tag. Throws FENCE_LOST when a newer build moved the pointer; the tag is then left alone.
+ */
+export async function publish(
+  publication: Publication,
+  context: PublishContext,
+): Promise<{ readonly generation: number; readonly bytes: number }> {
+  const { archives, before, request, storageRef, tag, top } = publication;
+  const { client, report, signal, store } = context;
+  const { target, workspaceId, imageId } = request;
+  const manifests = archives.map(({ manifest }) => manifest);
+  for (const { bytes, descriptor } of isSame(manifests, top) ? manifests : [...manifests, top]) {
+    await client.putManifest(target, descriptor.digest, bytes, descriptor.mediaType, { signal });
+    report({ type: 'published', what: 'manifest', name: descriptor.digest });
+  }
+  let bytes = 0;
+  for (const archive of archives) bytes += await publishArchive(archive, publication, context);
+
+  const content: PointerContent = {
+    indexDigest: top.descriptor.digest,
+    archives: Object.fromEntries(archives.map((archive) => [archive.platform, pointerEntry(archive, storageRef)])),
+  };
+  const key = storeKeys.pointer(workspaceId, imageId);
+  const { generation } = await movePointer(store, key, before, content, { signal });
+  report({ type: 'published', what: 'pointer', name: store.urlOf(key) });
+
+  await client.putManifest(target, tag, top.bytes, top.descriptor.mediaType, { signal });
+  report({ type: 'published', what: 'tag', name: storageRef });
+  return { generation, bytes };
+}
+
+async function publishArchive(
+  archive: AssembledArchive,
+  { record, storageRef }: Publication,
+  { report, signal, store }: PublishContext,
+): Promise<number> {
+  const { digest, sizeBytes } = archive.result;
+  const key = storeKeys.archive(digest);
+  // Looking first saves the upload of an unchanged archive; the condition decides when two builds race.
+  const outcome =
+    (await store.head(key, { signal }))?.sizeBytes === sizeBytes
+      ? 'present'
+      : await putArchive(archive, { signal, store });
+  report({ type: 'published', what: 'archive', name: store.urlOf(key) });
+  await putIfChanged(store, storeKeys.record(digest), record, signal);
+  report({ type: 'published', what: 'record', name: store.urlOf(storeKeys.record(digest)) });
+  const manifest = {
+    version: 1,
+    platform: archive.platform,
+    ...pointerEntry(archive, storageRef),
+  };
+  await putIfChanged(store, storeKeys.manifest(archive.manifest.descriptor.digest), manifest, signal);
+  return outcome === 'sent' ? sizeBytes : 0;
+}
+
+async function putArchive(
+  { path, result }: AssembledArchive,
+  { signal, store }: Pick<PublishContext, 'signal' | 'store'>,
+): Promise<'sent' | 'present'> {
+  const key = storeKeys.archive(result.digest);
+  return await putOnce(
+    () =>
+      store.putFile(key, path, {
+        ifNoneMatch: '*',
+        sha256: result.digest,
+        contentType: 'application/vnd.clipyard.archive.v1',
+        signal,
+      }),
+    async () => (await store.head(key, { signal }))?.sizeBytes ?? -1,
+    { key, sizeBytes: result.sizeBytes },
+  );
+}
+
+/** Small objects that say the same for the same archive: written once, and again only when they differ. */
+async function putIfChanged(store: ObjectStore, key: string, value: object, signal: AbortSignal): Promise<void> {
+  const body = Buffer.from(`${JSON.stringify(value)}\n`);
+  if ((await store.head(key, { signal })) !== undefined) {
+    const { bytes } = await readObject(store, key, { signal, maxBytes: 1 << 20 });
+    if (body.equals(bytes)) return;
+  }
+  await store.put(key, body, { contentType: 'application/json', signal });
+}
+
+function pointerEntry({ manifest, result }: AssembledArchive, storageRef: string): PointerContent['archives'][string] {
+  return {
+    digest: result.digest,
+    sizeBytes: result.sizeBytes,
+    storageRef,
+    footerDigest: result.footerDigest,
+    manifestDigest: manifest.descriptor.digest,
+  };
+}
+
+function isSame(manifests: readonly PlannedManifest[], top: PlannedManifest): boolean {
+  return manifests.some(({ descriptor }) => descriptor.digest === top.descriptor.digest);
+}

@@ -1,0 +1,46 @@
+import { constants } from 'node:fs';
+import { copyFile } from 'node:fs/promises';
+import type { Digest } from '../digest/index.ts';
+import type { Cancelable } from '../errors/index.ts';
+import { OciLayout } from '../oci/index.ts';
+import type { PlannedManifest, PlatformImage } from './image-plan.ts';
+import type { PackedLayer } from './pack-step.ts';
+
+export interface ResultLayout {
+  readonly tag: string;
+  readonly top: PlannedManifest;
+  readonly manifests: readonly PlannedManifest[];
+  readonly images: readonly PlatformImage[];
+  readonly packed: readonly PackedLayer[];
+  /** Fetches a blob that is not on this machine (a base layer whose pack was cached) into a file. */
+  readonly fetchBlob: (descriptor: { readonly digest: Digest; readonly size: number }, path: string) => Promise<void>;
+}
+
+/**
+ * Writes a valid OCI layout of exactly what is pushed: manifests, configurations, every blob as a copy (a reflink where the
+ * filesystem has it), tagged `latest` and with the image's own tag. Throws LAYOUT_INVALID when `directory` is something else.
+ */
+export async function writeResultLayout(
+  directory: string,
+  result: ResultLayout,
+  { signal }: Cancelable,
+): Promise<void> {
+  const layout = await OciLayout.open(directory, { create: true, signal });
+  await using _lock = await layout.lock({ signal });
+  for (const { layer, blobPath } of result.packed) {
+    const descriptor = { digest: layer.digest, size: layer.sizeBytes };
+    if (await layout.hasBlob(descriptor)) continue;
+    const path = await layout.temporaryPath();
+    if (blobPath === undefined) await result.fetchBlob(descriptor, path);
+    else await copyFile(blobPath, path, constants.COPYFILE_FICLONE);
+    signal.throwIfAborted();
+    await layout.adoptFile(path, { digest: descriptor.digest, sizeBytes: descriptor.size });
+  }
+  for (const { configBytes, manifest } of result.images) {
+    await layout.addBlob(configBytes, { digest: manifest.config.digest, sizeBytes: configBytes.length }, { signal });
+  }
+  for (const { bytes, descriptor } of result.manifests)
+    await layout.putManifest(bytes, descriptor.mediaType, { signal });
+  const top = await layout.putManifest(result.top.bytes, result.top.descriptor.mediaType, { signal });
+  for (const name of new Set(['latest', result.tag])) await layout.setTag(name, top, { signal });
+}

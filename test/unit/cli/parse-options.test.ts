@@ -1,0 +1,70 @@
+import { expect, test } from 'vitest';
+import {
+  parseCompression,
+  parseCount,
+  parseFields,
+  parsePairs,
+  parseRegistryTarget,
+  parseSize,
+} from '../../../src/cli/parse-options.ts';
+
+const usage = expect.objectContaining({ code: 'USAGE' }) as Error;
+
+test.for<[string, number]>([
+  ['4096', 4096],
+  ['256KiB', 262_144],
+  ['256k', 256_000],
+  ['10GB', 10_000_000_000],
+  ['1MiB', 1_048_576],
+  ['12B', 12],
+])('%s is %d bytes', ([text, bytes]) => {
+  expect(parseSize(text, '--chunk')).toBe(bytes);
+});
+
+test.for(['', 'x', '-1', '1.5G', '99999999999999999999', '1Q'])('%j is no size', (text) => {
+  expect(() => parseSize(text, '--chunk')).toThrow(usage);
+});
+
+test('a pair without a value takes it from the environment, and goes when it is not there', () => {
+  expect(parsePairs(['A=1=2', 'B', 'C'], { B: 'from env' }, '--build-arg')).toEqual({ A: '1=2', B: 'from env' });
+  expect(() => parsePairs(['=x'], {}, '--build-arg')).toThrow(usage);
+});
+
+test('fields are split at commas and at the first =', () => {
+  expect(parseFields('type=registry,ref=a/b:c=d', '--cache-from')).toEqual({ type: 'registry', ref: 'a/b:c=d' });
+  expect(() => parseFields('type', '--cache-from')).toThrow(usage);
+});
+
+test('a count is held within its bounds', () => {
+  expect(parseCount('7', '--jobs', { min: 1, max: 8 })).toBe(7);
+  for (const text of ['0', '9', '1e1', '', '-1'])
+    expect(() => parseCount(text, '--jobs', { min: 1, max: 8 })).toThrow(usage);
+});
+
+test('compression flags give codec, level and chunk, each checked against the codec', () => {
+  expect(parseCompression({ compression: 'zstd' })).toEqual({ codec: 'zstd', level: 1, chunkBytes: 262_144 });
+  expect(parseCompression({ compression: 'gzip', level: '9', chunk: '1MiB' })).toEqual({
+    codec: 'gzip',
+    level: 9,
+    chunkBytes: 1_048_576,
+  });
+  expect(() => parseCompression({ compression: 'gzip', level: '10' })).toThrow(usage);
+  expect(() => parseCompression({ compression: 'lz4' })).toThrow(usage);
+  expect(() => parseCompression({ compression: 'toString' })).toThrow(usage);
+  expect(() => parseCompression({ compression: 'zstd', chunk: '100k' })).toThrow(usage);
+});
+
+test.for<[string, { registry: string; repository: string }]>([
+  ['127.0.0.1:5000', { registry: '127.0.0.1:5000', repository: 'clipyard' }],
+  ['127.0.0.1:5000/team/images', { registry: '127.0.0.1:5000', repository: 'team/images' }],
+  ['[::1]:5000/a', { registry: '[::1]:5000', repository: 'a' }],
+])('the registry target %s is split', ([text, target]) => {
+  expect(parseRegistryTarget(text)).toEqual(target);
+});
+
+test.for(['', 'host/UPPER', 'host//a', 'host/a/', 'ho st/a', 'host/../a'])(
+  'the registry target %j is refused',
+  (text) => {
+    expect(() => parseRegistryTarget(text)).toThrow(usage);
+  },
+);

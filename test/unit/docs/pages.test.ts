@@ -1,0 +1,13 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { configurationPage, errorsPage } from '../../../scripts/docs/pages.ts';
+
+const page = (name: string) => readFileSync(new URL(`../../../docs/${name}`, import.meta.url), 'utf8');
+
+test('docs/errors.md is what scripts/gen-docs.ts writes from the codes', () => {
+  expect(page('errors.md')).toBe(errorsPage());
+});
+
+test('docs/configuration.md is what scripts/gen-docs.ts writes from the schema', () => {
+  expect(page('configuration.md')).toBe(configurationPage());
+});

@@ -1,0 +1,23 @@
+import { expect, test } from 'vitest';
+import { PhaseClock } from '../../../src/jobs/phases.ts';
+
+test('a phase lasts from its first start to its last end, and phases may overlap', async () => {
+  let time = 100;
+  const clock = new PhaseClock(() => time);
+  clock.start('packing');
+  time = 110;
+  clock.start('pushing');
+  clock.addBytes('pushing', 5);
+  time = 130;
+  clock.end('packing');
+  clock.addBytes('pushing', 6);
+  time = 150;
+  clock.start('pushing');
+  clock.end('pushing');
+  await expect(clock.during('publishing', () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+  expect(clock.phases()).toEqual([
+    { name: 'packing', startMs: 0, durationMs: 30, bytes: 0 },
+    { name: 'pushing', startMs: 10, durationMs: 40, bytes: 11 },
+    { name: 'publishing', startMs: 50, durationMs: 0, bytes: 0 },
+  ]);
+});
