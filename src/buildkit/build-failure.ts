@@ -1,0 +1,116 @@
+import { type ErrorCode, WorkerError } from '../errors/index.ts';
+import type { CallFailure } from './call-failure.ts';
+import type { ErrorDetail } from './status-details.ts';
+
+/** What the progress of the build knows of the step that failed. */
+export interface FailedStep {
+  readonly name: string;
+  readonly lastLines: readonly string[];
+}
+
+/** Log lines that go into the message; the details carry all that were kept. */
+const SHOWN_LOG_LINES = 20;
+/** Lines of the Dockerfile shown around the ones at fault. */
+const CONTEXT_LINES = 2;
+
+/**
+ * A failed `Control.Solve` as one of our errors. gRPC codes hardly classify, so the typed details do: an exit status is a
+ * step of the user, a frontend or source detail is the Dockerfile or a name in it, neither is the daemon's own trouble.
+ */
+export function buildFailureOf(
+  failure: CallFailure,
+  failedStep: (vertex: string | undefined) => FailedStep | undefined,
+): WorkerError {
+  if (failure.error.code === 'CANCELED' || failure.error.code === 'BUILDKIT_UNAVAILABLE') return failure.error;
+  const find = <Kind extends ErrorDetail['kind']>(kind: Kind) =>
+    failure.details.find((detail): detail is Extract<ErrorDetail, { kind: Kind }> => detail.kind === kind);
+  const source = find('source');
+  const exit = find('exit');
+  const step = failedStep(find('vertex')?.digest);
+  const lines = source === undefined ? undefined : sourceLines(source);
+  const code = codeOf(failure.text, {
+    exited: exit !== undefined,
+    lines: lines?.faulty,
+    hasSource: source !== undefined,
+  });
+  const details = {
+    ...(step !== undefined && { step: step.name, logLines: step.lastLines }),
+    ...(exit !== undefined && { exitCode: exit.exitCode }),
+    ...(source !== undefined &&
+      lines !== undefined && { dockerfile: source.filename, line: lines.first, dockerfileLines: lines.faulty }),
+  };
+  const parts = [
+    headline(code, failure.text, step, exit?.exitCode),
+    step === undefined || step.lastLines.length === 0 ? undefined : lastLines(step),
+    source === undefined || lines === undefined ? undefined : `${source.filename}:${lines.first}\n${lines.shown}`,
+  ];
+  return new WorkerError(code, parts.filter((part) => part !== undefined).join('\n'), details, {
+    cause: failure.error.cause,
+  });
+}
+
+interface Signs {
+  readonly exited: boolean;
+  readonly hasSource: boolean;
+  readonly lines: readonly string[] | undefined;
+}
+
+/** Text decides only among causes that the typed details leave open; each pattern is one that BuildKit v0.33 writes. */
+function codeOf(text: string, { exited, hasSource, lines }: Signs): ErrorCode {
+  if (exited) return 'BUILD_STEP_FAILED';
+  if (/secret \S+: not found/.test(text)) return 'SECRET_NOT_FOUND';
+  if (/failed to read dockerfile: .*no such file/.test(text)) return 'DOCKERFILE_NOT_FOUND';
+  if (/no access allowed to dir/.test(text)) return 'CONTEXT_NOT_FOUND';
+  if (/no active session for/.test(text)) return 'BUILDKIT_SESSION_LOST';
+  if (/failed to calculate checksum of ref .*: not found/.test(text)) {
+    return lines?.some(leavesContext) === true ? 'CONTEXT_PATH_OUTSIDE' : 'BUILD_SOURCE_FAILED';
+  }
+  if (/failed to resolve source metadata|failed to load cache key|pull access denied|failed to do request/.test(text))
+    return 'BUILD_SOURCE_FAILED';
+  if (
+    /dockerfile parse error|failed to parse|target stage .* could not be found|failed to process /.test(text) ||
+    hasSource
+  )
+    return 'DOCKERFILE_INVALID';
+  return 'BUILD_FAILED';
+}
+
+/** BuildKit reads `COPY ../x` as `/x` of the context; where that is missing, the dots are what is wrong. */
+function leavesContext(line: string): boolean {
+  return /^\s*(?:COPY|ADD)\s.*(?:^|[\s"'/])\.\.(?:\/|[\s"']|$)/i.test(line);
+}
+
+function headline(code: ErrorCode, text: string, step: FailedStep | undefined, exitCode: number | undefined): string {
+  const [firstLine = ''] = text.split('\n');
+  if (code !== 'BUILD_STEP_FAILED' || step === undefined) return firstLine;
+  return `${step.name} ended with exit code ${exitCode ?? 'unknown'}`;
+}
+
+function lastLines({ lastLines: all }: FailedStep): string {
+  const shown = all.slice(-SHOWN_LOG_LINES);
+  const head = shown.length < all.length ? `last ${shown.length} lines of the step:` : 'output of the step:';
+  return [head, ...shown.map((line) => `  ${line}`)].join('\n');
+}
+
+interface SourceLines {
+  /** From 1. */
+  readonly first: number;
+  /** The lines at fault, without numbers. */
+  readonly faulty: readonly string[];
+  /** The same with their neighbours, numbers and marks. */
+  readonly shown: string;
+}
+
+function sourceLines({ ranges, text }: Extract<ErrorDetail, { kind: 'source' }>): SourceLines | undefined {
+  const all = text.split('\n');
+  const first = Math.min(...ranges.map(([from]) => from));
+  const last = Math.max(...ranges.map(([, to]) => to));
+  if (!(first >= 1 && last >= first && first <= all.length)) return undefined;
+  const from = Math.max(1, first - CONTEXT_LINES);
+  const to = Math.min(all.length, last + CONTEXT_LINES);
+  const shown = all.slice(from - 1, to).map((line, at) => {
+    const number = from + at;
+    return `${String(number).padStart(4)} ${number >= first && number <= last ? '>>>' : '   '} ${line}`;
+  });
+  return { first, faulty: all.slice(first - 1, last), shown: shown.join('\n') };
+}

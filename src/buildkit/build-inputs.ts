@@ -1,0 +1,72 @@
+import { createHash } from 'node:crypto';
+import { realpath, stat } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { type ErrorCode, systemCodeOf, WorkerError } from '../errors/index.ts';
+import type { BuildRequest } from './build-request.ts';
+import type { ContextSource } from './context/context-source.ts';
+import { LocalTree } from './context/local-tree.ts';
+import { MemoryFiles } from './context/memory-files.ts';
+import { mountOfContext } from './solve-request.ts';
+
+/** What the daemon may read of this machine, by the name of the mount. */
+export interface BuildInputs {
+  readonly sources: ReadonlyMap<string, ContextSource>;
+  /** The Dockerfile's name inside the mount `dockerfile`. */
+  readonly dockerfileName: string;
+  /** Names the context directory of this machine: with the same key the daemon only asks for what changed. */
+  readonly sharedKey: string;
+}
+
+const DOCKERFILE_NAMES = ['Dockerfile', 'dockerfile'];
+
+/** Finds the directories of a build. Throws CONTEXT_NOT_FOUND, DOCKERFILE_NOT_FOUND. */
+export async function resolveInputs(request: BuildRequest): Promise<BuildInputs> {
+  const contextDir = await directoryAt(request.contextDir);
+  const sources = new Map<string, ContextSource>([['context', new LocalTree(contextDir)]]);
+  for (const [name, source] of Object.entries(request.namedContexts ?? {})) {
+    if ('dir' in source) sources.set(mountOfContext(name), new LocalTree(await directoryAt(source.dir)));
+  }
+  const { name, source } = await dockerfileOf(request, contextDir);
+  sources.set('dockerfile', source);
+  const sharedKey = createHash('sha256').update(`${hostname()}\0${contextDir}`).digest('hex');
+  return { sources, dockerfileName: name, sharedKey };
+}
+
+async function dockerfileOf(
+  { dockerfile }: BuildRequest,
+  contextDir: string,
+): Promise<{ name: string; source: ContextSource }> {
+  if (dockerfile !== undefined && 'bytes' in dockerfile) {
+    return { name: 'Dockerfile', source: new MemoryFiles(new Map([['Dockerfile', dockerfile.bytes]])) };
+  }
+  const candidates =
+    dockerfile === undefined ? DOCKERFILE_NAMES.map((name) => join(contextDir, name)) : [dockerfile.file];
+  for (const path of candidates) {
+    if (await isFile(path)) return { name: basename(path), source: new LocalTree(await realpath(dirname(path))) };
+  }
+  throw new WorkerError('DOCKERFILE_NOT_FOUND', `${candidates[0] ?? ''} does not exist`, { path: candidates[0] });
+}
+
+async function directoryAt(path: string): Promise<string> {
+  const resolved = await realpath(path).catch((cause: unknown) => {
+    throw contextNotFound(path, systemCodeOf(cause) ?? 'it cannot be read', cause);
+  });
+  if (!(await stat(resolved)).isDirectory()) throw contextNotFound(path, 'it is no folder');
+  return resolved;
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile();
+  } catch (thrown) {
+    const missing: readonly (string | undefined)[] = ['ENOENT', 'ENOTDIR'];
+    if (missing.includes(systemCodeOf(thrown))) return false;
+    const code: ErrorCode = 'DOCKERFILE_NOT_FOUND';
+    throw new WorkerError(code, `${path} cannot be read`, { path }, { cause: thrown });
+  }
+}
+
+function contextNotFound(path: string, why: string, cause?: unknown): WorkerError {
+  return new WorkerError('CONTEXT_NOT_FOUND', `the build context ${path} is not there: ${why}`, { path }, { cause });
+}

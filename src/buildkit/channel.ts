@@ -1,0 +1,65 @@
+import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { type Cancelable, WorkerError } from '../errors/index.ts';
+import { ControlClient } from '../gen/github.com/moby/buildkit/api/services/control/control.ts';
+
+/** 64 KiB windows halve the speed of blob reads (16 MiB: 585 MB/s instead of 262). */
+const WINDOW_BYTES = 16 * 1024 * 1024;
+
+/** A connection of its own to a buildkitd; nothing is dialled before the first call. Throws CONFIG_INVALID. */
+export function openChannel(address: string): ControlClient {
+  return new ControlClient(grpcTarget(address), credentials.createInsecure(), {
+    'grpc-node.flow_control_window': WINDOW_BYTES,
+    'grpc.max_receive_message_length': -1,
+    'grpc.max_send_message_length': -1,
+    'grpc.default_authority': 'localhost',
+    'grpc.enable_retries': 0,
+    'grpc.service_config_disable_resolution': 1,
+    // Connections with equal options are shared otherwise, and blob bytes would queue in front of status and health.
+    'grpc.use_local_subchannel_pool': 1,
+  });
+}
+
+/** `unix:///path` and `tcp://host:port` as gRPC names them. Throws CONFIG_INVALID. */
+export function grpcTarget(address: string): string {
+  if (/^unix:\/\/\/./.test(address)) return address;
+  const tcp = /^tcp:\/\/(?<host>\[[0-9a-f:]+\]|[^/:]+):(?<port>\d{1,5})\/?$/i.exec(address)?.groups;
+  if (tcp !== undefined) return `dns:///${tcp['host'] ?? ''}:${tcp['port'] ?? ''}`;
+  throw new WorkerError(
+    'CONFIG_INVALID',
+    `BuildKit address ${JSON.stringify(address)} is neither unix:///path nor tcp://host:port`,
+  );
+}
+
+type UnaryMethod<Request, Response> = (
+  request: Request,
+  metadata: Metadata,
+  options: { readonly deadline?: number },
+  callback: (error: ServiceError | null, response: Response) => void,
+) => { cancel(): void };
+
+/** A unary call as a promise; abort cancels it and rejects with the signal's reason. */
+export async function callUnary<Request, Response>(
+  method: UnaryMethod<Request, Response>,
+  request: Request,
+  { signal, timeoutMs }: Cancelable & { readonly timeoutMs?: number },
+): Promise<Response> {
+  signal.throwIfAborted();
+  const { promise, resolve, reject } = Promise.withResolvers<Response>();
+  const options = timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs };
+  const call = method(request, new Metadata(), options, (error, response) => {
+    if (error === null) resolve(response);
+    else reject(error);
+  });
+  const abort = () => {
+    call.cancel();
+  };
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await promise;
+  } catch (thrown) {
+    signal.throwIfAborted();
+    throw thrown;
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}

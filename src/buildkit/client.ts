@@ -1,0 +1,162 @@
+import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts';
+import type { ControlClient } from '../gen/github.com/moby/buildkit/api/services/control/control.ts';
+import type { Log } from '../telemetry/index.ts';
+import { resolveInputs } from './build-inputs.ts';
+import type { BuildRequest } from './build-request.ts';
+import { type BuildkitResult, type ExportedDescriptor, exportedDescriptorOf } from './build-result.ts';
+import { failureOfCall } from './call-failure.ts';
+import { callUnary, openChannel } from './channel.ts';
+import type { ContextLimits } from './context/context-sender.ts';
+import { fileSyncHandlers } from './context/file-sync.ts';
+import { contentHandlers } from './landing/content-service.ts';
+import { Lander, type LanderOptions } from './landing/lander.ts';
+import { LANDING_PATHS, type Landing, type LandingPath } from './landing/landing.ts';
+import { BuildProgress } from './progress/build-progress.ts';
+import type { BuildListener } from './progress/events.ts';
+import { authHandlers } from './session/auth.ts';
+import { healthHandlers } from './session/health.ts';
+import type { RpcHandler } from './session/rpc-server.ts';
+import { secretHandlers } from './session/secrets.ts';
+import { Session } from './session/session.ts';
+import { sshHandlers } from './session/ssh.ts';
+import { solve } from './solve.ts';
+
+const CONNECT_TIMEOUT_MS = 10_000;
+/** Enough for any sane source tree; a forgotten home directory is refused before it fills the daemon. */
+const DEFAULT_LIMITS: ContextLimits = { maxEntries: 1_000_000, maxBytes: 32 * 1024 ** 3 };
+
+export interface ConnectOptions extends Cancelable {
+  /** `unix:///path` or `tcp://host:port`. */
+  readonly address: string;
+  /** `<root>/runc-<snapshotter>/content` of a daemon on this machine: blobs are linked from there. */
+  readonly contentDir?: string;
+  readonly log: Log;
+}
+
+export interface BuildOptions extends Cancelable {
+  /** Where the image's blobs go; an `OciLayout`. Manifests and configuration land there too. */
+  readonly landing: Landing;
+  readonly onEvent?: BuildListener;
+  /** Blobs the caller has elsewhere and does not want in the layout. */
+  readonly have?: LanderOptions['have'];
+  /** Ways a blob may come; default: all. */
+  readonly paths?: readonly LandingPath[];
+}
+
+export interface BuildkitInfo {
+  readonly version: string;
+  readonly revision: string;
+}
+
+/** Connects to a buildkitd and asks for its version. Throws BUILDKIT_UNAVAILABLE, CONFIG_INVALID. */
+export async function connectBuildkit(options: ConnectOptions): Promise<BuildkitClient> {
+  const client = new BuildkitClient(options);
+  try {
+    await client.info(options);
+    return client;
+  } catch (thrown) {
+    await client[Symbol.asyncDispose]();
+    throw thrown;
+  }
+}
+
+/** One buildkitd: builds images into OCI layouts. Builds may run side by side. */
+export class BuildkitClient implements AsyncDisposable {
+  readonly #options: Omit<ConnectOptions, 'signal'>;
+  readonly #control: ControlClient;
+  readonly #reader: ControlClient;
+
+  constructor(options: Omit<ConnectOptions, 'signal'>) {
+    this.#options = options;
+    this.#control = openChannel(options.address);
+    this.#reader = openChannel(options.address);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#control.close();
+    this.#reader.close();
+    return Promise.resolve();
+  }
+
+  /** Throws BUILDKIT_UNAVAILABLE. */
+  async info({ signal }: Cancelable): Promise<BuildkitInfo> {
+    try {
+      const { buildkitVersion } = await callUnary(
+        this.#control.info.bind(this.#control),
+        {},
+        { signal, timeoutMs: CONNECT_TIMEOUT_MS },
+      );
+      return { version: buildkitVersion?.version ?? '', revision: buildkitVersion?.revision ?? '' };
+    } catch (thrown) {
+      signal.throwIfAborted();
+      throw failureOfCall(thrown, `ask buildkitd at ${this.#options.address}`).error;
+    }
+  }
+
+  /**
+   * Builds an image; its blobs are in the landing layout when it returns, untagged. Throws BUILD_STEP_FAILED,
+   * DOCKERFILE_INVALID, DOCKERFILE_NOT_FOUND, CONTEXT_NOT_FOUND, CONTEXT_PATH_OUTSIDE, CONTEXT_CHANGED, LIMIT_EXCEEDED,
+   * BUILD_SOURCE_FAILED, SECRET_NOT_FOUND, BUILDKIT_UNAVAILABLE, BUILDKIT_SESSION_LOST, BUILD_FAILED.
+   */
+  async build(request: BuildRequest, options: BuildOptions): Promise<BuildkitResult> {
+    const { have = () => false, landing, onEvent = () => undefined, paths = LANDING_PATHS, signal } = options;
+    signal.throwIfAborted();
+    const { contentDir, log } = this.#options;
+    const inputs = await resolveInputs(request);
+    const progress = new BuildProgress(onEvent);
+    const lander = new Lander({
+      landing,
+      contentDir,
+      reader: this.#reader,
+      paths,
+      have,
+      listener: onEvent,
+      log,
+      signal,
+    });
+    let failed: WorkerError | undefined;
+    const onFailure = (thrown: unknown, method: string) => {
+      failed ??= toWorkerError(thrown, `answer ${method}`);
+      log.debug({ method, code: failed.code, reason: failed.message }, 'session call failed');
+    };
+    const fileSync = fileSyncHandlers({
+      sources: inputs.sources,
+      limits: { ...DEFAULT_LIMITS, ...request.limits },
+      onSynced: (report) => {
+        onEvent({ type: 'context-synced', ...report });
+      },
+    });
+    const handlers = handlersOf(request, [fileSync, contentHandlers(lander)]);
+    await using session = new Session(this.#control, { handlers, sharedKey: inputs.sharedKey, onFailure });
+    const exporterResponse = await solve(request, {
+      control: this.#control,
+      session,
+      progress,
+      dockerfileName: inputs.dockerfileName,
+      handlerFailure: () => failed,
+      log,
+      signal,
+    });
+    const descriptor: ExportedDescriptor = exportedDescriptorOf(exporterResponse);
+    return {
+      descriptor,
+      exporterResponse,
+      blobs: lander.landed,
+      baseReferences: progress.baseReferences(),
+      ...progress.counts(),
+    };
+  }
+}
+
+function handlersOf(
+  request: BuildRequest,
+  own: readonly ReadonlyMap<string, RpcHandler>[],
+): ReadonlyMap<string, RpcHandler> {
+  const { logins, secrets = {}, ssh = {} } = request;
+  const optional = [
+    ...(logins === undefined ? [] : [authHandlers(logins)]),
+    ...(Object.keys(ssh).length === 0 ? [] : [sshHandlers(new Map(Object.entries(ssh)))]),
+  ];
+  const all = [healthHandlers(), secretHandlers(new Map(Object.entries(secrets))), ...own, ...optional];
+  return new Map(all.flatMap((handlers) => [...handlers]));
+}

@@ -1,0 +1,66 @@
+import { WorkerError } from '../errors/index.ts';
+import type { DeepPartial, SolveRequest } from '../gen/github.com/moby/buildkit/api/services/control/control.ts';
+import type { BuildRequest, CacheSpec } from './build-request.ts';
+
+/** The mount of a named context that is a directory. */
+export function mountOfContext(name: string): string {
+  return `context-${name}`;
+}
+
+export interface SolveIds {
+  readonly ref: string;
+  readonly sessionId: string;
+  /** The Dockerfile's name inside its mount. */
+  readonly dockerfileName: string;
+}
+
+/**
+ * The request of `Control.Solve`. New layers leave uncompressed, base layers as they are (no force-compression), and blobs
+ * come one by one through the session's content store (`tar=false`). Throws CONFIG_INVALID.
+ */
+export function solveRequestOf(
+  request: BuildRequest,
+  { dockerfileName, ref, sessionId }: SolveIds,
+): DeepPartial<SolveRequest> {
+  const { cacheFrom = [], cacheTo = [], network } = request;
+  return {
+    Ref: ref,
+    Session: sessionId,
+    Frontend: 'dockerfile.v0',
+    FrontendAttrs: frontendAttrsOf(request, dockerfileName),
+    Exporters: [{ Type: 'oci', Attrs: { tar: 'false', compression: 'uncompressed', 'oci-mediatypes': 'true' } }],
+    Cache: { Exports: cacheTo.map(cacheEntryOf), Imports: cacheFrom.map(cacheEntryOf) },
+    Entitlements: network === 'host' ? ['network.host'] : [],
+  };
+}
+
+/** What the Dockerfile frontend is told (BuildKit frontend/dockerui, "config.go"). */
+export function frontendAttrsOf(request: BuildRequest, dockerfileName: string): Record<string, string> {
+  const { addHosts = [], buildArgs = {}, cacheFrom = [], labels = {}, namedContexts = {}, network } = request;
+  const { noCache = false, platforms = [], sourceDateEpoch, target } = request;
+  const attrs: Record<string, string> = { filename: dockerfileName };
+  if (target !== undefined) attrs['target'] = target;
+  if (platforms.length > 0) attrs['platform'] = platforms.join(',');
+  if (noCache) attrs['no-cache'] = '';
+  if (network === 'host' || network === 'none') attrs['force-network-mode'] = network;
+  if (addHosts.length > 0) attrs['add-hosts'] = addHosts.map(({ host, ip }) => `${host}=${ip}`).join(',');
+  // `Cache.Imports` alone is ignored by the Dockerfile frontend.
+  if (cacheFrom.length > 0) attrs['cache-imports'] = JSON.stringify(cacheFrom.map(cacheEntryOf));
+  if (sourceDateEpoch !== undefined) attrs['build-arg:SOURCE_DATE_EPOCH'] = String(sourceDateEpoch);
+  for (const [name, value] of Object.entries(buildArgs)) attrs[`build-arg:${name}`] = value;
+  for (const [name, value] of Object.entries(labels)) attrs[`label:${name}`] = value;
+  for (const [name, source] of Object.entries(namedContexts)) {
+    attrs[`context:${name}`] = 'dir' in source ? `local:${mountOfContext(name)}` : source.url;
+  }
+  return attrs;
+}
+
+function cacheEntryOf({ attrs, type }: CacheSpec): { Type: string; Attrs: Record<string, string> } {
+  if (type === 'local') {
+    throw new WorkerError(
+      'CONFIG_INVALID',
+      'a cache of type local is not served; use type=registry or keep the daemon',
+    );
+  }
+  return { Type: type, Attrs: { ...attrs } };
+}
