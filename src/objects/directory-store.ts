@@ -17,7 +17,7 @@ const STALE_MS = 24 * 60 * 60 * 1000;
 
 const CODES: Readonly<Record<string, ErrorCode>> = {
   ENOENT: 'STORE_OBJECT_NOT_FOUND',
-  EISDIR: 'STORE_OBJECT_NOT_FOUND',
+  EISDIR: 'STORE_CONFLICT',
   ENOTDIR: 'STORE_CONFLICT',
   EEXIST: 'STORE_CONFLICT',
   ENOTEMPTY: 'STORE_CONFLICT',
@@ -199,6 +199,7 @@ export class DirectoryStore implements ObjectStore {
   }
 
   async #doing<T>(what: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    signal.throwIfAborted();
     try {
       return await work();
     } catch (thrown) {

@@ -40,7 +40,12 @@ function directoryOf(parsed: URL, url: string): string {
   try {
     return resolve(fileURLToPath(parsed));
   } catch (cause) {
-    throw new WorkerError('CONFIG_INVALID', `no object store: ${JSON.stringify(url.slice(0, 200))}: no path`, {}, { cause });
+    throw new WorkerError(
+      'CONFIG_INVALID',
+      `no object store: ${JSON.stringify(url.slice(0, 200))}: no path`,
+      {},
+      { cause },
+    );
   }
 }
 
