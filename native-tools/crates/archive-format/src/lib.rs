@@ -2,14 +2,17 @@
 //! The pages `docs/formats/archive.md`, `clip.md` and `erofs.md` describe what is written here.
 #![forbid(unsafe_code)]
 
+pub mod clip;
 pub mod digest;
 pub mod erofs;
 pub mod error;
 pub mod footer;
 pub mod model;
+pub mod read;
 pub mod tables;
 pub mod write;
 
+mod gob;
 mod tree;
 mod wire;
 

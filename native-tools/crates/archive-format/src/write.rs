@@ -1,12 +1,33 @@
 //! Puts an archive together: CLIP part, sections, footer.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use crate::FormatError;
-use crate::digest::Digest;
-use crate::footer::SectionType;
+use crate::clip::identity::{self, LayerIds};
+use crate::clip::nodes::NodeMaker;
+use crate::clip::{
+    GzipIndex, HEADER_BYTES, Header, ImageMetadata, LayerData, NodeList, OUR_STORAGE_TYPE,
+    StorageInfo,
+};
+use crate::digest::{Digest, Sha256, hex, oci, sha256};
+use crate::erofs::{self, Device};
+use crate::footer::{
+    ALIGNMENT, Encoding, FOOTER_BYTES, Footer, SECTION_VERSION, SectionRecord, SectionType,
+};
 use crate::model::Image;
-use crate::tables::LayerTable;
+use crate::tables::{self, Codec, LayerTable, RecordKind};
+use crate::tree::{TreeFacts, for_each_path};
+use crate::wire::u32_len;
+
+/// Minor format version that is written.
+const MINOR: u16 = 0;
+/// Level of the sections that are one zstd frame.
+const ZSTD_LEVEL: i32 = 3;
+/// Largest section, plain: what a reader is willing to hold.
+pub(crate) const MAX_SECTION_BYTES: usize = 1 << 30;
+/// Largest CLIP part.
+pub(crate) const MAX_CLIP_BYTES: usize = 1 << 31;
 
 /// A layer as the manifest lists it, bottom first; the same diffID may be there more than once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,23 +69,6 @@ pub struct ArchiveInput<'a> {
     pub image_name: &'a str,
 }
 
-/// A section as it was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SectionSummary {
-    /// What it holds.
-    pub section: SectionType,
-    /// Its name in documents and results.
-    pub name: &'static str,
-    /// Offset in the file.
-    pub offset: u64,
-    /// Length in the file.
-    pub stored_bytes: u64,
-    /// Length after decoding.
-    pub plain_bytes: u64,
-    /// SHA-256 of the stored bytes.
-    pub digest: Digest,
-}
-
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchiveSummary {
@@ -81,17 +85,304 @@ pub struct ArchiveSummary {
     /// What a mount fetches: footer and the stored bytes of erofs, layers and extra.
     pub mount_bytes: u64,
     /// Sections in file order.
-    pub sections: Vec<SectionSummary>,
+    pub sections: Vec<SectionRecord>,
 }
 
 /// Writes a whole archive front to back.
 ///
 /// # Errors
-/// LIMIT_EXCEEDED where the image does not fit into the format, MANIFEST_INVALID for an unreadable configuration,
-/// IO_FAILED or DISK_FULL from `out`, INTERNAL when the parts of `input` contradict each other.
+/// LIMIT_EXCEEDED where the image does not fit into the format, MANIFEST_INVALID for an unreadable manifest or
+/// configuration, ARCHIVE_MISMATCH when they do not name the layers, IO_FAILED or DISK_FULL from `out`, INTERNAL when
+/// the parts of `input` contradict each other.
 pub fn write_archive(
-    _input: &ArchiveInput<'_>,
-    _out: &mut impl Write,
+    input: &ArchiveInput<'_>,
+    out: &mut impl Write,
 ) -> Result<ArchiveSummary, FormatError> {
-    Err(FormatError::input("not written yet"))
+    check_devices(input)?;
+    let facts = TreeFacts::of(input.image)?;
+    let clip = clip_part(input, &facts)?;
+    let mut file = Output::new(out);
+    file.write(&clip)?;
+    let clip_bytes = file.offset;
+    let clip_digest = sha256(&clip);
+    drop(clip);
+    let devices: Vec<Device> = input
+        .tables
+        .iter()
+        .map(|table| Device {
+            diff_id: table.diff_id,
+            plain_bytes: table.plain_bytes,
+        })
+        .collect();
+    let config = section_config(input)?;
+    let mut sections = vec![file.section(SectionType::Config, &config)?];
+    for (section, stored) in [
+        (SectionType::Seek, input.seek),
+        (SectionType::Extra, input.extra),
+    ] {
+        if !stored.is_empty() {
+            sections.push(file.section(section, stored)?);
+        }
+    }
+    sections.push(file.section(SectionType::Layers, &tables::encode(input.tables)?)?);
+    let image = erofs::write_with_facts(input.image, &facts, &devices)?;
+    sections.push(file.section(SectionType::Erofs, &image)?);
+    file.align()?;
+    let footer = Footer {
+        minor: MINOR,
+        clip_bytes,
+        file_bytes: file.offset + ALIGNMENT,
+        clip_digest,
+        sections,
+    };
+    let footer_bytes = footer.encode()?;
+    file.write(&footer_bytes)?;
+    file.out
+        .flush()
+        .map_err(|error| FormatError::io("writing the archive", error))?;
+    Ok(summary(
+        footer,
+        &footer_bytes,
+        file.digest.finish(),
+        facts.names,
+    ))
+}
+
+/// The devices are the manifest's distinct layers in order, and `extra` has a record exactly when it has bytes.
+fn check_devices(input: &ArchiveInput<'_>) -> Result<(), FormatError> {
+    let mut distinct: Vec<Digest> = Vec::new();
+    for layer in input.manifest_layers {
+        if !distinct.contains(&layer.diff_id) {
+            distinct.push(layer.diff_id);
+        }
+    }
+    let (extra, layers): (Vec<&LayerTable>, Vec<&LayerTable>) = input
+        .tables
+        .iter()
+        .partition(|table| table.kind == RecordKind::Extra);
+    if !layers.iter().map(|table| table.diff_id).eq(distinct) {
+        return Err(FormatError::input(
+            "the layer tables are not the manifest's distinct layers",
+        ));
+    }
+    let last_is_extra = input
+        .tables
+        .last()
+        .is_some_and(|table| table.kind == RecordKind::Extra);
+    match extra.as_slice() {
+        [] if input.extra.is_empty() => Ok(()),
+        [table]
+            if last_is_extra
+                && table.blob_bytes == input.extra.len() as u64
+                && table.digest == sha256(input.extra) =>
+        {
+            Ok(())
+        }
+        _ => Err(FormatError::input(
+            "extra and its table do not belong together",
+        )),
+    }
+}
+
+fn clip_part(input: &ArchiveInput<'_>, facts: &TreeFacts) -> Result<Vec<u8>, FormatError> {
+    let storage = storage_info(input)?.encode();
+    let maker = NodeMaker::new(input.image, facts, input.tables);
+    let mut nodes = NodeList::default();
+    for_each_path(input.image, |path, id, _| {
+        nodes.push(&maker.node(path, id)?);
+        Ok(())
+    })?;
+    let index = nodes.finish();
+    let index_offset = HEADER_BYTES as u64;
+    let index_bytes = index.len() as u64;
+    let header = Header {
+        index_offset,
+        index_bytes,
+        storage_offset: index_offset + index_bytes,
+        storage_bytes: storage.len() as u64,
+        storage_type: OUR_STORAGE_TYPE,
+    };
+    let mut out = header.encode();
+    out.reserve(index.len() + storage.len());
+    out.extend(index);
+    out.extend(storage);
+    if out.len() > MAX_CLIP_BYTES {
+        return Err(FormatError::limit(format!(
+            "a CLIP part of {} bytes, at most {MAX_CLIP_BYTES}",
+            out.len()
+        )));
+    }
+    Ok(out)
+}
+
+fn storage_info(input: &ArchiveInput<'_>) -> Result<StorageInfo, FormatError> {
+    let ids: Vec<LayerIds> = input
+        .manifest_layers
+        .iter()
+        .map(|layer| LayerIds {
+            digest: layer.digest,
+            diff_id: layer.diff_id,
+        })
+        .collect();
+    let (manifest, config) = identity::check(input.manifest, input.config, input.reference, &ids)?;
+    let layers: Vec<String> = ids.iter().map(|layer| oci(&layer.digest)).collect();
+    let mut info = StorageInfo {
+        registry: input.registry.to_owned(),
+        repository: input.repository.to_owned(),
+        reference: input.reference.to_owned(),
+        layers: layers.clone(),
+        ..StorageInfo::default()
+    };
+    let mut layers_data = Vec::with_capacity(layers.len());
+    for ((layer, name), descriptor) in input
+        .manifest_layers
+        .iter()
+        .zip(&layers)
+        .zip(manifest.layers)
+    {
+        let size = signed(layer.size)?;
+        info.plain_digests.insert(name.clone(), hex(&layer.diff_id));
+        if let Some(table) = gzip_table(input.tables, layer) {
+            let index = GzipIndex {
+                layer: name.clone(),
+                checkpoints: vec![(size, signed(table.plain_bytes)?)],
+            };
+            info.gzip_indexes.insert(name.clone(), index);
+        }
+        layers_data.push(LayerData {
+            media_type: layer.media_type.clone(),
+            digest: name.clone(),
+            size,
+            annotations: descriptor.annotations.unwrap_or_default(),
+        });
+    }
+    info.metadata = Some(ImageMetadata {
+        name: input.image_name.to_owned(),
+        digest: input.reference.to_owned(),
+        layers,
+        layers_data,
+        ..config.metadata()
+    });
+    Ok(info)
+}
+
+/// The table of a layer whose blob is gzip. A second blob of the same diffID has no table of its own: its type decides.
+fn gzip_table<'a>(tables: &'a [LayerTable], layer: &ManifestLayer) -> Option<&'a LayerTable> {
+    let table = tables.iter().find(|table| table.diff_id == layer.diff_id)?;
+    let is_gzip = if table.digest == layer.digest {
+        table.codec == Codec::Gzip
+    } else {
+        layer.media_type.ends_with("gzip")
+    };
+    is_gzip.then_some(table)
+}
+
+fn signed(value: u64) -> Result<i64, FormatError> {
+    i64::try_from(value).map_err(|_| FormatError::limit(format!("a layer of {value} bytes")))
+}
+
+/// The plain bytes of section `config`: configuration, manifest and where the blobs are.
+fn section_config(input: &ArchiveInput<'_>) -> Result<Vec<u8>, FormatError> {
+    let storage = format!(
+        "{}/{}@{}",
+        input.registry, input.repository, input.reference
+    );
+    let mut out =
+        Vec::with_capacity(input.config.len() + input.manifest.len() + storage.len() + 12);
+    for part in [input.config, input.manifest, storage.as_bytes()] {
+        out.extend(u32_len(part.len(), "configuration or manifest")?.to_le_bytes());
+        out.extend(part);
+    }
+    Ok(out)
+}
+
+fn summary(footer: Footer, footer_bytes: &[u8], digest: Digest, entries: u64) -> ArchiveSummary {
+    let mount_bytes = footer
+        .sections
+        .iter()
+        .filter(|record| record.critical)
+        .map(|record| record.stored_bytes)
+        .sum::<u64>()
+        + ALIGNMENT;
+    ArchiveSummary {
+        digest,
+        size_bytes: footer.file_bytes,
+        clip_bytes: footer.clip_bytes,
+        entries,
+        footer_digest: sha256(footer_bytes),
+        mount_bytes,
+        sections: footer.sections,
+    }
+}
+
+/// Counts and hashes what is written.
+struct Output<'a, W> {
+    out: &'a mut W,
+    offset: u64,
+    digest: Sha256,
+}
+
+impl<'a, W: Write> Output<'a, W> {
+    fn new(out: &'a mut W) -> Self {
+        Self {
+            out,
+            offset: 0,
+            digest: Sha256::new(),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), FormatError> {
+        self.out
+            .write_all(bytes)
+            .map_err(|error| FormatError::io("writing the archive", error))?;
+        self.digest.update(bytes);
+        self.offset += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn align(&mut self) -> Result<(), FormatError> {
+        let missing = self.offset.next_multiple_of(ALIGNMENT) - self.offset;
+        let zeros = [0; FOOTER_BYTES];
+        let padding = usize::try_from(missing)
+            .ok()
+            .and_then(|missing| zeros.get(..missing));
+        self.write(padding.unwrap_or_default())
+    }
+
+    /// Writes a section at the next aligned place. What is compressed part by part already is stored as it is.
+    fn section(
+        &mut self,
+        section: SectionType,
+        plain: &[u8],
+    ) -> Result<SectionRecord, FormatError> {
+        let (encoding, stored) = match section {
+            SectionType::Seek | SectionType::Extra => (Encoding::Stored, Cow::Borrowed(plain)),
+            _ => (Encoding::Zstd, Cow::Owned(compress(section, plain)?)),
+        };
+        self.align()?;
+        let record = SectionRecord {
+            section,
+            version: SECTION_VERSION,
+            critical: section.critical(),
+            encoding,
+            offset: self.offset,
+            stored_bytes: stored.len() as u64,
+            plain_bytes: plain.len() as u64,
+            digest: sha256(&stored),
+        };
+        self.write(&stored)?;
+        Ok(record)
+    }
+}
+
+fn compress(section: SectionType, plain: &[u8]) -> Result<Vec<u8>, FormatError> {
+    let name = section.name();
+    if plain.len() > MAX_SECTION_BYTES {
+        return Err(FormatError::limit(format!(
+            "section {name} has {} bytes, at most {MAX_SECTION_BYTES}",
+            plain.len()
+        )));
+    }
+    zstd::bulk::compress(plain, ZSTD_LEVEL)
+        .map_err(|error| FormatError::io(format!("compressing section {name}"), error))
 }

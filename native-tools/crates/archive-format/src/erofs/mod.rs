@@ -4,8 +4,17 @@
 mod chunking;
 mod directory;
 mod layout;
+mod lookup;
+mod read;
+mod to_image;
 mod write;
 mod xattr;
 
+pub(crate) use layout::{encode_device, type_bits};
+pub(crate) use write::write_with_facts;
+
 pub use chunking::{Chunking, chunking};
+pub use lookup::Follow;
+pub use read::{DirEntry, Entries, ErofsReader, InodeInfo, ReaderDevice};
+pub use to_image::Walked;
 pub use write::{Device, write_image};

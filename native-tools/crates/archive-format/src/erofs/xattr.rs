@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::layout::{MAX_XATTR_BYTES, XATTR_HEADER_BYTES};
 use crate::FormatError;
-use crate::wire::pad;
+use crate::wire::{Cursor, pad};
 
 /// Name prefixes that the format abbreviates; index 0 takes a whole name.
 pub(crate) const PREFIXES: [(u8, &[u8]); 5] = [
@@ -52,4 +52,32 @@ fn abbreviate(name: &[u8]) -> (u8, &[u8]) {
         .filter(|(index, prefix)| !matches!(index, 2 | 3) || name.len() == prefix.len())
         .find_map(|(index, prefix)| name.strip_prefix(*prefix).map(|rest| (*index, rest)))
         .unwrap_or((0, name))
+}
+
+/// Reads the bytes behind an inode.
+pub(crate) fn decode(bytes: &[u8]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, FormatError> {
+    let mut cursor = Cursor::new(bytes, "erofs xattrs");
+    cursor.zeros(XATTR_HEADER_BYTES)?;
+    let mut xattrs = BTreeMap::new();
+    while cursor.remaining() > 0 {
+        let name_length = usize::from(cursor.u8()?);
+        let index = cursor.u8()?;
+        let value_length = usize::from(cursor.u16()?);
+        let prefix = match PREFIXES.iter().find(|(known, _)| *known == index) {
+            Some((_, prefix)) => *prefix,
+            None if index == 0 => b"".as_slice(),
+            None => {
+                return Err(FormatError::corrupt(format!(
+                    "erofs xattrs: name index {index}"
+                )));
+            }
+        };
+        let name = [prefix, cursor.take(name_length)?].concat();
+        let value = cursor.take(value_length)?.to_vec();
+        cursor.align(4)?;
+        if let Some(_twice) = xattrs.insert(name, value) {
+            return Err(FormatError::corrupt("erofs xattrs: a name twice"));
+        }
+    }
+    Ok(xattrs)
 }

@@ -1,0 +1,17 @@
+//! The CLIP part: what a reader that knows only CLIP lists, mounts and reads. `docs/formats/clip.md`.
+
+mod config;
+mod header;
+mod node;
+mod storage;
+mod time;
+mod types;
+
+pub(crate) mod identity;
+pub(crate) mod nodes;
+
+pub use config::ImageConfig;
+pub use header::{HEADER_BYTES, Header, MAGIC, OUR_STORAGE_TYPE};
+pub use node::{Attr, Node, NodeList, NodeType, Remote, read_nodes};
+pub use storage::{GzipIndex, ImageMetadata, LayerData, StorageInfo};
+pub use time::Created;

@@ -1,0 +1,586 @@
+//! Reads a metadata image. Nothing in it is trusted: every position and length is checked before it is used.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::layout::*;
+use super::xattr;
+use crate::FormatError;
+use crate::model::{DeviceNumber, Extent, FileData, Timestamp};
+use crate::wire::Cursor;
+
+/// A metadata image in memory.
+#[derive(Debug, Clone)]
+pub struct ErofsReader<B> {
+    bytes: B,
+    root_nid: u64,
+    inode_count: u64,
+    devices: Vec<ReaderDevice>,
+}
+
+/// A row of the device table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReaderDevice {
+    /// Hex SHA-256 of the device's plain stream.
+    pub tag: String,
+    /// Its length in blocks of 512 bytes.
+    pub blocks: u32,
+}
+
+/// An inode as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InodeInfo {
+    /// Its address in the image: a pure function of the archive, good as a FUSE node id.
+    pub nid: u64,
+    /// The number the writer gave: 1 + rank of its first path.
+    pub number: u32,
+    /// Permission bits with type bits.
+    pub mode: u16,
+    /// Size in bytes.
+    pub size: u64,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Modification time.
+    pub mtime: Timestamp,
+    /// Link count.
+    pub links: u32,
+    /// Layout, 0, 2 or 4.
+    layout: u16,
+    /// First block, chunk format or device number.
+    union: u32,
+    /// Bytes of xattrs behind the inode.
+    xattr_bytes: usize,
+}
+
+/// A name in a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DirEntry<'a> {
+    /// The name; `.` and `..` are among them.
+    pub name: &'a [u8],
+    /// What it names.
+    pub nid: u64,
+    /// Type byte: 1 file, 2 directory, 3 and 4 devices, 5 fifo, 6 socket, 7 symlink.
+    pub file_type: u8,
+}
+
+impl InodeInfo {
+    /// Whether it is a directory.
+    #[must_use]
+    pub fn is_directory(&self) -> bool {
+        self.mode & S_IFMT == S_IFDIR
+    }
+
+    /// Whether it is a regular file.
+    #[must_use]
+    pub fn is_regular(&self) -> bool {
+        self.mode & S_IFMT == S_IFREG
+    }
+
+    /// Whether it is a symbolic link.
+    #[must_use]
+    pub fn is_symlink(&self) -> bool {
+        self.mode & S_IFMT == S_IFLNK
+    }
+
+    /// The number of a character or block device.
+    #[must_use]
+    pub fn device(&self) -> Option<DeviceNumber> {
+        matches!(self.mode & S_IFMT, S_IFCHR | S_IFBLK).then(|| decode_device(self.union))
+    }
+
+    /// Type byte of directory entries that name it.
+    #[must_use]
+    pub fn file_type(&self) -> u8 {
+        dirent_type(self.mode).unwrap_or(0)
+    }
+
+    fn behind(&self) -> usize {
+        usize::try_from(self.nid).unwrap_or(usize::MAX) * INODE_SLOT
+            + INODE_BYTES
+            + self.xattr_bytes
+    }
+
+    fn bad(&self, what: &str) -> FormatError {
+        FormatError::corrupt(format!("erofs: inode {}: {what}", self.nid))
+    }
+}
+
+impl<B: AsRef<[u8]>> ErofsReader<B> {
+    /// Takes the plain bytes of section `erofs` and checks superblock and device table.
+    ///
+    /// # Errors
+    /// ARCHIVE_CORRUPT, or FORMAT_TOO_NEW for features this reader does not know.
+    pub fn new(bytes: B) -> Result<Self, FormatError> {
+        let image = bytes.as_ref();
+        let head = image.get(SUPER_OFFSET..).unwrap_or_default();
+        let mut cursor = Cursor::new(head, "erofs superblock");
+        let magic = cursor.u32()?;
+        cursor.zeros(4)?;
+        let compat = cursor.u32()?;
+        let block_bits = cursor.u8()?;
+        cursor.zeros(1)?;
+        let root_nid = cursor.u16()?.into();
+        let inode_count = cursor.u64()?;
+        cursor.zeros(12)?;
+        let blocks = cursor.u32()?;
+        cursor.zeros(8)?;
+        cursor.take(16)?;
+        cursor.zeros(16)?;
+        let incompat = cursor.u32()?;
+        cursor.zeros(2)?;
+        let device_count = cursor.u16()?;
+        let table_slot = cursor.u16()?;
+        cursor.zeros(SUPER_BYTES - 90)?;
+        if magic != MAGIC {
+            return Err(FormatError::corrupt("erofs superblock: other magic"));
+        }
+        let wanted = INCOMPAT_CHUNKED
+            | if device_count > 0 {
+                INCOMPAT_DEVICES
+            } else {
+                0
+            };
+        if block_bits != BLOCK_BITS || compat != COMPAT_MTIME || incompat != wanted {
+            return Err(FormatError::TooNew(format!(
+                "metadata image with blocks of 2^{block_bits}, features {compat:#x} and {incompat:#x}"
+            )));
+        }
+        let wanted_slot = if device_count > 0 {
+            DEVICE_TABLE_OFFSET / DEVICE_SLOT_BYTES
+        } else {
+            0
+        };
+        if u64::from(blocks) * BLOCK_U64 != image.len() as u64
+            || usize::from(table_slot) != wanted_slot
+        {
+            return Err(FormatError::corrupt(format!(
+                "erofs superblock: {blocks} blocks for {} bytes, device table at {table_slot}",
+                image.len()
+            )));
+        }
+        let devices = (0..device_count)
+            .map(|_| read_device(&mut cursor))
+            .collect::<Result<Vec<_>, _>>()?;
+        let reader = Self {
+            bytes,
+            root_nid,
+            inode_count,
+            devices,
+        };
+        if !reader.root()?.is_directory() {
+            return Err(FormatError::corrupt("erofs: the root is no directory"));
+        }
+        Ok(reader)
+    }
+
+    /// The device table.
+    #[must_use]
+    pub fn devices(&self) -> &[ReaderDevice] {
+        &self.devices
+    }
+
+    /// How many inodes the superblock says there are.
+    #[must_use]
+    pub fn inode_count(&self) -> u64 {
+        self.inode_count
+    }
+
+    /// Length of the image.
+    #[must_use]
+    pub fn image_bytes(&self) -> usize {
+        self.bytes.as_ref().len()
+    }
+
+    /// The root directory.
+    ///
+    /// # Errors
+    /// ARCHIVE_CORRUPT.
+    pub fn root(&self) -> Result<InodeInfo, FormatError> {
+        self.inode(self.root_nid)
+    }
+
+    /// The inode at an address.
+    ///
+    /// # Errors
+    /// ARCHIVE_CORRUPT when there is none.
+    pub fn inode(&self, nid: u64) -> Result<InodeInfo, FormatError> {
+        let start = usize::try_from(nid)
+            .ok()
+            .and_then(|nid| nid.checked_mul(INODE_SLOT))
+            .ok_or_else(|| FormatError::corrupt(format!("erofs: inode {nid}")))?;
+        let mut cursor = Cursor::new(self.slice(start, INODE_BYTES)?, "erofs inode");
+        let format = cursor.u16()?;
+        let xattr_words = usize::from(cursor.u16()?);
+        let mode = cursor.u16()?;
+        cursor.zeros(2)?;
+        let size = cursor.u64()?;
+        let union = cursor.u32()?;
+        let number = cursor.u32()?;
+        let (uid, gid) = (cursor.u32()?, cursor.u32()?);
+        let seconds = cursor.u64()?.cast_signed();
+        let nanos = cursor.u32()?;
+        let links = cursor.u32()?;
+        cursor.zeros(cursor.remaining())?;
+        let layout = format >> 1;
+        let inode = InodeInfo {
+            nid,
+            number,
+            mode,
+            size,
+            uid,
+            gid,
+            mtime: Timestamp { seconds, nanos },
+            links,
+            layout,
+            union,
+            xattr_bytes: match xattr_words {
+                0 => 0,
+                words => XATTR_HEADER_BYTES + (words - 1) * 4,
+            },
+        };
+        let fits = match layout {
+            LAYOUT_PLAIN | LAYOUT_INLINE => true,
+            LAYOUT_CHUNKED => inode.is_regular() && size > 0,
+            _ => false,
+        };
+        let has_data = matches!(mode & S_IFMT, S_IFREG | S_IFDIR | S_IFLNK);
+        if format & FORMAT_EXTENDED == 0
+            || !fits
+            || dirent_type(mode).is_none()
+            || nanos >= 1_000_000_000
+            || i64::try_from(size).is_err()
+            || (!has_data && (size != 0 || layout != LAYOUT_PLAIN))
+        {
+            return Err(inode.bad("format, mode, time or size"));
+        }
+        Ok(inode)
+    }
+
+    /// The names of a directory in byte order.
+    ///
+    /// # Errors
+    /// ARCHIVE_CORRUPT when the inode is no directory or its blocks are not in the image.
+    pub fn entries(&self, directory: &InodeInfo) -> Result<Entries<'_>, FormatError> {
+        if !directory.is_directory() {
+            return Err(directory.bad("is no directory"));
+        }
+        let (blocks, tail) = self.body(directory)?;
+        Ok(Entries {
+            nid: directory.nid,
+            blocks,
+            tail,
+            block: &[],
+            entry: 0,
+        })
+    }
+
+    /// The inode a directory has under a name.
+    ///
+    /// # Errors
+    /// ARCHIVE_CORRUPT.
+    pub fn find(
+        &self,
+        directory: &InodeInfo,
+        name: &[u8],
+    ) -> Result<Option<InodeInfo>, FormatError> {
+        let mut entries = self.entries(directory)?;
+        entries.seek_block(name)?;
+        for entry in entries {
+            let entry = entry?;
+            match entry.name.cmp(name) {
+                std::cmp::Ordering::Less => {}
+                std::cmp::Ordering::Equal => return self.inode(entry.nid).map(Some),
+                std::cmp::Ordering::Greater => break,
+            }
+        }
+        Ok(None)
+    }
+
+    /// A symlink's target.
+    ///
+    /// # Errors
+    /// ARCHIVE_CORRUPT.
+    pub fn symlink_target(&self, inode: &InodeInfo) -> Result<Cow<'_, [u8]>, FormatError> {
+        if !inode.is_symlink() || inode.size > MAX_TARGET_BYTES as u64 {
+            return Err(inode.bad("is no symlink or one with an endless target"));
+        }
+        self.whole_body(inode)
+    }
+
+    /// Where a file's bytes are: in the image (`inline`) or on devices (`extents`; what none covers is zeros).
+    ///
+    /// # Errors
+    /// ARCHIVE_CORRUPT.
+    pub fn file(&self, inode: &InodeInfo) -> Result<FileData, FormatError> {
+        if !inode.is_regular() {
+            return Err(inode.bad("is no regular file"));
+        }
+        let mut file = FileData {
+            size: inode.size,
+            ..FileData::default()
+        };
+        if inode.layout == LAYOUT_CHUNKED {
+            file.extents = self.extents(inode)?;
+        } else if inode.size > 0 {
+            file.inline = Some(self.whole_body(inode)?.into_owned());
+        }
+        Ok(file)
+    }
+
+    /// Extended attributes by whole name.
+    ///
+    /// # Errors
+    /// ARCHIVE_CORRUPT.
+    pub fn xattrs(&self, inode: &InodeInfo) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, FormatError> {
+        match inode.xattr_bytes {
+            0 => Ok(BTreeMap::new()),
+            length => xattr::decode(self.slice(inode.behind() - length, length)?),
+        }
+    }
+
+    /// Bytes an inode takes in the image, its body included.
+    pub(crate) fn footprint(&self, inode: &InodeInfo) -> u64 {
+        let body = match inode.layout {
+            LAYOUT_CHUNKED => inode
+                .size
+                .div_ceil(1 << self.chunk_bits(inode))
+                .saturating_mul(8),
+            _ => inode.size,
+        };
+        (INODE_BYTES as u64 + inode.xattr_bytes as u64).saturating_add(body)
+    }
+
+    fn slice(&self, start: usize, length: usize) -> Result<&[u8], FormatError> {
+        start
+            .checked_add(length)
+            .and_then(|end| self.bytes.as_ref().get(start..end))
+            .ok_or_else(|| {
+                FormatError::corrupt(format!(
+                    "erofs: {length} bytes at {start} of {}",
+                    self.bytes.as_ref().len()
+                ))
+            })
+    }
+
+    /// Whole blocks, then the tail behind the inode.
+    fn body(&self, inode: &InodeInfo) -> Result<(&[u8], &[u8]), FormatError> {
+        let size =
+            usize::try_from(inode.size).map_err(|_| inode.bad("is larger than the image"))?;
+        let start = inode.union as usize * BLOCK;
+        match inode.layout {
+            LAYOUT_PLAIN if size == 0 => Ok((&[], &[])),
+            LAYOUT_PLAIN => Ok((self.slice(start, size)?, &[])),
+            LAYOUT_INLINE => {
+                let tail = size % BLOCK;
+                if tail == 0 || inode.behind() % BLOCK + tail > BLOCK {
+                    return Err(inode.bad("a tail over a block's end"));
+                }
+                let blocks = match size - tail {
+                    0 => &[],
+                    length => self.slice(start, length)?,
+                };
+                Ok((blocks, self.slice(inode.behind(), tail)?))
+            }
+            _ => Err(inode.bad("has no bytes in the image")),
+        }
+    }
+
+    fn whole_body(&self, inode: &InodeInfo) -> Result<Cow<'_, [u8]>, FormatError> {
+        let (blocks, tail) = self.body(inode)?;
+        Ok(match (blocks, tail) {
+            (blocks, []) => Cow::Borrowed(blocks),
+            ([], tail) => Cow::Borrowed(tail),
+            (blocks, tail) => Cow::Owned([blocks, tail].concat()),
+        })
+    }
+
+    fn chunk_bits(&self, inode: &InodeInfo) -> u32 {
+        (inode.union & u32::from(CHUNK_BITS_MASK)) + u32::from(BLOCK_BITS)
+    }
+
+    fn extents(&self, inode: &InodeInfo) -> Result<Vec<Extent>, FormatError> {
+        if inode.union & !u32::from(CHUNK_BITS_MASK) != u32::from(CHUNK_INDEXES) {
+            return Err(inode.bad("chunk format"));
+        }
+        let chunk_bits = self.chunk_bits(inode);
+        let chunks = inode.size.div_ceil(1 << chunk_bits);
+        let length = usize::try_from(chunks)
+            .ok()
+            .and_then(|chunks| chunks.checked_mul(CHUNK_INDEX_BYTES))
+            .ok_or_else(|| inode.bad("chunks without bounds"))?;
+        let start = inode.behind().next_multiple_of(CHUNK_INDEX_BYTES);
+        let mut cursor = Cursor::new(self.slice(start, length)?, "erofs chunks");
+        let mut extents: Vec<Extent> = Vec::new();
+        for chunk in 0..chunks {
+            cursor.zeros(2)?;
+            let (device, block) = (cursor.u16()?, cursor.u32()?);
+            if block == HOLE {
+                continue;
+            }
+            let file_offset = chunk << chunk_bits;
+            let device_offset = u64::from(block) * BLOCK_U64;
+            let length = (inode.size - file_offset).min(1 << chunk_bits);
+            let end = device_offset + length.next_multiple_of(BLOCK_U64);
+            let index = device
+                .checked_sub(1)
+                .filter(|index| {
+                    self.devices
+                        .get(usize::from(*index))
+                        .is_some_and(|known| end <= u64::from(known.blocks) * BLOCK_U64)
+                })
+                .ok_or_else(|| {
+                    inode.bad(&format!("a chunk at block {block} of device {device}"))
+                })?;
+            match extents.last_mut() {
+                Some(last)
+                    if last.device == index
+                        && last.file_offset + last.length == file_offset
+                        && last.device_offset + last.length == device_offset =>
+                {
+                    last.length += length;
+                }
+                _ => extents.push(Extent {
+                    file_offset,
+                    device: index,
+                    device_offset,
+                    length,
+                }),
+            }
+        }
+        Ok(extents)
+    }
+}
+
+fn read_device(cursor: &mut Cursor<'_>) -> Result<ReaderDevice, FormatError> {
+    let tag = std::str::from_utf8(cursor.take(64)?)
+        .map_err(|_| FormatError::corrupt("erofs: a device tag is not UTF-8"))?
+        .to_owned();
+    let blocks = cursor.u32()?;
+    cursor.zeros(DEVICE_SLOT_BYTES - 68)?;
+    Ok(ReaderDevice { tag, blocks })
+}
+
+/// The names of a directory, block by block.
+#[derive(Debug, Clone)]
+pub struct Entries<'a> {
+    nid: u64,
+    blocks: &'a [u8],
+    tail: &'a [u8],
+    /// The block under way.
+    block: &'a [u8],
+    /// Next entry in it.
+    entry: usize,
+}
+
+impl<'a> Entries<'a> {
+    fn bad(&self, what: &str) -> FormatError {
+        FormatError::corrupt(format!("erofs: directory {}: {what}", self.nid))
+    }
+
+    /// Goes to the block that would hold `name`: blocks are in name order.
+    fn seek_block(&mut self, name: &[u8]) -> Result<(), FormatError> {
+        let mut low = 0;
+        let mut high = self.blocks.len().div_ceil(BLOCK);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let start = middle * BLOCK;
+            let end = self.blocks.len().min(start + BLOCK);
+            let block = self.blocks.get(start..end).unwrap_or_default();
+            if self.entry_of(block, 0)?.name <= name {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let start = low.saturating_sub(1) * BLOCK;
+        self.blocks = self.blocks.get(start..).unwrap_or_default();
+        Ok(())
+    }
+
+    /// How many entries a block has: the first name begins where they end.
+    fn count_of(&self, block: &[u8]) -> Result<usize, FormatError> {
+        let offset = name_offset(block, 0).ok_or_else(|| self.bad("a block without entries"))?;
+        if offset == 0 || !offset.is_multiple_of(DIRENT_BYTES) || offset >= block.len() {
+            return Err(self.bad("names at an odd place"));
+        }
+        Ok(offset / DIRENT_BYTES)
+    }
+
+    fn entry_of(&self, block: &'a [u8], index: usize) -> Result<DirEntry<'a>, FormatError> {
+        let count = self.count_of(block)?;
+        let raw = block
+            .get(index * DIRENT_BYTES..(index + 1) * DIRENT_BYTES)
+            .ok_or_else(|| self.bad("an entry outside its block"))?;
+        let mut cursor = Cursor::new(raw, "erofs directory entry");
+        let nid = cursor.u64()?;
+        let start = usize::from(cursor.u16()?);
+        let file_type = cursor.u8()?;
+        cursor.zeros(1)?;
+        let end = if index + 1 < count {
+            name_offset(block, index + 1)
+        } else {
+            Some(block.len())
+        };
+        let name = end
+            .and_then(|end| block.get(start..end))
+            .ok_or_else(|| self.bad("names out of order"))?;
+        let (name, padding) = name.split_at(
+            name.iter()
+                .position(|byte| *byte == 0)
+                .unwrap_or(name.len()),
+        );
+        let padded =
+            padding.is_empty() || index + 1 == count && padding.iter().all(|byte| *byte == 0);
+        if name.is_empty()
+            || name.len() > crate::tree::MAX_NAME_BYTES
+            || name.contains(&b'/')
+            || !padded
+        {
+            return Err(self.bad("a name that is none"));
+        }
+        Ok(DirEntry {
+            name,
+            nid,
+            file_type,
+        })
+    }
+
+    fn advance(&mut self) -> Result<Option<DirEntry<'a>>, FormatError> {
+        if self.block.is_empty() || self.entry >= self.count_of(self.block)? {
+            let source = if self.blocks.is_empty() {
+                &mut self.tail
+            } else {
+                &mut self.blocks
+            };
+            let (block, rest) = source.split_at(source.len().min(BLOCK));
+            *source = rest;
+            self.block = block;
+            self.entry = 0;
+            if block.is_empty() {
+                return Ok(None);
+            }
+        }
+        self.entry += 1;
+        self.entry_of(self.block, self.entry - 1).map(Some)
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = Result<DirEntry<'a>, FormatError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.advance();
+        if next.is_err() {
+            (self.block, self.blocks, self.tail) = (&[], &[], &[]);
+        }
+        next.transpose()
+    }
+}
+
+fn name_offset(block: &[u8], index: usize) -> Option<usize> {
+    let at = index * DIRENT_BYTES + 8;
+    let (bytes, _) = block.get(at..)?.split_first_chunk()?;
+    Some(usize::from(u16::from_le_bytes(*bytes)))
+}
