@@ -8,6 +8,7 @@ const ErrorBody = z.object({
 });
 
 const MAX_MESSAGE = 500;
+const HTTP_DATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/;
 
 /** What a registry said instead of doing it. */
 export interface Refusal {
@@ -34,7 +35,8 @@ export function refusalError(doing: string, { status, retryAfter, body, secrets 
 /** Seconds or an HTTP date (RFC 9110, 10.2.3), as milliseconds from now; undefined when it is neither. */
 export function parseRetryAfter(value: string, nowMs: number): number | undefined {
   if (/^\d{1,9}$/.test(value.trim())) return Number(value) * 1000;
-  const dateMs = Date.parse(value);
+  // Date.parse alone would take a year out of anything.
+  const dateMs = HTTP_DATE.test(value) ? Date.parse(value) : Number.NaN;
   return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - nowMs);
 }
 
