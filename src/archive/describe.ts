@@ -5,12 +5,8 @@ import type { ClipHeader } from './clip-header.ts';
 import type { ClipNode } from './clip-node.ts';
 import type { LayerCodec } from './layers-section.ts';
 import { nodeTree } from './node-tree.ts';
-import {
-  type ArchiveStorage,
-  formatStorageReference,
-  type ImageMetadata,
-  type StorageReference,
-} from './storage-info.ts';
+import type { ArchiveStorage, ImageMetadata } from './storage-info.ts';
+import { formatStorageReference, type StorageReference } from './storage-reference.ts';
 
 /** What `inspect --json` prints. Everything in it has been checked against its digest, where the archive has digests. */
 export interface ArchiveDescription {

@@ -4,10 +4,11 @@ import type { Digest } from '../digest/index.ts';
 import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts';
 import { removeQuietly } from '../files/index.ts';
 import { notLazy, openArchive } from './archive.ts';
+import { type ImageDocuments, parseConfigSection } from './config-section.ts';
 import { corrupt } from './failure.ts';
 import { aligned, FOOTER_BYTES, type Footer, looksLikeFooter, parseFooter } from './footer.ts';
 import { type RangeSource, requireInside } from './range-source.ts';
-import { readVerified, requireZeros } from './section.ts';
+import { readSection, readVerified, requireZeros } from './section.ts';
 
 export interface FetchForMountOptions extends Cancelable {
   /** The footer that a pointer names; another one is ARCHIVE_MISMATCH. */
@@ -22,11 +23,11 @@ export interface FetchedForMount {
 
 /** One request usually holds everything: the parts of a mount stand at the end of the file. */
 const TAIL_BYTES = 2 ** 20;
-const MOUNT_SECTIONS: readonly (string | undefined)[] = ['erofs', 'layers', 'extra'];
+const MOUNT_SECTIONS: readonly (string | undefined)[] = ['erofs', 'layers', 'extra', 'config'];
 
 /**
- * Fetches what a mount needs (footer and the sections erofs, layers, extra) into a sparse file of the archive's full
- * length, every digest checked; the rest of the file is a hole. The file is wholly there or not there. Throws
+ * Fetches what a mount needs (footer and the sections config, extra, layers, erofs) into a sparse file of the archive's
+ * full length, every digest checked; the rest of the file is a hole. The file is wholly there or not there. Throws
  * ARCHIVE_NOT_LAZY, ARCHIVE_MISMATCH and what opening an archive throws.
  */
 export async function fetchForMount(
@@ -58,6 +59,17 @@ export async function fetchForMount(
   return { footer, requests: counted.requests, fetchedBytes: counted.fetchedBytes };
 }
 
+/**
+ * What the image is and where its blobs are, from footer and section config alone: works on a complete archive and on
+ * a file that `fetchForMount` wrote, whose CLIP part is a hole. Throws ARCHIVE_NOT_LAZY and what opening an archive throws.
+ */
+export async function readDocuments(source: RangeSource, { signal }: Cancelable): Promise<ImageDocuments> {
+  const { sections } = await readFooter(source, { signal });
+  const record = sections.find(({ name }) => name === 'config');
+  if (record === undefined) throw corrupt('there is no section config');
+  return parseConfigSection(await readSection(source, record, { signal }));
+}
+
 async function readFooter(source: RangeSource, { signal }: Cancelable): Promise<Footer> {
   const { sizeBytes } = source;
   const tail =
@@ -75,7 +87,7 @@ async function writeParts(
   { signal }: Cancelable,
 ): Promise<void> {
   const wanted = footer.sections.filter(({ name }) => MOUNT_SECTIONS.includes(name));
-  for (const name of ['erofs', 'layers']) {
+  for (const name of ['config', 'layers', 'erofs']) {
     if (!wanted.some((section) => section.name === name)) throw corrupt(`there is no section ${name}`);
   }
   for (const { name, offset, storedBytes: length, digest } of wanted) {

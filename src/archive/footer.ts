@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Digest, digestOfHex } from '../digest/index.ts';
+import { type Digest, digestOf, digestOfHex } from '../digest/index.ts';
 import { WorkerError } from '../errors/index.ts';
 import { corrupt, truncated } from './failure.ts';
 
@@ -40,7 +40,7 @@ export interface Footer {
   readonly sizeBytes: number;
   readonly clipDigest: Digest;
   readonly sections: readonly SectionRecord[];
-  /** sha256 of everything before itself: names the archive as a whole, since all digests are under it. */
+  /** sha256 of the whole footer: names the archive, since all digests are under it. */
   readonly digest: Digest;
 }
 
@@ -68,7 +68,7 @@ export function parseFooter(bytes: Buffer, sizeBytes: number): Footer {
     sizeBytes: readU64(bytes, 24),
     clipDigest: digestAt(bytes, 32),
     sections: parseRecords(bytes),
-    digest: digestOfHex(digest.toString('hex')),
+    digest: digestOf(bytes),
   };
   if (footer.sizeBytes > sizeBytes) throw truncated(`${sizeBytes} bytes of ${footer.sizeBytes}`);
   if (footer.sizeBytes !== sizeBytes)

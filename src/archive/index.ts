@@ -10,18 +10,12 @@ export {
   type NodeCounts,
   type SectionDescription,
 } from './describe.ts';
-export { type FetchedForMount, type FetchForMountOptions, fetchForMount } from './fetch-for-mount.ts';
+export { type FetchedForMount, type FetchForMountOptions, fetchForMount, readDocuments } from './fetch-for-mount.ts';
 export type { Footer, SectionName, SectionRecord } from './footer.ts';
 export { type ImageId, imageTag, parseImageId, parseImageTag, parseWorkspaceId, type WorkspaceId } from './identity.ts';
 export type { LayerCodec, LayerRecord, SeekPoint } from './layers-section.ts';
 export { formatRows, type ListRow, listPath, modeText, rowOf } from './list-path.ts';
 export { type NodeTree, nameOf, nodeTree, resolvePath } from './node-tree.ts';
 export { bytesSource, fileSource, type OpenRangeSource, type RangeSource } from './range-source.ts';
-export {
-  type ArchiveStorage,
-  formatStorageReference,
-  type ImageMetadata,
-  type OciStorage,
-  type S3Storage,
-  type StorageReference,
-} from './storage-info.ts';
+export type { ArchiveStorage, ImageMetadata, OciStorage, S3Storage } from './storage-info.ts';
+export { formatStorageReference, type StorageReference } from './storage-reference.ts';

@@ -65,15 +65,15 @@ export function formatRows(rows: readonly ListRow[]): readonly string[] {
 }
 
 const TYPE_BITS = 0o170000;
-const TYPE_LETTERS: Readonly<Record<number, string>> = {
-  9604: 'd',
-  16807: '-',
-  21609: 'l',
-  4802: 'c',
-  14406: 'b',
-  2401: 'p',
-  26411: 's',
-};
+const TYPE_LETTERS: ReadonlyMap<number, string> = new Map([
+  [0o040000, 'd'],
+  [0o100000, '-'],
+  [0o120000, 'l'],
+  [0o020000, 'c'],
+  [0o060000, 'b'],
+  [0o010000, 'p'],
+  [0o140000, 's'],
+]);
 
 /** `drwxr-xr-x` with s, S, t and T for setuid, setgid and sticky. */
 export function modeText(mode: number): string {
@@ -83,7 +83,7 @@ export function modeText(mode: number): string {
     const last = (mode & special) === 0 ? (execute ? 'x' : '-') : execute ? letter : letter.toUpperCase();
     return `${(bits & 4) === 0 ? '-' : 'r'}${(bits & 2) === 0 ? '-' : 'w'}${last}`;
   };
-  return `${TYPE_LETTERS[mode & TYPE_BITS] ?? '?'}${triple(6, 0o4000, 's')}${triple(3, 0o2000, 's')}${triple(0, 0o1000, 't')}`;
+  return `${TYPE_LETTERS.get(mode & TYPE_BITS) ?? '?'}${triple(6, 0o4000, 's')}${triple(3, 0o2000, 's')}${triple(0, 0o1000, 't')}`;
 }
 
 function isDevice(mode: number): boolean {

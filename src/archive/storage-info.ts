@@ -13,20 +13,7 @@ import {
   gobStruct,
   gobText,
 } from './gob/index.ts';
-
-/** Where the blobs of an archive are: the image at a registry, pinned by the digest of its platform manifest. */
-export interface StorageReference {
-  /** `host[:port]`. */
-  readonly registry: string;
-  readonly repository: string;
-  /** Usually `sha256:…`; foreign archives may hold a tag. */
-  readonly reference: string;
-}
-
-/** `registry/repository@sha256:…`, or `:tag`. */
-export function formatStorageReference({ registry, repository, reference }: StorageReference): string {
-  return `${registry}/${repository}${reference.startsWith('sha256:') ? '@' : ':'}${reference}`;
-}
+import { type StorageReference, storageReferenceOf } from './storage-reference.ts';
 
 /** What a container needs from the image configuration, kept in the archive so that a start asks no registry. */
 export interface ImageMetadata {
@@ -147,7 +134,7 @@ function ociStorage(data: Buffer): OciStorage {
   if (repository === '') throw corrupt('the storage info names no repository');
   return {
     type: 'oci',
-    reference: { registry, repository, reference },
+    reference: storageReferenceOf(registry, repository, reference),
     layers,
     plainHashes,
     checkpoints: new Map([...gzip].map(([layer, { checkpoints }]) => [layer, checkpoints])),

@@ -1,0 +1,13 @@
+export {
+  baseLayer,
+  CHUNK_BYTES,
+  changeLayer,
+  overlayLayer,
+  replaceLayer,
+  sparseGnuLayer,
+  sparsePaxLayer,
+} from './awkward-layers.ts';
+export { content } from './content.ts';
+export { gnuTarLayer } from './gnu-tar-layer.ts';
+export { type Layout, type LayoutCodec, type LayoutLayer, sha256, writeLayout } from './layout.ts';
+export { paxEntry, type TarEntry, tarEntry, tarStream } from './tar-entry.ts';
