@@ -10,6 +10,7 @@ pub mod footer;
 pub mod model;
 pub mod read;
 pub mod tables;
+pub mod verify;
 pub mod write;
 
 mod gob;

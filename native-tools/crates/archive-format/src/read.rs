@@ -24,13 +24,15 @@ pub struct Archive {
     footer_digest: Digest,
 }
 
-/// Image configuration and manifest, byte for byte.
+/// Section `config`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigSection {
-    /// The image configuration.
+    /// The image configuration, byte for byte.
     pub config: Vec<u8>,
-    /// The platform manifest.
+    /// The platform manifest, byte for byte.
     pub manifest: Vec<u8>,
+    /// `registry/repository@sha256:…`.
+    pub storage_reference: String,
 }
 
 impl Archive {
@@ -42,7 +44,7 @@ impl Archive {
     pub fn open(file: File) -> Result<Self, FormatError> {
         let file_bytes = length(&file)?;
         let Some(bytes) = footer_bytes(&file, file_bytes)? else {
-            return Err(without_footer(&file, file_bytes)?);
+            return Err(without_footer(&read_header(&file, file_bytes)?));
         };
         let footer = Footer::decode(&bytes)?;
         if footer.file_bytes != file_bytes {
@@ -167,6 +169,8 @@ impl Archive {
         let found = ConfigSection {
             config: part()?,
             manifest: part()?,
+            storage_reference: String::from_utf8(part()?)
+                .map_err(|_| FormatError::corrupt("config: the storage reference is not UTF-8"))?,
         };
         cursor.end()?;
         Ok(found)
@@ -241,15 +245,14 @@ pub(crate) fn footer_bytes(file: &File, file_bytes: u64) -> Result<Option<Vec<u8
 }
 
 /// Why a file without a footer cannot be opened.
-fn without_footer(file: &File, file_bytes: u64) -> Result<FormatError, FormatError> {
-    let header = read_header(file, file_bytes)?;
-    Ok(if header.is_ours() {
+pub(crate) fn without_footer(header: &Header) -> FormatError {
+    if header.is_ours() {
         FormatError::Truncated(
             "its header promises a footer and there is none at its end".to_owned(),
         )
     } else {
         FormatError::NotLazy("it was written by another program".to_owned())
-    })
+    }
 }
 
 /// Reads the CLIP header.

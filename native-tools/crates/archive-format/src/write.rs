@@ -283,17 +283,18 @@ fn signed(value: u64) -> Result<i64, FormatError> {
 
 /// The plain bytes of section `config`: configuration, manifest and where the blobs are.
 fn section_config(input: &ArchiveInput<'_>) -> Result<Vec<u8>, FormatError> {
-    let storage = format!(
-        "{}/{}@{}",
-        input.registry, input.repository, input.reference
-    );
-    let mut out =
-        Vec::with_capacity(input.config.len() + input.manifest.len() + storage.len() + 12);
+    let storage = storage_reference(input.registry, input.repository, input.reference);
+    let mut out = Vec::new();
     for part in [input.config, input.manifest, storage.as_bytes()] {
-        out.extend(u32_len(part.len(), "configuration or manifest")?.to_le_bytes());
+        out.extend(u32_len(part.len(), "section config")?.to_le_bytes());
         out.extend(part);
     }
     Ok(out)
+}
+
+/// `registry/repository@sha256:…`.
+pub(crate) fn storage_reference(registry: &str, repository: &str, reference: &str) -> String {
+    format!("{registry}/{repository}@{reference}")
 }
 
 fn summary(footer: Footer, footer_bytes: &[u8], digest: Digest, entries: u64) -> ArchiveSummary {

@@ -3,7 +3,7 @@
 use super::node::{Attr, Node, NodeType, Remote};
 use crate::FormatError;
 use crate::digest::oci;
-use crate::erofs::{encode_device, type_bits};
+use crate::erofs::{encode_device, join, type_bits};
 use crate::model::{FileData, Image, InodeId, Kind};
 use crate::tables::{LayerTable, RecordKind};
 use crate::tree::{TreeFacts, inode};
@@ -86,8 +86,12 @@ impl<'a> NodeMaker<'a> {
 
     /// A file that lies in one piece in one layer. For any other a stock reader's error is better than wrong bytes.
     fn remote(&self, file: &FileData) -> Result<Option<Remote<'_>>, FormatError> {
-        let [extent] = file.extents.as_slice() else {
-            return Ok(None);
+        let extent = match file.extents.as_slice() {
+            [extent] => *extent,
+            several => match join(file.size, several)?.as_slice() {
+                [extent] => *extent,
+                _ => return Ok(None),
+            },
         };
         if extent.file_offset != 0 || extent.length != file.size {
             return Ok(None);

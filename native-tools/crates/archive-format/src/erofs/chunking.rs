@@ -29,7 +29,7 @@ pub fn chunking(file: &FileData) -> Result<Chunking, FormatError> {
     if i64::try_from(file.size).is_err() {
         return Err(FormatError::limit(format!("a file of {} bytes", file.size)));
     }
-    let runs = join(file)?;
+    let runs = join(file.size, &file.extents)?;
     let whole_bits = file
         .size
         .max(BLOCK_U64)
@@ -73,20 +73,20 @@ pub fn chunking(file: &FileData) -> Result<Chunking, FormatError> {
     })
 }
 
-fn join(file: &FileData) -> Result<Vec<Extent>, FormatError> {
-    let mut runs: Vec<Extent> = Vec::with_capacity(file.extents.len().min(1));
+/// Joins extents that follow each other in the file and on the device.
+pub(crate) fn join(size: u64, extents: &[Extent]) -> Result<Vec<Extent>, FormatError> {
+    let mut runs: Vec<Extent> = Vec::with_capacity(extents.len().min(1));
     let mut covered = 0u64;
-    for extent in file.extents.iter().filter(|extent| extent.length > 0) {
+    for extent in extents.iter().filter(|extent| extent.length > 0) {
         let end = extent.file_offset.checked_add(extent.length);
         let ends_on_device = extent.device_offset.checked_add(extent.length);
         if extent.file_offset < covered
-            || end.is_none_or(|end| end > file.size)
+            || end.is_none_or(|end| end > size)
             || ends_on_device.is_none()
             || !extent.device_offset.is_multiple_of(BLOCK_U64)
         {
             return Err(FormatError::input(format!(
-                "the extent {extent:?} in a file of {} bytes",
-                file.size
+                "the extent {extent:?} in a file of {size} bytes"
             )));
         }
         covered = extent.file_offset + extent.length;

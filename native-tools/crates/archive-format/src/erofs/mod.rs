@@ -10,6 +10,7 @@ mod to_image;
 mod write;
 mod xattr;
 
+pub(crate) use chunking::join;
 pub(crate) use layout::{encode_device, type_bits};
 pub(crate) use write::write_with_facts;
 

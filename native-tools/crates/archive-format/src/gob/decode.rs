@@ -90,10 +90,13 @@ impl<'a> Reader<'a> {
 /// A defined type.
 #[derive(Debug, Clone)]
 enum Wire<'a> {
-    Array { element: i64, length: i64 },
+    /// An array or a slice: their values look alike.
     Slice(i64),
     Struct(Vec<(&'a [u8], i64)>),
-    Map { key: i64, value: i64 },
+    Map {
+        key: i64,
+        value: i64,
+    },
     Opaque,
 }
 
@@ -145,14 +148,7 @@ impl<'a> Types<'a> {
         fields(reader, |number, reader| {
             let mut found = [0; 2];
             wire = Some(match number {
-                0 => {
-                    numbers(reader, &mut found)?;
-                    Wire::Array {
-                        element: found[0],
-                        length: found[1],
-                    }
-                }
-                1 => {
+                0 | 1 => {
                     numbers(reader, &mut found)?;
                     Wire::Slice(found[0])
                 }
@@ -204,7 +200,7 @@ impl<'a> Types<'a> {
         mut item: impl FnMut(i64, &mut Reader<'a>) -> Result<(), FormatError>,
     ) -> Result<(), FormatError> {
         let element = match self.known.get(&id) {
-            Some(Wire::Slice(element) | Wire::Array { element, .. }) => *element,
+            Some(Wire::Slice(element)) => *element,
             _ => return Err(wrong_type(id, "a slice")),
         };
         for _ in 0..reader.count()? {
@@ -296,7 +292,7 @@ impl<'a> Types<'a> {
             (_, Some(Wire::Struct(_))) => self.each_field(id, reader, |_, id, reader| {
                 self.skip_at(id, reader, depth + 1)
             }),
-            (_, Some(Wire::Slice(_) | Wire::Array { .. })) => {
+            (_, Some(Wire::Slice(_))) => {
                 self.each_item(id, reader, |id, reader| self.skip_at(id, reader, depth + 1))
             }
             (_, Some(Wire::Map { key, value })) => {

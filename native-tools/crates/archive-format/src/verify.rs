@@ -1,0 +1,355 @@
+//! Proves an archive offline: every byte by its digest, every part by its rules, and that the parts agree.
+
+use std::fs::File;
+use std::path::Path;
+
+use crate::FormatError;
+use crate::clip::identity::{self, LayerIds};
+use crate::clip::nodes::NodeMaker;
+use crate::clip::{Header, Node, NodeType, StorageInfo, read_nodes};
+use crate::digest::{Digest, Sha256, hex, oci, parse_oci};
+use crate::erofs::Walked;
+use crate::footer::SectionType;
+use crate::model::{Image, InodeId, Kind};
+use crate::read::{Archive, footer_bytes, length, read_at, read_header, without_footer};
+use crate::tables::{LayerTable, RecordKind};
+use crate::tree::{for_each_path, inode};
+use crate::write::{MAX_CLIP_BYTES, storage_reference};
+
+/// How much of a V1 file is hashed at once.
+const STEP_BYTES: u64 = 1 << 20;
+
+/// Who wrote an archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArchiveKind {
+    /// This project: CLIP part, sections, footer.
+    Clipyard,
+    /// A CLIP writer, over OCI layers.
+    Clip,
+    /// A CLIP writer, with the file bytes inside or beside it on S3.
+    ClipV1,
+}
+
+impl ArchiveKind {
+    /// The kind's name in results.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Clipyard => "clipyard",
+            Self::Clip => "clip",
+            Self::ClipV1 => "clip-v1",
+        }
+    }
+}
+
+/// What a proven archive holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Who wrote it.
+    pub kind: ArchiveKind,
+    /// Names in the tree, the root among them.
+    pub entries: u64,
+    /// Length of the file.
+    pub size_bytes: u64,
+    /// Layers that the storage info names.
+    pub layers: u64,
+}
+
+/// Reads the whole file and proves all that can be proven without the layers.
+///
+/// # Errors
+/// The code says what is wrong: ARCHIVE_NOT_CLIP, ARCHIVE_TRUNCATED, ARCHIVE_CORRUPT, ARCHIVE_MISMATCH, FORMAT_TOO_NEW, …
+pub fn verify_archive(path: &Path) -> Result<Report, FormatError> {
+    let file =
+        File::open(path).map_err(|error| FormatError::io(path.display().to_string(), error))?;
+    verify_file(file)
+}
+
+/// The same for an open file.
+///
+/// # Errors
+/// As [`verify_archive`].
+pub fn verify_file(file: File) -> Result<Report, FormatError> {
+    let file_bytes = length(&file)?;
+    // The footer decides before the header: a flipped bit in the header must not turn ours into somebody else's.
+    if footer_bytes(&file, file_bytes)?.is_some() {
+        return verify_ours(file, file_bytes);
+    }
+    let header = read_header(&file, file_bytes)?;
+    if header.is_ours() {
+        return Err(without_footer(&header));
+    }
+    verify_foreign(&file, file_bytes, &header)
+}
+
+fn verify_ours(file: File, file_bytes: u64) -> Result<Report, FormatError> {
+    let archive = Archive::open(file)?;
+    archive.check_bytes()?;
+    let clip_bytes = archive.footer().clip_bytes;
+    let header = read_header(archive.file(), clip_bytes)?;
+    let follows = header.index_offset.checked_add(header.index_bytes)
+        == Some(header.storage_offset)
+        && header.storage_offset.checked_add(header.storage_bytes) == Some(clip_bytes);
+    if !header.is_ours() || header.index_offset != crate::clip::HEADER_BYTES as u64 || !follows {
+        return Err(FormatError::corrupt(
+            "the CLIP part is not the one the footer promises",
+        ));
+    }
+    let tables = archive.layers()?;
+    let info = StorageInfo::decode(&part(
+        archive.file(),
+        header.storage_offset,
+        header.storage_bytes,
+    )?)?
+    .ok_or_else(|| FormatError::corrupt("storage info of another type"))?;
+    check_identity(&archive, &info, &tables)?;
+    let reader = archive.erofs()?;
+    let devices = reader
+        .devices()
+        .iter()
+        .map(|device| (device.tag.clone(), u64::from(device.blocks)));
+    let wanted = tables
+        .iter()
+        .map(|table| (hex(&table.diff_id), table.plain_bytes.div_ceil(512)));
+    if !devices.eq(wanted) {
+        return Err(FormatError::corrupt(
+            "the metadata image's devices are not the layers",
+        ));
+    }
+    let walked = reader.walk()?;
+    let index = part(archive.file(), header.index_offset, header.index_bytes)?;
+    compare_trees(&index, &walked, &tables)?;
+    Ok(Report {
+        kind: ArchiveKind::Clipyard,
+        entries: walked.facts.names,
+        size_bytes: file_bytes,
+        layers: info.layers.len() as u64,
+    })
+}
+
+/// Storage info, configuration, manifest and layer tables name the same layers.
+fn check_identity(
+    archive: &Archive,
+    info: &StorageInfo,
+    tables: &[LayerTable],
+) -> Result<(), FormatError> {
+    if archive.footer().section(SectionType::Config).is_none() {
+        return Err(FormatError::corrupt("no section config"));
+    }
+    let section = archive.config()?;
+    if section.storage_reference
+        != storage_reference(&info.registry, &info.repository, &info.reference)
+    {
+        return Err(FormatError::corrupt(format!(
+            "section config is stored at {}, the storage info names {}/{}",
+            section.storage_reference, info.registry, info.repository
+        )));
+    }
+    let mut distinct: Vec<Digest> = Vec::new();
+    let mut ids = Vec::with_capacity(info.layers.len());
+    for name in &info.layers {
+        let plain = info
+            .plain_digests
+            .get(name)
+            .map(|hex| format!("sha256:{hex}"));
+        let (Some(digest), Some(diff_id)) = (parse_oci(name), plain.as_deref().and_then(parse_oci))
+        else {
+            return Err(FormatError::corrupt(format!("storage info: layer {name}")));
+        };
+        if !distinct.contains(&diff_id) {
+            distinct.push(diff_id);
+        }
+        ids.push(LayerIds { digest, diff_id });
+    }
+    identity::check(&section.manifest, &section.config, &info.reference, &ids)?;
+    let layers = tables
+        .iter()
+        .filter(|table| table.kind == RecordKind::Layer);
+    if !layers.map(|table| table.diff_id).eq(distinct) {
+        return Err(FormatError::corrupt(
+            "the layer tables are not the image's distinct layers",
+        ));
+    }
+    for (name, index) in &info.gzip_indexes {
+        check_checkpoints(name, &index.checkpoints, &ids, tables)?;
+    }
+    Ok(())
+}
+
+/// Only the final checkpoint: a stock reader acts wrongly on one at the start of a member.
+fn check_checkpoints(
+    name: &str,
+    checkpoints: &[(i64, i64)],
+    ids: &[LayerIds],
+    tables: &[LayerTable],
+) -> Result<(), FormatError> {
+    let layer = ids.iter().find(|layer| oci(&layer.digest) == name);
+    let table = layer.and_then(|layer| tables.iter().find(|table| table.diff_id == layer.diff_id));
+    let plain = table.and_then(|table| i64::try_from(table.plain_bytes).ok());
+    match checkpoints {
+        [(stored, at)] if *stored > 0 && Some(*at) == plain => Ok(()),
+        _ => Err(FormatError::corrupt(format!(
+            "checkpoints of {name}: {checkpoints:?}"
+        ))),
+    }
+}
+
+/// Every node is the one that the metadata image's tree gives, in the same order, and there is no other.
+fn compare_trees(index: &[u8], walked: &Walked, tables: &[LayerTable]) -> Result<(), FormatError> {
+    let mut nodes = Vec::new();
+    let slack = read_nodes(index, |node| {
+        nodes.push(node);
+        Ok(())
+    })?;
+    if slack > 0 {
+        return Err(FormatError::corrupt(format!(
+            "{slack} bytes after the node list"
+        )));
+    }
+    let maker = NodeMaker::new(&walked.image, &walked.facts, tables);
+    let mut nodes = nodes.into_iter();
+    for_each_path(&walked.image, |path, id, _| {
+        let wanted = maker.node(path, id)?;
+        match nodes.next() {
+            Some(found) if same_node(&found, &wanted, &walked.image, id, tables)? => Ok(()),
+            found => Err(FormatError::corrupt(format!(
+                "the node list has {} where the metadata image has {wanted:?}",
+                found.map_or("nothing".to_owned(), |found| format!("{found:?}"))
+            ))),
+        }
+    })?;
+    match nodes.next() {
+        None => Ok(()),
+        Some(node) => Err(FormatError::corrupt(format!(
+            "the node list has {} which the metadata image has not",
+            node.path.escape_ascii()
+        ))),
+    }
+}
+
+fn same_node(
+    found: &Node<'_>,
+    wanted: &Node<'_>,
+    image: &Image,
+    id: InodeId,
+    tables: &[LayerTable],
+) -> Result<bool, FormatError> {
+    let Kind::Regular(file) = &inode(image, id)?.kind else {
+        return Ok(found == wanted);
+    };
+    if file.size > 0 && file.inline.is_none() {
+        return Ok(found == wanted);
+    }
+    // The metadata image holds the bytes themselves and no longer says where in a layer they are.
+    let Some(remote) = &found.remote else {
+        return Ok(found == wanted);
+    };
+    let inside = |table: &LayerTable| {
+        let end = remote.offset.checked_add(remote.length).map(u64::try_from);
+        table.kind == RecordKind::Layer
+            && oci(&table.digest).as_bytes() == remote.layer
+            && remote.offset >= 0
+            && u64::try_from(remote.length) == Ok(file.size)
+            && matches!(end, Some(Ok(end)) if end <= table.plain_bytes)
+    };
+    let without = Node {
+        remote: None,
+        ..found.clone()
+    };
+    Ok(without == *wanted && tables.iter().any(inside))
+}
+
+/// Somebody else's archive has no digest over itself; what can be read is read, and V1 files have theirs.
+fn verify_foreign(file: &File, file_bytes: u64, header: &Header) -> Result<Report, FormatError> {
+    let info = match header.storage_bytes {
+        0 => None,
+        bytes => StorageInfo::decode(&part(file, header.storage_offset, bytes)?)?,
+    };
+    let index = part(file, header.index_offset, header.index_bytes)?;
+    let mut entries = 0;
+    let mut has_root = false;
+    let mut unread_bytes = file_bytes;
+    read_nodes(&index, |node| {
+        entries += 1;
+        has_root |= node.path == b"/" && node.node_type == Some(NodeType::Directory);
+        match (&info, header.storage_bytes) {
+            (Some(info), _) => check_foreign_remote(&node, info),
+            (None, 0) => check_v1_file(file, &mut unread_bytes, &node),
+            (None, _) => Ok(()),
+        }
+    })?;
+    if !has_root {
+        return Err(FormatError::corrupt("the node list has no root"));
+    }
+    Ok(Report {
+        kind: if info.is_some() {
+            ArchiveKind::Clip
+        } else {
+            ArchiveKind::ClipV1
+        },
+        entries,
+        size_bytes: file_bytes,
+        layers: info.map_or(0, |info| info.layers.len() as u64),
+    })
+}
+
+fn check_foreign_remote(node: &Node<'_>, info: &StorageInfo) -> Result<(), FormatError> {
+    match &node.remote {
+        Some(remote)
+            if remote.offset < 0
+                || remote.length < 0
+                || !info
+                    .layers
+                    .iter()
+                    .any(|layer| layer.as_bytes() == remote.layer) =>
+        {
+            Err(FormatError::corrupt(format!(
+                "{}: {remote:?}",
+                node.path.escape_ascii()
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `unread_bytes` shrinks by each file: a writer stores every file once, so all of them fit into the archive.
+fn check_v1_file(file: &File, unread_bytes: &mut u64, node: &Node<'_>) -> Result<(), FormatError> {
+    if node.node_type != Some(NodeType::File) {
+        return Ok(());
+    }
+    let name = node.path.escape_ascii();
+    let start = u64::try_from(node.data_offset).ok();
+    let bytes = u64::try_from(node.data_bytes).ok();
+    let left = bytes.and_then(|bytes| unread_bytes.checked_sub(bytes));
+    let (Some(start), Some(bytes), Some(left)) = (start, bytes, left) else {
+        return Err(FormatError::corrupt(format!(
+            "{name} is {} bytes at {}",
+            node.data_bytes, node.data_offset
+        )));
+    };
+    *unread_bytes = left;
+    let mut hasher = Sha256::new();
+    let mut at = start;
+    let end = start.saturating_add(bytes);
+    while at < end {
+        let step = (end - at).min(STEP_BYTES);
+        hasher.update(&part(file, at, step)?);
+        at += step;
+    }
+    if !node.content_hash.is_empty() && hex(&hasher.finish()).as_bytes() != node.content_hash {
+        return Err(FormatError::corrupt(format!(
+            "{name}: its bytes do not have its digest"
+        )));
+    }
+    Ok(())
+}
+
+fn part(file: &File, offset: u64, bytes: u64) -> Result<Vec<u8>, FormatError> {
+    let length = usize::try_from(bytes)
+        .ok()
+        .filter(|length| *length <= MAX_CLIP_BYTES)
+        .ok_or_else(|| {
+            FormatError::limit(format!("{bytes} bytes of CLIP, at most {MAX_CLIP_BYTES}"))
+        })?;
+    read_at(file, offset, length)
+}
