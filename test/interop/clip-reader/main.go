@@ -2,7 +2,7 @@
 //
 //	clip-reader list ARCHIVE                   every node in index order, one JSON object a line
 //	clip-reader storage ARCHIVE                the storage info as JSON
-//	clip-reader read ARCHIVE PATH...           file bytes (base64) through the stock storage layer, one JSON object a line
+//	clip-reader read [-tag TAG] ARCHIVE PATH...  file bytes (base64) through the stock storage layer, one JSON object a line
 //	clip-reader index -image REF -out FILE     the stock indexer against a registry
 package main
 
@@ -68,7 +68,7 @@ func run(args []string) error {
 	case "storage":
 		return storageInfo(args[1])
 	case "read":
-		return read(args[1], args[2:])
+		return read(args[1:])
 	case "index":
 		return index(args[1:])
 	}
@@ -113,10 +113,23 @@ func storageInfo(archive string) error {
 }
 
 // read gives the bytes of the named files; without names, of every file that the index says is in a layer.
-func read(archive string, paths []string) error {
+//
+// This version of the module joins repository and reference with a colon and so cannot open a reference that is a
+// digest; its successors join a digest with "@". -tag puts a tag of the same image in place of the digest.
+func read(args []string) error {
+	flags := flag.NewFlagSet("read", flag.ContinueOnError)
+	tag := flags.String("tag", "", "tag to read through instead of the stored digest")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	archive, paths := flags.Arg(0), flags.Args()[1:]
 	metadata, err := clip.NewClipArchiver().ExtractMetadata(archive)
 	if err != nil {
 		return err
+	}
+	if info, ok := metadata.StorageInfo.(common.OCIStorageInfo); ok && *tag != "" {
+		info.Reference = *tag
+		metadata.StorageInfo = info
 	}
 	cache, err := os.MkdirTemp("", "clip-reader-")
 	if err != nil {
