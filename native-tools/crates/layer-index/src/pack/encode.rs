@@ -1,0 +1,65 @@
+//! Compressors of one worker, kept for all chunks it meets.
+
+use std::collections::HashMap;
+
+use libdeflater::{CompressionLvl, Compressor as Deflater};
+use zstd::bulk::Compressor as Zstd;
+
+use super::Encoding;
+use crate::error::IndexError;
+
+/// One compressor an encoding.
+#[derive(Default)]
+pub(super) struct Encoders {
+    zstd: HashMap<i32, Zstd<'static>>,
+    gzip: HashMap<i32, Deflater>,
+}
+
+impl Encoders {
+    /// Compresses `plain` into one frame or member at the start of `out`; its length.
+    pub(super) fn encode(
+        &mut self,
+        encoding: Encoding,
+        plain: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, IndexError> {
+        match encoding {
+            Encoding::Zstd(level) => {
+                let encoder = match self.zstd.entry(level) {
+                    std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+                    std::collections::hash_map::Entry::Vacant(entry) => {
+                        entry.insert(Zstd::new(level).map_err(|error| {
+                            IndexError::Internal(format!("zstd level {level}: {error}"))
+                        })?)
+                    }
+                };
+                encoder
+                    .compress_to_buffer(plain, out)
+                    .map_err(|error| IndexError::Internal(format!("zstd: {error}")))
+            }
+            Encoding::Gzip(level) => {
+                let encoder = match self.gzip.entry(level) {
+                    std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+                    std::collections::hash_map::Entry::Vacant(entry) => {
+                        let level = CompressionLvl::new(level).map_err(|error| {
+                            IndexError::Usage(format!("gzip level {level}: {error:?}"))
+                        })?;
+                        entry.insert(Deflater::new(level))
+                    }
+                };
+                encoder
+                    .gzip_compress(plain, out)
+                    .map_err(|error| IndexError::Internal(format!("gzip: {error}")))
+            }
+            Encoding::Plain => Err(IndexError::Internal(
+                "a stored chunk is not encoded".to_owned(),
+            )),
+        }
+    }
+}
+
+/// Room that a compressed chunk can need.
+pub(super) fn encoded_bound(plain_bytes: usize) -> usize {
+    let gzip = Deflater::new(CompressionLvl::fastest()).gzip_compress_bound(plain_bytes);
+    zstd::zstd_safe::compress_bound(plain_bytes).max(gzip)
+}

@@ -1,0 +1,85 @@
+//! What the caller knows about a layer beforehand, held against what was found.
+
+use std::fs::File;
+use std::io::Read;
+
+use archive_format::digest::{Digest, Sha256, oci};
+
+use super::LayerJob;
+use super::hash::Hashed;
+use crate::error::IndexError;
+use crate::stop::Stop;
+
+/// Opens the blob; a regular file of another size than expected is refused before anything is read.
+pub(super) fn open_source(job: &LayerJob) -> Result<File, IndexError> {
+    let failed = |error| IndexError::io(format!("open {}", job.source.display()), error);
+    let file = File::open(&job.source).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.is_file() {
+        check_size(job, metadata.len())?;
+    }
+    Ok(file)
+}
+
+/// Checks digest and size of the source blob and the diffID.
+pub(super) fn check(job: &LayerJob, source: Hashed, plain: Hashed) -> Result<(), IndexError> {
+    check_size(job, source.bytes)?;
+    check_digest(job, &source.digest)?;
+    match &job.diff_id {
+        Some(expected) if *expected != plain.digest => Err(IndexError::DiffIdMismatch {
+            expected: oci(expected),
+            actual: oci(&plain.digest),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// A layer that cannot be read is explained best by a blob that is not the one asked for: its digest is worth another
+/// look at the whole file.
+pub(super) fn explain(job: &LayerJob, error: IndexError, stop: &Stop) -> IndexError {
+    if job.expected_digest.is_none() || !error.blames_bytes() {
+        return error;
+    }
+    let mismatch = hash_file(job, stop)
+        .ok()
+        .and_then(|digest| check_digest(job, &digest).err());
+    mismatch.unwrap_or(error)
+}
+
+fn check_size(job: &LayerJob, bytes: u64) -> Result<(), IndexError> {
+    match job.expected_size {
+        Some(expected) if expected != bytes => Err(IndexError::BlobMismatch {
+            expected: format!("{expected} bytes"),
+            actual: format!("{bytes} bytes"),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn check_digest(job: &LayerJob, digest: &Digest) -> Result<(), IndexError> {
+    match &job.expected_digest {
+        Some(expected) if expected != digest => Err(IndexError::BlobMismatch {
+            expected: oci(expected),
+            actual: oci(digest),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn hash_file(job: &LayerJob, stop: &Stop) -> Result<Digest, IndexError> {
+    let failed = |error| IndexError::io(format!("read {}", job.source.display()), error);
+    let mut file = File::open(&job.source).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(IndexError::Canceled);
+    }
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        stop.check()?;
+        let length = file.read(&mut buffer).map_err(failed)?;
+        if length == 0 {
+            return Ok(hasher.finish());
+        }
+        hasher.update(buffer.get(..length).unwrap_or(&buffer));
+    }
+}

@@ -1,0 +1,129 @@
+//! The pack pipeline. One thread a layer reads and walks the tar and cuts chunks; a pool shared by all layers hashes
+//! and compresses chunks; a thread a layer writes them in order; two more hash the streams. Buffers go round, so memory
+//! is bounded whatever the sizes.
+
+mod collect;
+mod encode;
+mod expect;
+mod feed;
+mod hash;
+mod layer;
+mod run;
+mod worker;
+
+use std::path::PathBuf;
+
+use archive_format::digest::Digest;
+use archive_format::tables::Codec;
+
+use crate::entry::Warnings;
+use crate::limits::Limits;
+
+pub use run::{LayerFailure, pack_layers};
+
+/// Plain and stored buffers of all layers together stay below this. With what the encoders (2 MiB a job at level 1, 8 at
+/// level 19 and 256 KiB chunks), zstd windows of foreign blobs and the tables (52 bytes a chunk) take, the process stays
+/// below 256 MiB for any layer size.
+pub(crate) const MAX_BUFFER_BYTES: usize = 96 << 20;
+
+/// One layer to pack or to keep.
+#[derive(Debug, Clone)]
+pub struct LayerJob {
+    /// The caller's name for it.
+    pub id: String,
+    /// The blob.
+    pub source: PathBuf,
+    /// Media type of the blob.
+    pub media_type: String,
+    /// The diffID it must have.
+    pub diff_id: Option<Digest>,
+    /// The digest the blob must have.
+    pub expected_digest: Option<Digest>,
+    /// The size the blob must have.
+    pub expected_size: Option<u64>,
+    /// What to make of it.
+    pub action: Action,
+    /// Where the index goes.
+    pub index: PathBuf,
+}
+
+/// What to make of a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Write a new blob of the plain stream.
+    Pack {
+        /// How it is compressed.
+        encoding: Encoding,
+        /// Where it goes.
+        output: PathBuf,
+    },
+    /// Index the blob as it is.
+    Keep,
+}
+
+/// How chunks are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// One zstd frame a chunk, levels 1 to 19.
+    Zstd(i32),
+    /// One gzip member a chunk, levels 1 to 12.
+    Gzip(i32),
+    /// Stored.
+    Plain,
+}
+
+impl Encoding {
+    /// The codec of the blob.
+    #[must_use]
+    pub fn codec(self) -> Codec {
+        match self {
+            Self::Zstd(_) => Codec::Zstd,
+            Self::Gzip(_) => Codec::Gzip,
+            Self::Plain => Codec::Plain,
+        }
+    }
+}
+
+/// How the work is done.
+#[derive(Debug, Clone)]
+pub struct PackOptions {
+    /// Threads that hash and compress.
+    pub jobs: usize,
+    /// Nominal chunk size, a power of two.
+    pub chunk_bytes: u32,
+    /// Bounds on each layer.
+    pub limits: Limits,
+}
+
+/// What came out of a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerReport {
+    /// SHA-256 of the blob (packed, or kept).
+    pub digest: Digest,
+    /// SHA-256 of the plain stream.
+    pub diff_id: Digest,
+    /// Media type of the blob.
+    pub media_type: String,
+    /// Size of the blob.
+    pub size_bytes: u64,
+    /// Size of the plain stream.
+    pub plain_bytes: u64,
+    /// Entries of the tar.
+    pub entries: u64,
+    /// Rows of the chunk table.
+    pub chunks: u64,
+    /// Parts of the blob that decode alone.
+    pub spans: u64,
+    /// Whether parts of the blob can be read without the rest.
+    pub is_seekable: bool,
+    /// What was left out.
+    pub warnings: Warnings,
+}
+
+/// Hears how the work goes; called from several threads.
+pub trait Observer: Sync {
+    /// A layer's source has been read this far.
+    fn progress(&self, id: &str, done_bytes: u64, total_bytes: u64);
+    /// A layer is done.
+    fn layer_done(&self, id: &str, report: &LayerReport);
+}

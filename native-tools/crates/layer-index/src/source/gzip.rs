@@ -1,0 +1,192 @@
+//! A gzip blob, member by member (RFC 1952).
+
+use flate2::{Crc, Decompress, FlushDecompress, Status};
+
+use super::{BlobReader, Source, SpanList};
+use crate::error::IndexError;
+use crate::limits::Limits;
+
+/// Inflates members one after the other and checks each member's CRC and length.
+pub(crate) struct GzipSource {
+    blob: BlobReader,
+    limits: Limits,
+    inflate: Decompress,
+    crc: Crc,
+    state: State,
+    member_start: u64,
+    spans: SpanList,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    BetweenMembers,
+    Body,
+    End,
+}
+
+/// Flag bits of a member's header.
+const FLAG_HEADER_CRC: u8 = 2;
+const FLAG_EXTRA: u8 = 4;
+const FLAG_NAME: u8 = 8;
+const FLAG_COMMENT: u8 = 16;
+const FLAGS_RESERVED: u8 = 0xe0;
+
+impl GzipSource {
+    pub(crate) fn new(blob: BlobReader, limits: Limits) -> Self {
+        Self {
+            blob,
+            limits,
+            inflate: Decompress::new(false),
+            crc: Crc::new(),
+            state: State::BetweenMembers,
+            member_start: 0,
+            spans: SpanList::default(),
+        }
+    }
+
+    fn byte(&mut self) -> Result<u8, IndexError> {
+        self.blob
+            .next_byte()?
+            .ok_or_else(|| truncated("in a gzip member's header or trailer"))
+    }
+
+    /// Reads a member's header; false at the end of the blob.
+    fn begin_member(&mut self) -> Result<bool, IndexError> {
+        self.member_start = self.blob.position();
+        let is_first = self.member_start == 0;
+        match self.blob.next_byte()? {
+            None if is_first => return Err(truncated("before the first gzip member")),
+            None => return Ok(false),
+            // tapes and some tools pad with zeros
+            Some(0) if !is_first => return self.only_zeros().map(|()| false),
+            Some(0x1f) => {}
+            Some(_) => return Err(self.not_gzip()),
+        }
+        if self.byte()? != 0x8b || self.byte()? != 8 {
+            return Err(self.not_gzip());
+        }
+        let flags = self.byte()?;
+        if flags & FLAGS_RESERVED != 0 {
+            return Err(self.not_gzip());
+        }
+        for _ in 0..6 {
+            self.byte()?; // time, extra flags, system
+        }
+        if flags & FLAG_EXTRA != 0 {
+            let length = u16::from_le_bytes([self.byte()?, self.byte()?]);
+            for _ in 0..length {
+                self.byte()?;
+            }
+        }
+        for flag in [FLAG_NAME, FLAG_COMMENT] {
+            if flags & flag != 0 {
+                while self.byte()? != 0 {}
+            }
+        }
+        if flags & FLAG_HEADER_CRC != 0 {
+            self.byte()?;
+            self.byte()?;
+        }
+        self.inflate.reset(false);
+        self.crc.reset();
+        Ok(true)
+    }
+
+    fn only_zeros(&mut self) -> Result<(), IndexError> {
+        loop {
+            let bytes = self.blob.available()?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            if bytes.iter().any(|byte| *byte != 0) {
+                return Err(self.not_gzip());
+            }
+            let length = bytes.len();
+            self.blob.consume(length);
+        }
+    }
+
+    fn not_gzip(&self) -> IndexError {
+        IndexError::corrupt(format!("no gzip member at offset {}", self.member_start))
+    }
+
+    fn end_member(&mut self) -> Result<(), IndexError> {
+        let mut trailer = [0; 8];
+        for byte in &mut trailer {
+            *byte = self.byte()?;
+        }
+        let [c0, c1, c2, c3, l0, l1, l2, l3] = trailer;
+        if u32::from_le_bytes([c0, c1, c2, c3]) != self.crc.sum()
+            || u32::from_le_bytes([l0, l1, l2, l3]) != self.crc.amount()
+        {
+            return Err(IndexError::corrupt(format!(
+                "the gzip member at offset {} has another checksum or length than its trailer",
+                self.member_start
+            )));
+        }
+        let stored = self.blob.position() - self.member_start;
+        self.spans
+            .push(stored, self.inflate.total_out(), &self.limits)
+    }
+}
+
+impl Source for GzipSource {
+    fn read(&mut self, out: &mut [u8]) -> Result<usize, IndexError> {
+        loop {
+            match self.state {
+                State::End => return Ok(0),
+                State::BetweenMembers => {
+                    self.state = if self.begin_member()? {
+                        State::Body
+                    } else {
+                        State::End
+                    };
+                }
+                State::Body => {
+                    let input = self.blob.available()?;
+                    if input.is_empty() {
+                        return Err(truncated("in a gzip member"));
+                    }
+                    let (before_in, before_out) =
+                        (self.inflate.total_in(), self.inflate.total_out());
+                    let status = self
+                        .inflate
+                        .decompress(input, out, FlushDecompress::None)
+                        .map_err(|error| {
+                            IndexError::corrupt(format!(
+                                "the gzip member at offset {}: {error}",
+                                self.member_start
+                            ))
+                        })?;
+                    let length = usize::try_from(self.inflate.total_out() - before_out)
+                        .unwrap_or(usize::MAX);
+                    let consumed =
+                        usize::try_from(self.inflate.total_in() - before_in).unwrap_or(usize::MAX);
+                    self.blob.consume(consumed);
+                    self.crc.update(out.get(..length).unwrap_or(out));
+                    if status == Status::StreamEnd {
+                        self.end_member()?;
+                        self.state = State::BetweenMembers;
+                    } else if consumed == 0 && length == 0 {
+                        return Err(IndexError::corrupt("the gzip stream makes no progress"));
+                    }
+                    if length > 0 {
+                        return Ok(length);
+                    }
+                }
+            }
+        }
+    }
+
+    fn position(&self) -> u64 {
+        self.blob.position()
+    }
+
+    fn spans(self: Box<Self>) -> SpanList {
+        self.spans
+    }
+}
+
+fn truncated(place: &str) -> IndexError {
+    IndexError::Truncated(format!("the blob ends {place}"))
+}
