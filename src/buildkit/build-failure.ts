@@ -1,5 +1,6 @@
 import { type ErrorCode, WorkerError } from '../errors/index.ts';
 import type { CallFailure } from './call-failure.ts';
+import { RPC_CODE } from './session/rpc-status.ts';
 import type { ErrorDetail } from './status-details.ts';
 
 /** What the progress of the build knows of the step that failed. */
@@ -10,6 +11,8 @@ export interface FailedStep {
 
 /** Log lines that go into the message; the details carry all that were kept. */
 const SHOWN_LOG_LINES = 20;
+/** A COPY or ADD whose source is not in its context, stage or image. */
+const MISSING_SOURCE = /failed to calculate checksum of ref \S+: (?<path>".*"): not found/;
 /** Lines of the Dockerfile shown around the ones at fault. */
 const CONTEXT_LINES = 2;
 
@@ -21,7 +24,7 @@ export function buildFailureOf(
   failure: CallFailure,
   failedStep: (vertex: string | undefined) => FailedStep | undefined,
 ): WorkerError {
-  if (failure.error.code === 'CANCELED' || failure.error.code === 'BUILDKIT_UNAVAILABLE') return failure.error;
+  if (failure.rpcCode === RPC_CODE.canceled || failure.rpcCode === RPC_CODE.unavailable) return failure.error;
   const find = <Kind extends ErrorDetail['kind']>(kind: Kind) =>
     failure.details.find((detail): detail is Extract<ErrorDetail, { kind: Kind }> => detail.kind === kind);
   const source = find('source');
@@ -62,13 +65,16 @@ function codeOf(text: string, { exited, hasSource, lines }: Signs): ErrorCode {
   if (/failed to read dockerfile: .*no such file/.test(text)) return 'DOCKERFILE_NOT_FOUND';
   if (/no access allowed to dir/.test(text)) return 'CONTEXT_NOT_FOUND';
   if (/no active session for/.test(text)) return 'BUILDKIT_SESSION_LOST';
-  if (/failed to calculate checksum of ref .*: not found/.test(text)) {
+  if (/granting entitlement .* is not allowed/.test(text)) return 'CONFIG_INVALID';
+  if (MISSING_SOURCE.test(text)) {
     return lines?.some(leavesContext) === true ? 'CONTEXT_PATH_OUTSIDE' : 'BUILD_SOURCE_FAILED';
   }
   if (/failed to resolve source metadata|failed to load cache key|pull access denied|failed to do request/.test(text))
     return 'BUILD_SOURCE_FAILED';
   if (
-    /dockerfile parse error|failed to parse|target stage .* could not be found|failed to process /.test(text) ||
+    /dockerfile parse error|Dockerfile cannot be empty|failed to parse|target stage .* could not be found|failed to process /.test(
+      text,
+    ) ||
     hasSource
   )
     return 'DOCKERFILE_INVALID';
@@ -77,13 +83,17 @@ function codeOf(text: string, { exited, hasSource, lines }: Signs): ErrorCode {
 
 /** BuildKit reads `COPY ../x` as `/x` of the context; where that is missing, the dots are what is wrong. */
 function leavesContext(line: string): boolean {
-  return /^\s*(?:COPY|ADD)\s.*(?:^|[\s"'/])\.\.(?:\/|[\s"']|$)/i.test(line);
+  return /^\s*(?:COPY|ADD)\b.*[\s"'/]\.\.(?:\/|[\s"']|$)/i.test(line);
 }
 
 function headline(code: ErrorCode, text: string, step: FailedStep | undefined, exitCode: number | undefined): string {
   const [firstLine = ''] = text.split('\n');
-  if (code !== 'BUILD_STEP_FAILED' || step === undefined) return firstLine;
-  return `${step.name} ended with exit code ${exitCode ?? 'unknown'}`;
+  if (code === 'BUILD_STEP_FAILED' && step !== undefined)
+    return `${step.name} ended with exit code ${exitCode ?? 'unknown'}`;
+  const missing = MISSING_SOURCE.exec(text)?.groups?.['path'];
+  if (missing === undefined) return firstLine;
+  const outside = code === 'CONTEXT_PATH_OUTSIDE' ? ' (`..` does not lead out of the build context)' : '';
+  return `${step?.name ?? 'a step'}: ${missing} is not there${outside}`;
 }
 
 function lastLines({ lastLines: all }: FailedStep): string {
@@ -102,7 +112,7 @@ interface SourceLines {
 }
 
 function sourceLines({ ranges, text }: Extract<ErrorDetail, { kind: 'source' }>): SourceLines | undefined {
-  const all = text.split('\n');
+  const all = text.replace(/\n$/, '').split('\n');
   const first = Math.min(...ranges.map(([from]) => from));
   const last = Math.max(...ranges.map(([, to]) => to));
   if (!(first >= 1 && last >= first && first <= all.length)) return undefined;

@@ -40,6 +40,7 @@ export async function solve(request: BuildRequest, options: SolveOptions): Promi
   try {
     const either = AbortSignal.any([signal, session.lost]);
     const { ExporterResponse: response } = await callUnary(control.solve.bind(control), message, { signal: either });
+    await following.drain();
     return response;
   } catch (thrown) {
     signal.throwIfAborted();
@@ -49,7 +50,6 @@ export async function solve(request: BuildRequest, options: SolveOptions): Promi
     if (ours !== undefined) throw ours;
     throw buildFailureOf(failureOfCall(thrown, 'build'), (vertex) => progress.failedStep(vertex));
   } finally {
-    if (!signal.aborted) await following.drain();
     following.stop();
   }
 }

@@ -11,7 +11,7 @@ export type GlobToken =
       readonly ranges: readonly (readonly [low: string, high: string])[];
     };
 
-/** Throws CONFIG_INVALID where Go says "syntax error in pattern": an open class, an empty range, a lone backslash. */
+/** Throws CONFIG_INVALID where Go says "syntax error in pattern": an open class, a range that runs backwards, a lone backslash. */
 export function parseGlob(pattern: string): readonly GlobToken[] {
   const chars = Array.from(pattern);
   const tokens: GlobToken[] = [];
@@ -47,6 +47,7 @@ export function parseGlob(pattern: string): readonly GlobToken[] {
           at++;
           high = classChar();
         }
+        if (low > high) throw invalid();
         ranges.push([low, high]);
       }
       at++;
@@ -64,11 +65,8 @@ export function tokenSource(token: Exclude<GlobToken, { kind: 'star' }>): string
     case 'any':
       return '[^/]';
     case 'class': {
-      // A range that runs backwards matches nothing in Go and is an error in a regular expression.
-      const ranges = token.ranges.filter(([low, high]) => low <= high);
-      if (ranges.length === 0) return token.negated ? '[^]' : '[]';
-      const inner = ranges.map(([low, high]) =>
-        low === high ? escapeChar(low) : `${escapeChar(low)}-${escapeChar(high)}`,
+      const inner = token.ranges.map(([low, high]) =>
+        low === high ? escapeInClass(low) : `${escapeInClass(low)}-${escapeInClass(high)}`,
       );
       return `[${token.negated ? '^' : ''}${inner.join('')}]`;
     }
@@ -76,7 +74,11 @@ export function tokenSource(token: Exclude<GlobToken, { kind: 'star' }>): string
 }
 
 function escapeChar(char: string): string {
-  return /[\\^$.*+?()[\]{}|/-]/.test(char) ? `\\${char}` : char;
+  return /[\\^$.*+?()[\]{}|/]/.test(char) ? `\\${char}` : char;
+}
+
+function escapeInClass(char: string): string {
+  return /[\\\]^[-]/.test(char) ? `\\${char}` : char;
 }
 
 /** Whether a glob of one path segment matches a name; `*` and `?` do not match `/`. Throws CONFIG_INVALID. */

@@ -72,11 +72,11 @@ function compile(pattern: string): Pattern {
 /** Plain comparisons for the common shapes, a regular expression for the rest. */
 function matcherOf(text: string, tokens: readonly GlobToken[]): (path: string) => boolean {
   if (tokens.every(isPlain)) return (path) => path === text;
-  if (text.endsWith('**') && tokens.slice(0, -2).every(isPlain)) {
+  if (isDoubleStar(tokens.slice(-2)) && tokens.slice(0, -2).every(isPlain)) {
     const prefix = text.slice(0, -2);
     return (path) => path.startsWith(prefix);
   }
-  if (text.startsWith('**') && tokens.slice(2).every(isPlain)) {
+  if (isDoubleStar(tokens.slice(0, 2)) && tokens.slice(2).every(isPlain)) {
     const suffix = text.slice(2);
     return (path) => path.endsWith(suffix) || (suffix.startsWith('/') && path === suffix.slice(1));
   }
@@ -86,6 +86,10 @@ function matcherOf(text: string, tokens: readonly GlobToken[]): (path: string) =
 
 function isPlain(token: GlobToken): boolean {
   return token.kind === 'literal' && !token.escaped;
+}
+
+function isDoubleStar(tokens: readonly GlobToken[]): boolean {
+  return tokens.length === 2 && tokens.every(({ kind }) => kind === 'star');
 }
 
 function expressionOf(tokens: readonly GlobToken[]): string {
