@@ -10,6 +10,7 @@ import {
   gobUint,
   gobUint32,
   gobUint64,
+  gobWrapped,
   type Shape,
 } from './gob/index.ts';
 
@@ -62,19 +63,6 @@ export interface ClipNode {
 
 const gobByteString = gobLatin1 as Shape<ByteString>;
 
-/** Seconds are stored as two's complement in an unsigned field. */
-const gobSeconds: Shape<number> = {
-  zero: () => 0,
-  bind(types, id) {
-    const read = gobUint64.bind(types, id);
-    return (reader) => {
-      const seconds = Number(BigInt.asIntN(64, read(reader)));
-      if (!Number.isSafeInteger(seconds)) throw corrupt(`time ${seconds} is out of range`);
-      return seconds;
-    };
-  },
-};
-
 /** Strings that repeat, such as layer digests, are kept once. */
 function gobInterned<T extends string>(shape: Shape<T>): Shape<T> {
   return {
@@ -97,9 +85,9 @@ const attributesShape = gobStruct({
   inode: ['Ino', gobUint64],
   sizeBytes: ['Size', gobUint],
   blocks: ['Blocks', gobUint],
-  atimeSeconds: ['Atime', gobSeconds],
-  mtimeSeconds: ['Mtime', gobSeconds],
-  ctimeSeconds: ['Ctime', gobSeconds],
+  atimeSeconds: ['Atime', gobWrapped],
+  mtimeSeconds: ['Mtime', gobWrapped],
+  ctimeSeconds: ['Ctime', gobWrapped],
   atimeNanos: ['Atimensec', gobUint32],
   mtimeNanos: ['Mtimensec', gobUint32],
   ctimeNanos: ['Ctimensec', gobUint32],

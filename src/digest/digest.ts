@@ -8,7 +8,8 @@ const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
 /** Throws DIGEST_INVALID. Only sha256 is known: it is the one algorithm every registry must take. */
 export function parseDigest(text: string): Digest {
-  if (!DIGEST.test(text)) throw new WorkerError('DIGEST_INVALID', `not a sha256 digest: ${JSON.stringify(text.slice(0, 100))}`);
+  if (!DIGEST.test(text))
+    throw new WorkerError('DIGEST_INVALID', `not a sha256 digest: ${JSON.stringify(text.slice(0, 100))}`);
   return text as Digest;
 }
 

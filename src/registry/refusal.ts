@@ -4,7 +4,7 @@ import type { Clock } from './clock.ts';
 
 /** distribution-spec 1.1, "Error Codes". */
 const ErrorBody = z.object({
-  errors: z.array(z.object({ code: z.string().optional(), message: z.string().optional() })),
+  errors: z.array(z.object({ code: z.string().optional(), message: z.string().optional(), detail: z.unknown() })),
 });
 
 const MAX_MESSAGE = 500;

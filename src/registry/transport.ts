@@ -9,7 +9,7 @@ import type { Repository } from './reference.ts';
 import { refusalError } from './refusal.ts';
 import { nameOf, type Wire, type WireBody, type WireRequest, type WireResponse } from './wire.ts';
 
-export type Access = 'pull' | 'pull,push';
+export type Access = 'pull' | 'pull,push' | 'pull,push,delete';
 
 export interface RegistryRequest extends Cancelable {
   readonly method: WireRequest['method'];

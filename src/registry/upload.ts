@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { digestOfHex } from '../digest/index.ts';
 import { systemCodeOf, toWorkerError, WorkerError } from '../errors/index.ts';
 import { headBlob } from './blobs.ts';
 import type { BlobSource, PushOptions, PushOutcome } from './client.ts';
@@ -16,6 +18,7 @@ interface Session {
 }
 
 const CANCEL_TIMEOUT_MS = 5000;
+const CANCELED = [200, 202, 204, 404];
 const READ_BYTES = 1024 * 1024;
 /** A registry that does not take chunks says so with one of these to the first. */
 const CHUNK_REFUSALS: ReadonlySet<unknown> = new Set([400, 404, 405, 411, 415, 501]);
@@ -177,24 +180,36 @@ class Upload {
       });
       await response.discard();
     } catch (thrown) {
-      if (!(thrown instanceof WorkerError) || thrown.details['registryCode'] !== 'DIGEST_INVALID') throw thrown;
-      throw new WorkerError(
-        'BLOB_MISMATCH',
-        `the bytes sent for ${this.#blob.digest} have another digest: ${thrown.message}`,
-        { digest: this.#blob.digest },
-        { cause: thrown },
-      );
+      if (thrown instanceof WorkerError && thrown.code === 'REGISTRY_REFUSED') await this.#explainRefusal(thrown);
+      throw thrown;
     }
     this.#options.onProgress?.(this.#blob.sizeBytes);
     this.#session = undefined;
   }
 
+  /** Registries name a wrong digest differently; only now, when one refuses the blob, are our bytes hashed. Throws BLOB_MISMATCH. */
+  async #explainRefusal(refusal: WorkerError): Promise<void> {
+    const blob = this.#blob;
+    const hash = createHash('sha256');
+    const source = 'bytes' in blob ? [blob.bytes] : createReadStream(blob.path, { highWaterMark: READ_BYTES });
+    for await (const chunk of source as AsyncIterable<Uint8Array>) {
+      this.#options.signal.throwIfAborted();
+      hash.update(chunk);
+    }
+    const actual = digestOfHex(hash.digest('hex'));
+    if (actual === blob.digest) return;
+    throw new WorkerError(
+      'BLOB_MISMATCH',
+      `the blob to push as ${blob.digest} has digest ${actual}: ${refusal.message}`,
+      { digest: blob.digest },
+      { cause: refusal },
+    );
+  }
+
   /** What the registry has of the upload; undefined when it does not know it any more. */
   async #status(session: Session): Promise<Session | undefined> {
     try {
-      const response = await this.#transport.send(this.#request('GET', session.url, [204, 202, 200]));
-      await response.discard();
-      const status = this.#advanced(session, response, undefined);
+      const status = await this.#ask(session, this.#options.signal);
       return status.offset <= this.#blob.sizeBytes ? status : undefined;
     } catch (thrown) {
       this.#options.signal.throwIfAborted();
@@ -203,19 +218,32 @@ class Upload {
     }
   }
 
+  async #ask(session: Session, signal: AbortSignal): Promise<Session> {
+    const response = await this.#transport.send({ ...this.#request('GET', session.url, [204, 202, 200]), signal });
+    await response.discard();
+    return this.#advanced(session, response, undefined);
+  }
+
   /** Tells the registry to drop the upload, as well as it can be told. */
   async #cancel(): Promise<void> {
     const session = this.#session;
     this.#session = undefined;
     if (session === undefined) return;
+    const signal = AbortSignal.timeout(CANCEL_TIMEOUT_MS);
     try {
-      const signal = AbortSignal.timeout(CANCEL_TIMEOUT_MS);
-      await (
-        await this.#transport.send({ ...this.#request('DELETE', session.url, [200, 202, 204, 404]), signal })
-      ).discard();
+      await this.#delete(session.url, signal).catch(async () => {
+        // distribution refuses an address whose state is older than the bytes it has: a chunk was cut.
+        await this.#delete((await this.#ask(session, signal)).url, signal);
+      });
     } catch {
       // It expires by itself.
     }
+  }
+
+  async #delete(url: URL, signal: AbortSignal): Promise<void> {
+    const scopes = [scopeOf(this.#repository.repository, 'pull,push,delete')];
+    const response = await this.#transport.send({ ...this.#request('DELETE', url, CANCELED), scopes, signal });
+    await response.discard();
   }
 
   #begun(response: WireResponse): Session {

@@ -13,5 +13,6 @@ export {
   gobUint,
   gobUint32,
   gobUint64,
+  gobWrapped,
   type Shape,
 } from './shapes.ts';

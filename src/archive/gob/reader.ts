@@ -33,11 +33,28 @@ export class GobReader {
     return first < 0x80 ? BigInt(first) : this.#big(this.#wide(first));
   }
 
+  /** Two's complement that was sent as an unsigned integer; the result must be a safe one. */
+  wrapped(): number {
+    const first = this.#byte();
+    if (first < 0x80) return first;
+    const start = this.#wide(first);
+    const width = this.#offset - start;
+    if (width < 8) return Number(this.#big(start));
+    const value = this.#bytes.readInt32BE(start) * 2 ** 32 + this.#bytes.readUInt32BE(start + 4);
+    if (!Number.isSafeInteger(value)) throw corrupt(`number ${value} is out of range`);
+    return value;
+  }
+
   /** A signed integer that must be a safe one: the lowest bit says that the others are complemented. */
   int(): number {
     const first = this.#byte();
     if (first < 0x80) return (first & 1) === 0 ? first >>> 1 : ~(first >>> 1);
-    const raw = this.#big(this.#wide(first));
+    const start = this.#wide(first);
+    if (this.#offset - start <= 6) {
+      const coded = this.#bytes.readUIntBE(start, this.#offset - start);
+      return coded % 2 === 0 ? coded / 2 : -(coded + 1) / 2;
+    }
+    const raw = this.#big(start);
     const value = (raw & 1n) === 0n ? raw >> 1n : ~(raw >> 1n);
     const number = Number(value);
     if (!Number.isSafeInteger(number)) throw corrupt(`number ${value} is out of range`);
@@ -94,8 +111,9 @@ export class GobReader {
   }
 
   #big(start: number): bigint {
-    let value = 0n;
-    for (let at = start; at < this.#offset; at += 1) value = (value << 8n) | BigInt(this.#bytes[at] ?? 0);
-    return value;
+    const width = this.#offset - start;
+    if (width === 8) return this.#bytes.readBigUInt64BE(start);
+    const low = this.#bytes.readUIntBE(start + Math.max(0, width - 6), Math.min(width, 6));
+    return width === 7 ? (BigInt(this.#bytes[start] ?? 0) << 48n) | BigInt(low) : BigInt(low);
   }
 }

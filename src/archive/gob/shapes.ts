@@ -48,6 +48,12 @@ export const gobUint32 = basic(
     return value;
   },
 );
+/** Two's complement in an unsigned field. */
+export const gobWrapped = basic(
+  'uint',
+  () => 0,
+  (reader) => reader.wrapped(),
+);
 export const gobBool = basic(
   'bool',
   () => false,
@@ -82,11 +88,9 @@ type StructOf<F extends Fields> = { -readonly [K in keyof F]: F[K][1] extends Sh
 /** A struct; each key names its field in Go. Fields of the stream that are not named are passed over. */
 export function gobStruct<F extends Fields>(fields: F): Shape<StructOf<F>> {
   const entries = Object.entries(fields);
-  const zero = (): Record<string, unknown> => {
-    const value: Record<string, unknown> = {};
-    for (const [key, [, shape]] of entries) value[key] = shape.zero();
-    return value;
-  };
+  // Zeros are never changed, so all values share them; a copy of one object is the fastest way to a new one.
+  const template = Object.fromEntries(entries.map(([key, [, shape]]) => [key, shape.zero()]));
+  const zero = (): Record<string, unknown> => ({ ...template });
   return {
     zero: zero as () => StructOf<F>,
     bind(types, id) {

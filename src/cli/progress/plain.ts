@@ -1,6 +1,6 @@
 import { plainRenderer } from '../../buildkit/index.ts';
-import type { Progress, ProgressOutput } from './progress.ts';
 import { jobLine } from './job-lines.ts';
+import type { Progress, ProgressOutput } from './progress.ts';
 
 /** One line an event, for logs and pipes: BuildKit's steps as `#5 …`, the rest after them. */
 export function plainProgress(stderr: ProgressOutput): Progress {
