@@ -6,7 +6,6 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, describe as group, test } from 'vitest';
 import {
   type Archive,
-  byteStringOfBytes,
   bytesOf,
   type ClipNode,
   fileSource,
