@@ -4,12 +4,11 @@ use std::fs::File;
 use std::path::Path;
 
 use crate::FormatError;
-use crate::clip::identity::{self, LayerIds};
+use crate::clip::describe::{self, Source};
 use crate::clip::nodes::NodeMaker;
 use crate::clip::{Header, Node, NodeType, StorageInfo, read_nodes};
-use crate::digest::{Digest, Sha256, hex, oci, parse_oci};
+use crate::digest::{Sha256, hex, oci};
 use crate::erofs::Walked;
-use crate::footer::SectionType;
 use crate::model::{Image, InodeId, Kind};
 use crate::read::{Archive, footer_bytes, length, read_at, read_header, without_footer};
 use crate::tables::{LayerTable, RecordKind};
@@ -127,16 +126,28 @@ fn verify_ours(file: File, file_bytes: u64) -> Result<Report, FormatError> {
     })
 }
 
-/// Storage info, configuration, manifest and layer tables name the same layers.
+/// Storage info, configuration, manifest and layer tables speak of the same image: the storage info is made again.
 fn check_identity(
     archive: &Archive,
     info: &StorageInfo,
     tables: &[LayerTable],
 ) -> Result<(), FormatError> {
-    if archive.footer().section(SectionType::Config).is_none() {
-        return Err(FormatError::corrupt("no section config"));
-    }
     let section = archive.config()?;
+    let name = info.metadata.as_ref().map_or("", |metadata| &metadata.name);
+    let wanted = describe::storage_info(&Source {
+        manifest: &section.manifest,
+        config: &section.config,
+        tables,
+        registry: &info.registry,
+        repository: &info.repository,
+        reference: &info.reference,
+        image_name: name,
+    })?;
+    if *info != wanted {
+        return Err(FormatError::corrupt(
+            "the storage info is not the one that manifest, configuration and layer tables give",
+        ));
+    }
     if section.storage_reference
         != storage_reference(&info.registry, &info.repository, &info.reference)
     {
@@ -145,53 +156,7 @@ fn check_identity(
             section.storage_reference, info.registry, info.repository
         )));
     }
-    let mut distinct: Vec<Digest> = Vec::new();
-    let mut ids = Vec::with_capacity(info.layers.len());
-    for name in &info.layers {
-        let plain = info
-            .plain_digests
-            .get(name)
-            .map(|hex| format!("sha256:{hex}"));
-        let (Some(digest), Some(diff_id)) = (parse_oci(name), plain.as_deref().and_then(parse_oci))
-        else {
-            return Err(FormatError::corrupt(format!("storage info: layer {name}")));
-        };
-        if !distinct.contains(&diff_id) {
-            distinct.push(diff_id);
-        }
-        ids.push(LayerIds { digest, diff_id });
-    }
-    identity::check(&section.manifest, &section.config, &info.reference, &ids)?;
-    let layers = tables
-        .iter()
-        .filter(|table| table.kind == RecordKind::Layer);
-    if !layers.map(|table| table.diff_id).eq(distinct) {
-        return Err(FormatError::corrupt(
-            "the layer tables are not the image's distinct layers",
-        ));
-    }
-    for (name, index) in &info.gzip_indexes {
-        check_checkpoints(name, &index.checkpoints, &ids, tables)?;
-    }
     Ok(())
-}
-
-/// Only the final checkpoint: a stock reader acts wrongly on one at the start of a member.
-fn check_checkpoints(
-    name: &str,
-    checkpoints: &[(i64, i64)],
-    ids: &[LayerIds],
-    tables: &[LayerTable],
-) -> Result<(), FormatError> {
-    let layer = ids.iter().find(|layer| oci(&layer.digest) == name);
-    let table = layer.and_then(|layer| tables.iter().find(|table| table.diff_id == layer.diff_id));
-    let plain = table.and_then(|table| i64::try_from(table.plain_bytes).ok());
-    match checkpoints {
-        [(stored, at)] if *stored > 0 && Some(*at) == plain => Ok(()),
-        _ => Err(FormatError::corrupt(format!(
-            "checkpoints of {name}: {checkpoints:?}"
-        ))),
-    }
 }
 
 /// Every node is the one that the metadata image's tree gives, in the same order, and there is no other.

@@ -4,19 +4,16 @@ use std::borrow::Cow;
 use std::io::Write;
 
 use crate::FormatError;
-use crate::clip::identity::{self, LayerIds};
+use crate::clip::describe::{self, Source};
 use crate::clip::nodes::NodeMaker;
-use crate::clip::{
-    GzipIndex, HEADER_BYTES, Header, ImageMetadata, LayerData, NodeList, OUR_STORAGE_TYPE,
-    StorageInfo,
-};
-use crate::digest::{Digest, Sha256, hex, oci, sha256};
+use crate::clip::{HEADER_BYTES, Header, NodeList, OUR_STORAGE_TYPE};
+use crate::digest::{Digest, Sha256, sha256};
 use crate::erofs::{self, Device};
 use crate::footer::{
     ALIGNMENT, Encoding, FOOTER_BYTES, Footer, SECTION_VERSION, SectionRecord, SectionType,
 };
 use crate::model::Image;
-use crate::tables::{self, Codec, LayerTable, RecordKind};
+use crate::tables::{self, LayerTable, RecordKind};
 use crate::tree::{TreeFacts, for_each_path};
 use crate::wire::u32_len;
 
@@ -98,9 +95,18 @@ pub fn write_archive(
     input: &ArchiveInput<'_>,
     out: &mut impl Write,
 ) -> Result<ArchiveSummary, FormatError> {
-    check_devices(input)?;
+    let source = Source {
+        manifest: input.manifest,
+        config: input.config,
+        tables: input.tables,
+        registry: input.registry,
+        repository: input.repository,
+        reference: input.reference,
+        image_name: input.image_name,
+    };
+    check_input(input, &source)?;
     let facts = TreeFacts::of(input.image)?;
-    let clip = clip_part(input, &facts)?;
+    let clip = clip_part(input, &facts, &source)?;
     let mut file = Output::new(out);
     file.write(&clip)?;
     let clip_bytes = file.offset;
@@ -148,32 +154,28 @@ pub fn write_archive(
     ))
 }
 
-/// The devices are the manifest's distinct layers in order, and `extra` has a record exactly when it has bytes.
-fn check_devices(input: &ArchiveInput<'_>) -> Result<(), FormatError> {
-    let mut distinct: Vec<Digest> = Vec::new();
-    for layer in input.manifest_layers {
-        if !distinct.contains(&layer.diff_id) {
-            distinct.push(layer.diff_id);
-        }
-    }
-    let (extra, layers): (Vec<&LayerTable>, Vec<&LayerTable>) = input
-        .tables
-        .iter()
-        .partition(|table| table.kind == RecordKind::Extra);
-    if !layers.iter().map(|table| table.diff_id).eq(distinct) {
-        return Err(FormatError::input(
-            "the layer tables are not the manifest's distinct layers",
+/// The caller's layers are the manifest's, and `extra` has a record exactly when it has bytes.
+fn check_input(input: &ArchiveInput<'_>, source: &Source<'_>) -> Result<(), FormatError> {
+    let (layers, _) = describe::layers(source)?;
+    let named = layers.into_iter().map(|layer| ManifestLayer {
+        digest: layer.digest,
+        diff_id: layer.diff_id,
+        media_type: layer.data.media_type,
+        size: u64::try_from(layer.data.size).unwrap_or(0),
+    });
+    if !named.eq(input.manifest_layers.iter().cloned()) {
+        return Err(FormatError::Mismatch(
+            "manifest and configuration name other layers than those that were indexed".to_owned(),
         ));
     }
-    let last_is_extra = input
-        .tables
-        .last()
-        .is_some_and(|table| table.kind == RecordKind::Extra);
-    match extra.as_slice() {
-        [] if input.extra.is_empty() => Ok(()),
-        [table]
-            if last_is_extra
-                && table.blob_bytes == input.extra.len() as u64
+    let records = |table: &&LayerTable| table.kind == RecordKind::Extra;
+    match (
+        input.tables.last().filter(records),
+        input.tables.iter().filter(records).count(),
+    ) {
+        (None, 0) if input.extra.is_empty() => Ok(()),
+        (Some(table), 1)
+            if table.blob_bytes == input.extra.len() as u64
                 && table.digest == sha256(input.extra) =>
         {
             Ok(())
@@ -184,8 +186,12 @@ fn check_devices(input: &ArchiveInput<'_>) -> Result<(), FormatError> {
     }
 }
 
-fn clip_part(input: &ArchiveInput<'_>, facts: &TreeFacts) -> Result<Vec<u8>, FormatError> {
-    let storage = storage_info(input)?.encode();
+fn clip_part(
+    input: &ArchiveInput<'_>,
+    facts: &TreeFacts,
+    source: &Source<'_>,
+) -> Result<Vec<u8>, FormatError> {
+    let storage = describe::storage_info(source)?.encode();
     let maker = NodeMaker::new(input.image, facts, input.tables);
     let mut nodes = NodeList::default();
     for_each_path(input.image, |path, id, _| {
@@ -213,72 +219,6 @@ fn clip_part(input: &ArchiveInput<'_>, facts: &TreeFacts) -> Result<Vec<u8>, For
         )));
     }
     Ok(out)
-}
-
-fn storage_info(input: &ArchiveInput<'_>) -> Result<StorageInfo, FormatError> {
-    let ids: Vec<LayerIds> = input
-        .manifest_layers
-        .iter()
-        .map(|layer| LayerIds {
-            digest: layer.digest,
-            diff_id: layer.diff_id,
-        })
-        .collect();
-    let (manifest, config) = identity::check(input.manifest, input.config, input.reference, &ids)?;
-    let layers: Vec<String> = ids.iter().map(|layer| oci(&layer.digest)).collect();
-    let mut info = StorageInfo {
-        registry: input.registry.to_owned(),
-        repository: input.repository.to_owned(),
-        reference: input.reference.to_owned(),
-        layers: layers.clone(),
-        ..StorageInfo::default()
-    };
-    let mut layers_data = Vec::with_capacity(layers.len());
-    for ((layer, name), descriptor) in input
-        .manifest_layers
-        .iter()
-        .zip(&layers)
-        .zip(manifest.layers)
-    {
-        let size = signed(layer.size)?;
-        info.plain_digests.insert(name.clone(), hex(&layer.diff_id));
-        if let Some(table) = gzip_table(input.tables, layer) {
-            let index = GzipIndex {
-                layer: name.clone(),
-                checkpoints: vec![(size, signed(table.plain_bytes)?)],
-            };
-            info.gzip_indexes.insert(name.clone(), index);
-        }
-        layers_data.push(LayerData {
-            media_type: layer.media_type.clone(),
-            digest: name.clone(),
-            size,
-            annotations: descriptor.annotations.unwrap_or_default(),
-        });
-    }
-    info.metadata = Some(ImageMetadata {
-        name: input.image_name.to_owned(),
-        digest: input.reference.to_owned(),
-        layers,
-        layers_data,
-        ..config.metadata()
-    });
-    Ok(info)
-}
-
-/// The table of a layer whose blob is gzip. A second blob of the same diffID has no table of its own: its type decides.
-fn gzip_table<'a>(tables: &'a [LayerTable], layer: &ManifestLayer) -> Option<&'a LayerTable> {
-    let table = tables.iter().find(|table| table.diff_id == layer.diff_id)?;
-    let is_gzip = if table.digest == layer.digest {
-        table.codec == Codec::Gzip
-    } else {
-        layer.media_type.ends_with("gzip")
-    };
-    is_gzip.then_some(table)
-}
-
-fn signed(value: u64) -> Result<i64, FormatError> {
-    i64::try_from(value).map_err(|_| FormatError::limit(format!("a layer of {value} bytes")))
 }
 
 /// The plain bytes of section `config`: configuration, manifest and where the blobs are.

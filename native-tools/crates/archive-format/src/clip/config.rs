@@ -97,8 +97,11 @@ pub(crate) struct Manifest {
 
 /// What the archive needs of a descriptor.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Descriptor {
+    pub(crate) media_type: String,
     pub(crate) digest: String,
+    pub(crate) size: i64,
     #[serde(default)]
     pub(crate) annotations: Option<BTreeMap<String, String>>,
 }

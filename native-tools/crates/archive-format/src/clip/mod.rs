@@ -7,7 +7,7 @@ mod storage;
 mod time;
 mod types;
 
-pub(crate) mod identity;
+pub(crate) mod describe;
 pub(crate) mod nodes;
 
 pub use config::ImageConfig;

@@ -13,6 +13,8 @@ pub(crate) const BLOCK_U64: u64 = 512;
 pub(crate) const SUPER_OFFSET: usize = 1024;
 /// Its length.
 pub(crate) const SUPER_BYTES: usize = 128;
+/// Where the UUID is.
+pub(crate) const UUID_OFFSET: usize = SUPER_OFFSET + 48;
 /// Where the device table is: right behind it.
 pub(crate) const DEVICE_TABLE_OFFSET: usize = SUPER_OFFSET + SUPER_BYTES;
 /// Length of a device slot.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::layout::*;
+use super::write::uuid_of;
 use super::xattr;
 use crate::FormatError;
 use crate::model::{DeviceNumber, Extent, FileData, Timestamp};
@@ -191,6 +192,12 @@ impl<B: AsRef<[u8]>> ErofsReader<B> {
     #[must_use]
     pub fn image_bytes(&self) -> usize {
         self.bytes.as_ref().len()
+    }
+
+    /// Whether the UUID is the one that the rest of the image gives.
+    pub(crate) fn has_own_uuid(&self) -> bool {
+        let image = self.bytes.as_ref();
+        image.get(UUID_OFFSET..UUID_OFFSET + 16) == Some(uuid_of(image).as_slice())
     }
 
     /// The root directory.

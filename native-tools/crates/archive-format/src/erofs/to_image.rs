@@ -23,6 +23,9 @@ impl<B: AsRef<[u8]>> ErofsReader<B> {
     /// ARCHIVE_CORRUPT when anything is out of bounds, out of order, reached twice where it must not be, or contradicts
     /// what is derived from the tree (numbers, link counts, `.` and `..`, counts).
     pub fn walk(&self) -> Result<Walked, FormatError> {
+        if !self.has_own_uuid() {
+            return Err(corrupt("the UUID is another image's"));
+        }
         let mut walk = Walk {
             reader: self,
             image: Image::default(),

@@ -7,7 +7,7 @@ use super::directory::{self, Entry};
 use super::layout::*;
 use super::xattr;
 use crate::FormatError;
-use crate::digest::{Digest, hex, sha256};
+use crate::digest::{Digest, Sha256, hex};
 use crate::model::{FileData, Image, Inode, InodeId, Kind};
 use crate::tree::{TreeFacts, children, inode};
 
@@ -74,7 +74,7 @@ pub(crate) fn write_with_facts(
         write_body(&mut out, item, image, facts, &nids)?;
     }
     let uuid = uuid_of(&out);
-    put(&mut out, SUPER_OFFSET + 48, &uuid)?;
+    put(&mut out, UUID_OFFSET, &uuid)?;
     Ok(out)
 }
 
@@ -423,8 +423,13 @@ fn write_chunks(out: &mut [u8], start: usize, chunks: &Chunking) -> Result<(), F
 
 /// A UUID that is a function of the image: overlayfs and fsid tell images apart by it. Version 8 of RFC 9562, over the
 /// SHA-256 of the image with zeros in its place.
-fn uuid_of(image: &[u8]) -> [u8; 16] {
-    let digest = sha256(image);
+pub(crate) fn uuid_of(image: &[u8]) -> [u8; 16] {
+    let (before, rest) = image.split_at(UUID_OFFSET.min(image.len()));
+    let mut hasher = Sha256::new();
+    hasher.update(before);
+    hasher.update(&[0; 16]);
+    hasher.update(rest.get(16..).unwrap_or_default());
+    let digest = hasher.finish();
     let mut uuid = [0; 16];
     for (to, from) in uuid.iter_mut().zip(digest) {
         *to = from;

@@ -367,3 +367,97 @@ fn unknown_field(place: &str, number: u64) -> FormatError {
 fn wrong_type(id: i64, wanted: &str) -> FormatError {
     FormatError::corrupt(format!("gob: the type {id} where {wanted} should be"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::encode::{self, Fields, Shape, TypeDef};
+    use super::*;
+
+    const RECORD: i64 = 70;
+    const LIST: i64 = 71;
+    const TABLE: i64 = 72;
+    const TYPES: &[TypeDef] = &[
+        TypeDef {
+            id: RECORD,
+            name: "Record",
+            shape: Shape::Struct(&[
+                ("Newer", LIST),
+                ("Name", builtin::STRING),
+                ("Table", TABLE),
+                ("Count", builtin::INT),
+            ]),
+        },
+        TypeDef {
+            id: LIST,
+            name: "",
+            shape: Shape::Slice(RECORD),
+        },
+        TypeDef {
+            id: TABLE,
+            name: "",
+            shape: Shape::Map {
+                key: builtin::STRING,
+                value: LIST,
+            },
+        },
+    ];
+
+    /// A record nested `depth` deep in fields that a reader may not know.
+    fn record(out: &mut Vec<u8>, depth: u32) {
+        let mut fields = Fields::new(out);
+        if depth > 0 {
+            let out = fields.field(0);
+            encode::uint(out, 1);
+            record(out, depth - 1);
+        }
+        fields.bytes(1, b"name");
+        fields.map(2, [("key", ())].into_iter(), |out, ()| encode::uint(out, 0));
+        fields.int(3, -5);
+        fields.end();
+    }
+
+    fn stream(depth: u32) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode::definitions(&mut out, TYPES);
+        encode::message(&mut out, |out| {
+            encode::int(out, RECORD);
+            record(out, depth);
+        });
+        out
+    }
+
+    fn read(bytes: &[u8]) -> Result<(String, i64), FormatError> {
+        let (types, id, mut value) = first_value(&mut Reader::new(bytes))?;
+        let mut found = (String::new(), 0);
+        types.each_field(id, &mut value, |name, id, reader| {
+            match name {
+                b"Name" => found.0 = types.text(id, reader)?,
+                b"Count" => found.1 = types.int(id, reader)?,
+                _ => types.skip(id, reader)?,
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    #[test]
+    fn fields_of_a_newer_writer_are_read_over() {
+        assert_eq!(read(&stream(3)).unwrap(), ("name".to_owned(), -5));
+    }
+
+    #[test]
+    fn values_nested_without_end_are_refused() {
+        let error = read(&stream(100)).unwrap_err();
+        assert!(error.to_string().contains("too deep"), "{error}");
+    }
+
+    #[test]
+    fn a_type_defined_twice_is_refused() {
+        let bytes = [stream(0), stream(0)].concat();
+        assert!(read(&bytes).is_ok());
+        let mut twice = Vec::new();
+        encode::definitions(&mut twice, TYPES);
+        twice.extend(stream(0));
+        assert!(read(&twice).is_err());
+    }
+}
