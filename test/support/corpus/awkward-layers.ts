@@ -88,7 +88,8 @@ function nameEntries(): TarEntry[] {
     symlink('names/long-target', `/names/${nested.join('/')}/leaf`),
     symlink('names/gnu-target', `/${long(300, 'target/')}`, { format: 'gnu' }),
     symlink(latin1('names/raw-target'), latin1('caf\xe9')),
-    file('names/prefixed', 'p', { patch: (header) => header.write('names/ustar-prefix', 345, 'latin1') }),
+    dir('ustar-prefix/'),
+    file('leaf', 'p', { patch: (header) => header.write('ustar-prefix', 345, 'latin1') }),
     file('/absolute/name', 'from the root'),
     file('../../escaped', 'stays inside'),
     file('dots/../undotted/./file', 'cleaned'),
@@ -321,18 +322,21 @@ export function sparsePaxLayer(): Buffer {
   ]);
 }
 
-/** What umoci refuses: a global header, and holes in GNU tar's own format, with and without blocks of further stretches. */
+/**
+ * What umoci refuses: a global header, and holes in GNU tar's own format, with and without blocks of further stretches.
+ * GNU tar starts each stretch at a block, others do not: so only the last one has a length that is no whole blocks.
+ */
 export function sparseGnuLayer(): Buffer {
   const files: readonly SparseFile[] = [
     { name: 'sparse-gnu/few', sizeBytes: 100_000, stretches: [...pieces(3, 20_480, 512), [100_000, Buffer.alloc(0)]] },
-    { name: 'sparse-gnu/many', sizeBytes: 400_000, stretches: pieces(60, 5120, 1024) },
+    { name: 'sparse-gnu/many', sizeBytes: 400_000, stretches: [...pieces(60, 5120, 1024), [400_000, Buffer.alloc(0)]] },
     {
       name: 'sparse-gnu/odd',
       sizeBytes: 9999,
       stretches: [
-        [1, content(60, 3)],
-        [600, content(61, 600)],
-        [9990, content(62, 9)],
+        [1, content(60, 512)],
+        [1111, content(61, 1024)],
+        [9000, content(62, 999)],
       ],
     },
     { name: 'sparse-gnu/hole', sizeBytes: 70_000, stretches: [[70_000, Buffer.alloc(0)]] },

@@ -45,8 +45,23 @@ export async function gnuTarLayer(
       ],
       { encoding: 'buffer', maxBuffer: 2 ** 26 },
     );
-    return stdout;
+    return withoutProcessId(stdout);
   } finally {
     await rm(root, { recursive: true });
   }
+}
+
+/** GNU tar puts its process id into the names that stand in for sparse files: zeros instead, and the header's sum anew. */
+function withoutProcessId(tar: Buffer): Buffer {
+  const out = Buffer.from(tar);
+  for (let block = 0; block < out.length; block += 512) {
+    const header = out.subarray(block, block + 512);
+    if (header.toString('latin1', 257, 262) !== 'ustar') continue;
+    const name = header.toString('latin1', 0, 100).replace(/GNUSparseFile\.[0-9]+\//, 'GNUSparseFile.0/');
+    header.fill(0, 0, 100).write(name.slice(0, 100), 0, 'latin1');
+    header.fill(' ', 148, 156);
+    const sum = header.reduce((total, byte) => total + byte, 0);
+    header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  }
+  return out;
 }

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readdir } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -17,19 +17,39 @@ export async function gnuTarExtract(tarPath: string, root: string): Promise<void
   await run('tar', ['-x', '-p', '--numeric-owner', '--xattrs', '--xattrs-include=*', '-f', tarPath, '-C', root]);
 }
 
-/** Mounts an EROFS image with its devices by the kernel; disposing unmounts. Needs root. */
+/**
+ * Mounts an EROFS image with its devices by the kernel; disposing unmounts. Needs root. mount(8) puts an image file
+ * behind a loop device, and then the kernel wants block devices for the rest too.
+ */
 export async function mountErofs(
   image: string,
   devices: readonly string[],
   mountPoint: string,
 ): Promise<AsyncDisposable> {
   await mkdir(mountPoint, { recursive: true });
-  const options = ['ro', ...devices.map((device) => `device=${device}`)].join(',');
-  await run('mount', ['-t', 'erofs', '-o', options, image, mountPoint]);
-  return {
-    async [Symbol.asyncDispose]() {
-      await run('umount', [mountPoint]);
-      if ((await readdir(mountPoint)).length > 0) throw new Error(`${mountPoint} is still mounted`);
-    },
-  };
+  await using stack = new AsyncDisposableStack();
+  const loops: string[] = [];
+  for (const file of [image, ...devices]) loops.push(await attachLoop(stack, file));
+  const [source = '', ...others] = loops;
+  await run('mount', [
+    '-t',
+    'erofs',
+    '-o',
+    ['ro', ...others.map((device) => `device=${device}`)].join(','),
+    source,
+    mountPoint,
+  ]);
+  stack.defer(async () => {
+    await run('umount', [mountPoint]);
+  });
+  return stack.move();
+}
+
+async function attachLoop(stack: AsyncDisposableStack, file: string): Promise<string> {
+  const { stdout } = await run('losetup', ['--find', '--show', '--read-only', file]);
+  const device = stdout.trim();
+  stack.defer(async () => {
+    await run('losetup', ['--detach', device]);
+  });
+  return device;
 }
