@@ -65,6 +65,7 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   async #serve(target: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { socket } = request; // the request forgets it when it is destroyed
     const url = new URL(request.url ?? '/', 'http://proxy');
     const fault = this.#take(request.method ?? '', url.pathname);
     const entry: LoggedRequest = {
@@ -85,7 +86,7 @@ export class FaultProxy implements AsyncDisposable {
       else await this.#forward(target, request, response, entry, fault);
     } catch {
       // Cut on purpose, or the client or the server went away: the client sees a broken connection.
-      request.socket.destroy();
+      socket.destroy();
     }
   }
 
