@@ -4,14 +4,16 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, describe as group, test } from 'vitest';
+import { type Archive, bytesOf, type ClipNode, fileSource, openArchive } from '../../src/archive/index.ts';
 import {
-  type Archive,
-  bytesOf,
-  type ClipNode,
-  fileSource,
-  openArchive,
-} from '../../src/archive/index.ts';
-import { awkwardTars, layoutOf, type MadeArchive, makeArchive, verifyArchive } from '../support/native/index.ts';
+  assemble,
+  awkwardTars,
+  layoutOf,
+  type MadeArchive,
+  makeArchive,
+  packLayers,
+  verifyArchive,
+} from '../support/native/index.ts';
 import { startOlareg } from '../support/registry.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
@@ -220,4 +222,53 @@ group('archives of the stock writer', () => {
     expect(await stock<StockNode>('list', path)).toEqual(nodes.map(asStock));
     expect(await verifyArchive(path)).toMatchObject({ kind, entries: nodes.length });
   });
+
+  test('an image that the stock writer indexed gets the same entries from us, with what CLIP leaves out', async () => {
+    const layoutDir = join(FIXTURES, 'sample/layout');
+    const blob = (digest: string): string => join(layoutDir, 'blobs/sha256', digest.slice(7));
+    const stored = await (await openFile(join(FIXTURES, 'sample/image.clip'))).storage({ signal });
+    if (stored.type !== 'oci') throw new Error(stored.type);
+    const dir = stack.use(await temporaryDirectory('sample')).path;
+    const manifest = JSON.parse(await readFile(blob(stored.metadata!.digest), 'utf8')) as {
+      config: { digest: string };
+    };
+    const layers = stored.layers.map((digest) => ({
+      path: blob(digest),
+      digest,
+      diffId: `sha256:${stored.plainHashes.get(digest) ?? ''}`,
+      mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip',
+    }));
+    const packed = await packLayers(layers, { dir, codec: 'keep' });
+    const output = join(dir, 'sample.clip');
+    await assemble({
+      output,
+      layers: packed,
+      config: blob(manifest.config.digest),
+      manifest: blob(stored.metadata!.digest),
+      manifestDigest: stored.metadata!.digest,
+    });
+    const ours = (await (await openFile(output)).nodes({ signal })).map(comparable);
+    const theirs = (await (await openFile(join(FIXTURES, 'sample/image.clip'))).nodes({ signal })).map(comparable);
+    expect(ours.map(({ special: _special, ...node }) => node)).toEqual(
+      theirs.map(({ special: _special, ...node }) => node),
+    );
+    expect(theirs.every(({ special }) => special === 0)).toBe(true);
+    expect(ours.find(({ path }) => path.endsWith('/su'))).toMatchObject({ special: 0o4000 });
+  });
 });
+
+/** What both writers keep of a node: not the root's time, which is no entry's, and not the mode of a link, which Linux has not. */
+function comparable({ type, path, target, attributes, remote }: ClipNode) {
+  const { mode, owner, sizeBytes, mtimeSeconds } = attributes;
+  return {
+    type,
+    path,
+    target,
+    remote,
+    mode: type === 'symlink' ? 0 : mode & ~0o7000,
+    special: mode & 0o7000,
+    owner,
+    sizeBytes,
+    mtimeSeconds: path === '/' ? 0 : mtimeSeconds,
+  };
+}
