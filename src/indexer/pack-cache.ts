@@ -83,17 +83,25 @@ export class PackCache {
     await mkdir(join(this.#root, 'packs'), { recursive: true });
     await rename(files.index, join(staged, 'index'));
     await writeFile(join(staged, 'layer.json'), `${JSON.stringify(layer)}\n`);
-    try {
-      await rename(staged, directory);
-    } catch (thrown) {
-      if (systemCodeOf(thrown) !== 'ENOTEMPTY' && systemCodeOf(thrown) !== 'EEXIST') throw thrown;
-      await rm(staged, { recursive: true, force: true });
-    }
+    await this.#publish(staged, directory, key);
     return {
       layer,
       indexPath: join(directory, 'index'),
       blobPath: files.blob === undefined ? undefined : this.#blobPath(layer.digest),
     };
+  }
+
+  /** One rename makes an entry; where one stands already it stays if it is whole, and makes room if a crash left it broken. */
+  async #publish(staged: string, directory: string, key: PackKey): Promise<void> {
+    try {
+      await rename(staged, directory);
+    } catch (thrown) {
+      if (systemCodeOf(thrown) !== 'ENOTEMPTY' && systemCodeOf(thrown) !== 'EEXIST') throw thrown;
+      if ((await this.get(key)) === undefined) {
+        await this.drop(key);
+        await this.#publish(staged, directory, key);
+      } else await rm(staged, { recursive: true, force: true });
+    }
   }
 
   /** Drops an entry that turned out damaged. */
