@@ -366,3 +366,133 @@ fn codec_of(number: u8) -> Result<Codec, FormatError> {
         other => Err(FormatError::corrupt(format!("layers: codec {other}"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::digest::{blake3, sha256};
+
+    fn table(kind: RecordKind, codec: Codec, lengths: &[u16], windows: bool) -> LayerTable {
+        let spans: Vec<Span> = lengths
+            .iter()
+            .map(|length| {
+                let plain = u64::from(*length) + 1;
+                Span {
+                    stored: if codec == Codec::Plain {
+                        plain
+                    } else {
+                        plain / 2 + 1
+                    },
+                    plain,
+                }
+            })
+            .collect();
+        let plain_bytes = spans.iter().map(|span| span.plain).sum();
+        let rows = spans.len();
+        let chunks = spans
+            .iter()
+            .flat_map(|span| {
+                let whole = usize::try_from(span.plain / 4096).unwrap();
+                let rest = u32::try_from(span.plain % 4096).unwrap();
+                std::iter::repeat_n(4096, whole).chain((rest > 0).then_some(rest))
+            })
+            .map(|plain| Chunk {
+                plain,
+                digest: blake3(&plain.to_le_bytes()),
+            })
+            .collect();
+        LayerTable {
+            digest: sha256(b"blob"),
+            diff_id: sha256(b"plain"),
+            blob_bytes: spans.iter().map(|span| span.stored).sum::<u64>() + 7,
+            plain_bytes,
+            codec,
+            kind,
+            media_type: "application/x".repeat(lengths.len() % 4),
+            chunk_bytes: 4096,
+            first_span: 3,
+            spans,
+            chunks,
+            seek: windows.then(|| SeekColumns {
+                bits: vec![7; rows],
+                window_offset: vec![1 << 40; rows],
+                window_stored: vec![9; rows],
+                window_digest: vec![blake3(b"window"); rows],
+            }),
+        }
+    }
+
+    #[test]
+    fn records_that_break_a_rule_are_corrupt() {
+        type Break = fn(&mut LayerTable);
+        let breaks: [Break; 10] = [
+            |table| table.chunk_bytes = 4097,
+            |table| table.chunk_bytes = 2048,
+            |table| table.plain_bytes += 1,
+            |table| table.blob_bytes = 0,
+            |table| table.chunks[0].plain = 0,
+            |table| table.chunks[0].plain = 4097,
+            |table| table.spans[0].stored = 0,
+            |table| table.spans[0].plain = u64::MAX,
+            |table| table.seek.as_mut().unwrap().bits[0] = 8,
+            |table| table.seek.as_mut().unwrap().window_stored.clear(),
+        ];
+        let good = table(RecordKind::Layer, Codec::Gzip, &[5000, 10], true);
+        assert!(good.check().is_ok());
+        for (index, change) in breaks.iter().enumerate() {
+            let mut broken = good.clone();
+            change(&mut broken);
+            assert!(
+                matches!(encode(&[broken]), Err(FormatError::Corrupt(_))),
+                "break {index}"
+            );
+        }
+    }
+
+    #[test]
+    fn extra_is_the_last_record() {
+        let layer = table(RecordKind::Layer, Codec::Zstd, &[1], false);
+        let extra = table(RecordKind::Extra, Codec::Zstd, &[2], false);
+        let bytes = encode(&[extra.clone(), layer.clone()]).unwrap();
+        assert!(decode(&bytes).is_err());
+        assert!(decode(&encode(&[layer, extra]).unwrap()).is_ok());
+    }
+
+    #[test]
+    fn the_chunk_table_digest_is_that_of_the_stored_columns() {
+        let layer = table(RecordKind::Layer, Codec::Zstd, &[5000], false);
+        let bytes = encode(std::slice::from_ref(&layer)).unwrap();
+        let columns = layer.chunks.len() * 32 + (layer.chunks.len() * 4).next_multiple_of(8);
+        assert_eq!(
+            layer.chunk_table_digest(),
+            sha256(&bytes[bytes.len() - columns..])
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn tables_are_read_as_they_were_written_and_every_cut_is_corrupt(
+            lengths in proptest::collection::vec(proptest::collection::vec(any::<u16>(), 0..8), 0..5),
+            windows in any::<bool>(),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let codecs = [Codec::Plain, Codec::Gzip, Codec::Zstd];
+            let tables: Vec<LayerTable> = lengths
+                .iter()
+                .zip(codecs.iter().cycle())
+                .map(|(lengths, codec)| table(RecordKind::Layer, *codec, lengths, windows && *codec == Codec::Gzip))
+                .collect();
+            let bytes = encode(&tables).unwrap();
+            prop_assert_eq!(decode(&bytes).unwrap(), tables);
+            prop_assert!(decode(&bytes[..cut.index(bytes.len())]).is_err());
+        }
+
+        #[test]
+        fn any_bytes_are_tables_or_corrupt(bytes in proptest::collection::vec(any::<u8>(), 0..600), count in 0u8..4) {
+            let framed = [&[count, 0, 0, 0, 0, 0, 0, 0], bytes.as_slice()].concat();
+            let _ = decode(&framed);
+        }
+    }
+}

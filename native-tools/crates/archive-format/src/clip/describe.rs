@@ -26,6 +26,14 @@ pub(crate) struct NamedLayer {
     pub(crate) data: LayerData,
 }
 
+impl NamedLayer {
+    fn is_blob_of(&self, table: &LayerTable) -> bool {
+        self.diff_id == table.diff_id
+            && self.digest == table.digest
+            && u64::try_from(self.data.size) == Ok(table.blob_bytes)
+    }
+}
+
 /// The layers, bottom first, with the digests checked that tie reference, manifest, configuration and tables together.
 pub(crate) fn layers(source: &Source<'_>) -> Result<(Vec<NamedLayer>, ImageConfig), FormatError> {
     let mismatch = |what: String| Err(FormatError::Mismatch(what));
@@ -79,12 +87,20 @@ pub(crate) fn layers(source: &Source<'_>) -> Result<(Vec<NamedLayer>, ImageConfi
             distinct.push(layer.diff_id);
         }
     }
-    let tables = source
+    let mut tables = source
         .tables
         .iter()
         .filter(|table| table.kind == RecordKind::Layer);
-    if !tables.map(|table| table.diff_id).eq(distinct) {
+    if !tables.clone().map(|table| table.diff_id).eq(distinct) {
         return mismatch("the layer tables are not the image's distinct layers".to_owned());
+    }
+    if let Some(table) = tables.find(|table| !layers.iter().any(|layer| layer.is_blob_of(table))) {
+        return mismatch(format!(
+            "the layer table of {} is for the blob {} of {} bytes, which the manifest does not name",
+            oci(&table.diff_id),
+            oci(&table.digest),
+            table.blob_bytes
+        ));
     }
     Ok((layers, config))
 }
