@@ -46,6 +46,7 @@ export async function stageFile(
     else await pipeline(source, through, sink, { signal });
   } catch (thrown) {
     await removeQuietly(path);
+    signal.throwIfAborted();
     throw thrown;
   }
   return {

@@ -32,7 +32,7 @@ export async function lockFile(path: string, { signal, waitMs, code }: LockOptio
     }
     if (performance.now() >= giveUpMs)
       throw new WorkerError(code, `${path} is held by another process; waited ${waitMs} ms`, { path });
-    await sleep(POLL_MS, undefined, { signal });
+    await sleep(POLL_MS, undefined, { signal }).catch(() => undefined); // an abort is thrown above, with its reason
   }
 }
 

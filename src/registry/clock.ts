@@ -13,7 +13,9 @@ export interface Clock {
 export const SYSTEM_CLOCK: Clock = {
   nowMs: () => Date.now(),
   sleep: async (durationMs, { signal }) => {
-    await sleep(durationMs, undefined, { signal });
+    await sleep(durationMs, undefined, { signal }).catch(() => {
+      signal.throwIfAborted();
+    });
   },
   random: () => Math.random(),
 };

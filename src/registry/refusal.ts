@@ -4,7 +4,9 @@ import type { Clock } from './clock.ts';
 
 /** distribution-spec 1.1, "Error Codes". */
 const ErrorBody = z.object({
-  errors: z.array(z.object({ code: z.string().optional(), message: z.string().optional(), detail: z.unknown() })),
+  errors: z.array(
+    z.object({ code: z.string().optional(), message: z.string().optional(), detail: z.unknown().optional() }),
+  ),
 });
 
 const MAX_MESSAGE = 500;

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { WorkerError } from '../../../src/errors/index.ts';
 import { type BackoffOptions, retrying } from '../../../src/registry/backoff.ts';
+import { SYSTEM_CLOCK } from '../../../src/registry/clock.ts';
 import { DEFAULT_LIMITS } from '../../../src/registry/index.ts';
 import { silentLog } from '../../../src/telemetry/index.ts';
 
@@ -82,4 +83,12 @@ test('an abort ends the tries with its reason', async () => {
     return Promise.reject(unavailable());
   };
   await expect(retrying('x', { ...options, signal: abort.signal }, work)).rejects.toBe(reason);
+});
+
+test('the real clock wakes up with the reason of an abort', async () => {
+  const reason = new Error('enough');
+  const abort = new AbortController();
+  const asleep = SYSTEM_CLOCK.sleep(60_000, { signal: abort.signal });
+  abort.abort(reason);
+  await expect(asleep).rejects.toBe(reason);
 });
