@@ -1,27 +1,7 @@
 import { availableParallelism } from 'node:os';
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { WorkerError } from '../../errors/index.ts';
-import { type IndexResult, type IndexSource, indexImage } from '../../jobs/index.ts';
-import { localPlatform, parsePlatform } from '../../oci/index.ts';
-import { parseReference, type Reference } from '../../registry/index.ts';
+import type { IndexFlags } from '../actions/index-image.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
-import { formatBytes, formatSeconds, writeResult } from '../output.ts';
-import { parseCount, parseSize } from '../parse-options.ts';
-import { createProgress } from '../progress/index.ts';
-import { registryClient } from '../services.ts';
-
-interface IndexFlags {
-  readonly from: string;
-  readonly storageRef?: string;
-  readonly output: string;
-  readonly engine: string;
-  readonly jobs: string;
-  readonly cache: boolean;
-  readonly platform?: string;
-  readonly chunk: string;
-  readonly plainHttp?: boolean;
-}
 
 const EXAMPLES = `
 Examples:
@@ -47,66 +27,7 @@ export function addIndexCommand(program: Command, context: CommandContext): void
     .addHelpText('after', EXAMPLES)
     .action(async (flags: IndexFlags, command: Command) => {
       const { json = false } = command.optsWithGlobals<GlobalOptions>();
-      if (flags.engine !== 'native')
-        throw new WorkerError('USAGE', `--engine ${flags.engine}: only native is built in`);
-      const source = parseSource(flags.from);
-      const storage = storageOf(flags, source);
-      using progress = createProgress({ mode: json ? 'json' : 'auto', stderr: context.stderr });
-      await using client = await registryClient(context, flags);
-      const result = await indexImage(
-        {
-          source,
-          storage,
-          output: flags.output,
-          platform: flags.platform === undefined ? localPlatform() : parsePlatform(flags.platform),
-          jobs: parseCount(flags.jobs, '--jobs', { min: 1, max: 256 }),
-          chunkBytes: parseSize(flags.chunk, '--chunk'),
-          useCache: flags.cache,
-        },
-        {
-          client,
-          tools: context.tools,
-          stateDir: context.settings.stateDir,
-          log: context.log,
-          report: progress.report,
-          signal: context.signal,
-        },
-      );
-      writeResult(context.stdout, result, json, () => summary(result));
+      const { index } = await import('../actions/index-image.ts');
+      await index(flags, json, context);
     });
-}
-
-function parseSource(text: string): IndexSource {
-  if (text.startsWith('docker://'))
-    return { kind: 'docker', reference: parseReference(text.slice('docker://'.length)) };
-  if (!text.startsWith('oci:')) throw new WorkerError('USAGE', `--from ${text}: write oci:DIR[:NAME] or docker://REF`);
-  const rest = text.slice('oci:'.length);
-  // A name holds no `/`, so what follows the last colon is a name unless it is part of a path.
-  const digestAt = rest.indexOf('@sha256:');
-  if (digestAt !== -1)
-    return { kind: 'oci', directory: resolve(rest.slice(0, digestAt)), name: rest.slice(digestAt + 1) };
-  const colon = rest.lastIndexOf(':');
-  if (colon === -1 || rest.slice(colon).includes('/'))
-    return { kind: 'oci', directory: resolve(rest), name: undefined };
-  return { kind: 'oci', directory: resolve(rest.slice(0, colon)), name: rest.slice(colon + 1) };
-}
-
-function storageOf({ storageRef }: IndexFlags, source: IndexSource): Reference {
-  if (storageRef !== undefined) return parseReference(storageRef);
-  if (source.kind === 'docker') return source.reference;
-  throw new WorkerError(
-    'USAGE',
-    'an OCI layout does not say where runtimes read its blobs: give --storage-ref REGISTRY/REPOSITORY:TAG',
-  );
-}
-
-function summary({ archive, durationMs, layers, mountBytes, plainBytes, storageRef }: IndexResult): string {
-  const cached = layers.filter((layer) => layer.cached).length;
-  return [
-    `archive  ${archive.path} (${archive.entries} entries, ${formatBytes(archive.sizeBytes)}; a mount fetches ${formatBytes(mountBytes)})`,
-    `digest   ${archive.digest}`,
-    `blobs    ${storageRef}`,
-    `indexed  ${layers.length} layers, ${formatBytes(plainBytes)} plain, in ${formatSeconds(durationMs)} (${cached} from the cache)`,
-    '',
-  ].join('\n');
 }

@@ -1,18 +1,8 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { runContainer, unmount } from '../../mount/index.ts';
+import type { RunFlags } from '../actions/run.ts';
+import { collect } from '../collect.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
-import { collect } from './build.ts';
-import { type MountFlags, mountSource, statLine, withMountOptions } from './mount.ts';
-
-interface RunFlags extends MountFlags {
-  readonly rw?: string;
-  readonly env: readonly string[];
-  readonly workdir?: string;
-  readonly user?: string;
-  readonly stats?: boolean;
-}
+import { withMountOptions } from './mount.ts';
 
 const EXAMPLES = `
 Examples:
@@ -20,9 +10,6 @@ Examples:
   clipyard run --rw /var/lib/web team/web            # the image's own command; changes are kept
   clipyard run --env DEBUG=1 web.clip -- /bin/sh
 `;
-
-/** Unmounting must work even when the command was interrupted. */
-const UNMOUNT_DEADLINE_MS = 30_000;
 
 export function addRunCommand(program: Command, context: CommandContext): void {
   withMountOptions(
@@ -38,55 +25,7 @@ export function addRunCommand(program: Command, context: CommandContext): void {
     .addHelpText('after', EXAMPLES)
     .action(async (source: string, args: readonly string[], flags: RunFlags, command: Command) => {
       const { json = false } = command.optsWithGlobals<GlobalOptions>();
-      process.exitCode = await runOnMount(source, args, flags, json, context);
+      const { run } = await import('../actions/run.ts');
+      process.exitCode = await run(source, args, flags, json, context);
     });
-}
-
-async function runOnMount(
-  source: string,
-  args: readonly string[],
-  flags: RunFlags,
-  json: boolean,
-  context: CommandContext,
-): Promise<number> {
-  const { settings, signal } = context;
-  const root = join(settings.stateDir, 'runs');
-  await mkdir(root, { recursive: true });
-  const workDir = await mkdtemp(join(root, 'run-'));
-  const lower = join(workDir, 'image');
-  await mkdir(lower);
-  try {
-    const { archive, mounted } = await mountSource(source, lower, flags, context);
-    try {
-      const { config = {} } = archive.config;
-      return await runContainer(
-        {
-          lower,
-          workDir,
-          ...(flags.rw !== undefined && { writable: resolve(flags.rw) }),
-          image: {
-            env: config.Env ?? [],
-            entrypoint: config.Entrypoint ?? [],
-            cmd: config.Cmd ?? [],
-            workingDir: flags.workdir ?? config.WorkingDir ?? '/',
-            user: flags.user ?? config.User ?? '',
-          },
-          args,
-          env: flags.env,
-          containerId: `clipyard-${mounted.record.id}`,
-          terminal: process.stdin.isTTY && process.stdout.isTTY,
-        },
-        { signal },
-      );
-    } finally {
-      const stat = await unmount(settings.stateDir, lower, { signal: AbortSignal.timeout(UNMOUNT_DEADLINE_MS) });
-      if (stat !== undefined && json)
-        context.stderr.write(
-          `${JSON.stringify({ event: 'stat', mountMs: mounted.mountMs, archiveBytes: archive.fetchedBytes, ...stat })}\n`,
-        );
-      else if (stat !== undefined && flags.stats === true) context.stderr.write(`clipyard: ${statLine(stat)}\n`);
-    }
-  } finally {
-    await rm(workDir, { recursive: true, force: true });
-  }
 }

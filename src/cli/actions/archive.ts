@@ -1,0 +1,93 @@
+import {
+  type ArchiveDescription,
+  byteStringOfText,
+  describe,
+  fileSource,
+  formatRows,
+  listPath,
+  nodeTree,
+  openArchive,
+  readDocuments,
+} from '../../archive/index.ts';
+import { verifyArchive } from '../../indexer/index.ts';
+import { type ArchiveSource, catFile, verifyBlobs } from '../../mount/index.ts';
+import { blobOrigin } from '../blob-origin.ts';
+import type { CommandContext } from '../context.ts';
+import { formatBytes, formatTable, writeResult } from '../output.ts';
+
+/** Where `cat` and `verify --deep` read blobs. */
+export interface BlobFlags {
+  readonly cache?: string;
+  readonly storageRef?: string;
+  readonly plainHttp?: boolean;
+  readonly deep?: boolean;
+}
+
+export async function inspect(file: string, json: boolean, context: CommandContext): Promise<void> {
+  await using source = await fileSource(file);
+  const description = await describe(await openArchive(source, context), context);
+  writeResult(context.stdout, description, json, () => inspection(description));
+}
+
+export async function list(file: string, path: string, json: boolean, context: CommandContext): Promise<void> {
+  await using source = await fileSource(file);
+  const archive = await openArchive(source, context);
+  const rows = listPath(nodeTree(await archive.nodes(context)), byteStringOfText(path));
+  writeResult(context.stdout, rows, json, () =>
+    formatRows(rows)
+      .map((row) => `${row}\n`)
+      .join(''),
+  );
+}
+
+export async function cat(file: string, path: string, flags: BlobFlags, context: CommandContext): Promise<void> {
+  await catFile(await sourceOf(file, flags, context), path, 1, context);
+}
+
+export async function verify(file: string, flags: BlobFlags, json: boolean, context: CommandContext): Promise<void> {
+  await using source = await fileSource(file);
+  await (await openArchive(source, context)).verify(context);
+  const offline = await verifyArchive(file, context);
+  const deep = flags.deep === true ? await verifyBlobs(await sourceOf(file, flags, context), context) : undefined;
+  const proven = deep === undefined ? '' : `; ${deep.layers} layers, ${formatBytes(deep.bytes)} proven`;
+  writeResult(
+    context.stdout,
+    { ok: true, ...offline, ...(deep !== undefined && { deep }) },
+    json,
+    () => `${file}: ok (${offline.kind}, ${offline.entries} entries${proven})\n`,
+  );
+}
+
+async function sourceOf(file: string, flags: BlobFlags, context: CommandContext): Promise<ArchiveSource> {
+  await using source = await fileSource(file);
+  const { storage } = await readDocuments(source, context);
+  const origin = await blobOrigin(storage, flags, context);
+  return { archive: file, cacheDir: flags.cache ?? context.settings.cacheDir, origin };
+}
+
+function inspection(description: ArchiveDescription): string {
+  const { counts, kind, layers, sections, sizeBytes, storageRef } = description;
+  const layerRows = layers.map(({ blobBytes, chunks, codec, digest, plainBytes, spans }) => [
+    digest.slice(0, 19),
+    codec ?? '',
+    String(chunks ?? ''),
+    String(spans ?? ''),
+    formatBytes(plainBytes ?? 0),
+    formatBytes(blobBytes ?? 0),
+  ]);
+  const sectionRows = sections.map(({ digest, name, offset, plainBytes, storedBytes }) => [
+    name,
+    String(offset),
+    formatBytes(storedBytes),
+    formatBytes(plainBytes),
+    digest.slice(0, 19),
+  ]);
+  return [
+    `${kind} archive, ${formatBytes(sizeBytes)}, ${counts.entries} entries (${counts.files} files, ${counts.directories} folders)\n`,
+    ...(storageRef === undefined ? [] : [`blobs at ${storageRef}\n`]),
+    formatTable(['layer', 'codec', 'chunks >', 'spans >', 'plain >', 'stored >'], layerRows),
+    ...(sections.length === 0
+      ? []
+      : [formatTable(['section', 'offset >', 'stored >', 'plain >', 'digest'], sectionRows)]),
+  ].join('\n');
+}

@@ -1,0 +1,102 @@
+import { availableParallelism } from 'node:os';
+import { basename, resolve } from 'node:path';
+import { parseImageId, parseWorkspaceId } from '../../archive/index.ts';
+import { connectBuildkit } from '../../buildkit/index.ts';
+import { type BuildResult, buildImage, type ImageBuild } from '../../jobs/index.ts';
+import { type BuildkitFlags, buildkitRequest } from '../buildkit-flags.ts';
+import type { CommandContext } from '../context.ts';
+import { formatBytes, formatSeconds, formatTable, writeResult } from '../output.ts';
+import { type CompressionFlags, parseCompression, parseRegistryTarget } from '../parse-options.ts';
+import { createProgress, type ProgressMode } from '../progress/index.ts';
+import { objectStore, registryClient } from '../services.ts';
+
+export interface BuildFlags extends BuildkitFlags, CompressionFlags {
+  readonly workspace?: string;
+  readonly imageId?: string;
+  readonly registry?: string;
+  readonly plainHttp?: boolean;
+  readonly store?: string;
+  readonly layout?: string;
+  readonly buildkit?: string;
+  readonly packCache: boolean;
+  readonly progress: ProgressMode;
+}
+
+/** `clipyard build`. */
+export async function build(flags: BuildFlags, json: boolean, context: CommandContext): Promise<void> {
+  const result = await runBuild(flags, json, context);
+  writeResult(context.stdout, result, json, () => summary(result));
+}
+
+async function runBuild(flags: BuildFlags, json: boolean, context: CommandContext): Promise<BuildResult> {
+  const { log, settings, signal, tools } = context;
+  const request: ImageBuild = {
+    workspaceId: parseWorkspaceId(flags.workspace ?? settings.workspace),
+    imageId: parseImageId(flags.imageId ?? imageIdOf(flags.context)),
+    target: parseRegistryTarget(flags.registry ?? settings.registry),
+    build: await buildkitRequest(flags, context),
+    compression: parseCompression(flags),
+    useCache: flags.packCache,
+    layoutDir: flags.layout === undefined ? undefined : resolve(flags.layout),
+  };
+  const address = flags.buildkit ?? settings.buildkitAddress;
+  // The configured content directory belongs to the configured daemon.
+  const contentDir = address === settings.buildkitAddress ? settings.buildkitContentDir : undefined;
+  using progress = createProgress({ mode: json ? 'json' : flags.progress, stderr: context.stderr });
+  await using client = await registryClient(context, flags);
+  await using store = objectStore(context, flags.store);
+  await using buildkit = await connectBuildkit({
+    address,
+    log,
+    signal,
+    ...(contentDir !== undefined && { contentDir }),
+  });
+  return await buildImage(request, {
+    buildkit,
+    client,
+    store,
+    tools,
+    log,
+    signal,
+    stateDir: settings.stateDir,
+    jobs: availableParallelism(),
+    report: progress.report,
+    now: () => performance.now(),
+  });
+}
+
+/** `My App/` → `my_app`: an image id has no `-`. */
+function imageIdOf(contextDir: string): string {
+  const name = basename(resolve(contextDir))
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9_.]+/g, '_')
+    .slice(0, 64);
+  return /[a-z0-9]/.test(name) ? name : 'image';
+}
+
+function summary(result: BuildResult): string {
+  const layers = result.layers.map((layer) => [
+    layer.digest.slice(7, 19),
+    layer.packed,
+    layer.pushed,
+    formatBytes(layer.plainBytes),
+    formatBytes(layer.sizeBytes),
+  ]);
+  const phases = result.phases.map(({ bytes, durationMs, name }) => [
+    name,
+    formatSeconds(durationMs),
+    bytes === 0 ? '' : formatBytes(bytes),
+  ]);
+  const archives = result.archives.map(
+    ({ entries, mountBytes, platform, sizeBytes, uri }) =>
+      `${platform}: ${uri} (${entries} entries, ${formatBytes(sizeBytes)}; a mount fetches ${formatBytes(mountBytes)})`,
+  );
+  return [
+    formatTable(['layer', 'packed', 'pushed', 'plain >', 'stored >'], layers),
+    formatTable(['phase', 'time >', 'bytes >'], phases),
+    `image    ${result.storageRef}\n         @${result.manifestDigest}\n`,
+    ...archives.map((line) => `archive  ${line}\n`),
+    `pushed   ${formatBytes(result.bytesPushed)} (BuildKit: ${result.buildkit.cachedSteps} of ${result.buildkit.steps} steps cached)\n`,
+    `run      clipyard run ${result.workspaceId}/${result.imageId} -- COMMAND\n`,
+  ].join('\n');
+}

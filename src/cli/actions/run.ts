@@ -1,0 +1,66 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { runContainer, unmount } from '../../mount/index.ts';
+import type { CommandContext } from '../context.ts';
+import { type MountFlags, mountSource, statLine } from './mount.ts';
+
+export interface RunFlags extends MountFlags {
+  readonly rw?: string;
+  readonly env: readonly string[];
+  readonly workdir?: string;
+  readonly user?: string;
+  readonly stats?: boolean;
+}
+
+/** Unmounting must work even when the command was interrupted. */
+const UNMOUNT_DEADLINE_MS = 30_000;
+
+/** `clipyard run`: the exit code of the command in the container. */
+export async function run(
+  source: string,
+  args: readonly string[],
+  flags: RunFlags,
+  json: boolean,
+  context: CommandContext,
+): Promise<number> {
+  const { settings, signal } = context;
+  const root = join(settings.stateDir, 'runs');
+  await mkdir(root, { recursive: true });
+  const workDir = await mkdtemp(join(root, 'run-'));
+  const lower = join(workDir, 'image');
+  await mkdir(lower);
+  try {
+    const { archive, mounted } = await mountSource(source, lower, flags, context);
+    try {
+      const { config = {} } = archive.config;
+      return await runContainer(
+        {
+          lower,
+          workDir,
+          ...(flags.rw !== undefined && { writable: resolve(flags.rw) }),
+          image: {
+            env: config.Env ?? [],
+            entrypoint: config.Entrypoint ?? [],
+            cmd: config.Cmd ?? [],
+            workingDir: flags.workdir ?? config.WorkingDir ?? '/',
+            user: flags.user ?? config.User ?? '',
+          },
+          args,
+          env: flags.env,
+          containerId: `clipyard-${mounted.record.id}`,
+          terminal: process.stdin.isTTY && process.stdout.isTTY,
+        },
+        { signal },
+      );
+    } finally {
+      const stat = await unmount(settings.stateDir, lower, { signal: AbortSignal.timeout(UNMOUNT_DEADLINE_MS) });
+      if (stat !== undefined && json)
+        context.stderr.write(
+          `${JSON.stringify({ event: 'stat', mountMs: mounted.mountMs, archiveBytes: archive.fetchedBytes, ...stat })}\n`,
+        );
+      else if (stat !== undefined && flags.stats === true) context.stderr.write(`clipyard: ${statLine(stat)}\n`);
+    }
+  } finally {
+    await rm(workDir, { recursive: true, force: true });
+  }
+}
