@@ -4,7 +4,7 @@ import { CLIP_HEADER_BYTES, type ClipHeader, hasClipyardMark, parseClipHeader } 
 import { type ClipNode, decodeClipNodes } from './clip-node.ts';
 import { type ImageDocuments, parseConfigSection } from './config-section.ts';
 import { corrupt } from './failure.ts';
-import { FOOTER_BYTES, type Footer, looksLikeFooter, paddingOf, parseFooter, type SectionName } from './footer.ts';
+import { aligned, FOOTER_BYTES, type Footer, looksLikeFooter, parseFooter, type SectionName } from './footer.ts';
 import { type LayerRecord, parseLayersSection } from './layers-section.ts';
 import type { RangeSource } from './range-source.ts';
 import { readSection, readVerified, requireDigest, requireZeros } from './section.ts';
@@ -133,10 +133,10 @@ class SectionedArchive implements Archive {
   async verify(options: Cancelable): Promise<void> {
     await this.storage(options);
     await this.nodes(options);
-    for (const gap of paddingOf(this.footer)) await requireZeros(this.#source, gap, options);
-    for (const { name, type, offset, storedBytes, digest } of this.footer.sections) {
-      const stored = { name: `section ${name ?? type}`, offset, length: storedBytes, digest };
-      for await (const _piece of readVerified(this.#source, stored, options)) options.signal.throwIfAborted();
+    const { clipBytes, sections } = this.footer;
+    await requireZeros(this.#source, { offset: clipBytes, length: aligned(clipBytes) - clipBytes }, options);
+    for (const section of sections) {
+      for await (const _piece of readVerified(this.#source, section, options)) options.signal.throwIfAborted();
     }
     await this.layers(options);
     await this.documents(options);

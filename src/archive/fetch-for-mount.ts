@@ -6,9 +6,9 @@ import { removeQuietly } from '../files/index.ts';
 import { notLazy, openArchive } from './archive.ts';
 import { type ImageDocuments, parseConfigSection } from './config-section.ts';
 import { corrupt } from './failure.ts';
-import { aligned, FOOTER_BYTES, type Footer, looksLikeFooter, parseFooter } from './footer.ts';
+import { FOOTER_BYTES, type Footer, looksLikeFooter, parseFooter } from './footer.ts';
 import { type RangeSource, requireInside } from './range-source.ts';
-import { readSection, readVerified, requireZeros } from './section.ts';
+import { readSection, readVerified } from './section.ts';
 
 export interface FetchForMountOptions extends Cancelable {
   /** The footer that a pointer names; another one is ARCHIVE_MISMATCH. */
@@ -90,16 +90,9 @@ async function writeParts(
   for (const name of ['config', 'layers', 'erofs']) {
     if (!wanted.some((section) => section.name === name)) throw corrupt(`there is no section ${name}`);
   }
-  for (const { name, offset, storedBytes: length, digest } of wanted) {
-    for await (const piece of readVerified(
-      source,
-      { name: `section ${name ?? ''}`, offset, length, digest },
-      { signal },
-    )) {
-      await writeAll(file, piece.bytes, piece.offset);
-    }
-    const end = offset + length;
-    if (aligned(end) > end) await requireZeros(source, { offset: end, length: aligned(end) - end }, { signal });
+  for (const section of wanted) {
+    for await (const { offset, bytes } of readVerified(source, section, { signal }))
+      await writeAll(file, bytes, offset);
   }
   const offset = footer.sizeBytes - FOOTER_BYTES;
   await writeAll(file, await source.read(offset, FOOTER_BYTES, { signal }), offset);

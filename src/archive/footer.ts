@@ -82,15 +82,6 @@ export function aligned(offset: number): number {
   return Math.ceil(offset / ALIGNMENT) * ALIGNMENT;
 }
 
-/** The bytes between the parts, which must be zero. Empty gaps are left out. */
-export function paddingOf({
-  clipBytes,
-  sections,
-}: Footer): readonly { readonly offset: number; readonly length: number }[] {
-  const ends = [clipBytes, ...sections.map(({ offset, storedBytes }) => offset + storedBytes)];
-  return ends.map((end) => ({ offset: end, length: aligned(end) - end })).filter(({ length }) => length > 0);
-}
-
 function parseRecords(bytes: Buffer): readonly SectionRecord[] {
   const count = bytes.readUInt32LE(12);
   if (count < 1 || count > MAX_SECTIONS) throw corrupt(`${count} sections`);

@@ -4,7 +4,7 @@ import { zstdDecompress } from 'node:zlib';
 import { type Digest, digestOfHex } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
 import { corrupt } from './failure.ts';
-import type { SectionRecord } from './footer.ts';
+import { aligned, type SectionRecord } from './footer.ts';
 import type { RangeSource } from './range-source.ts';
 
 const inflate = promisify(zstdDecompress);
@@ -38,24 +38,26 @@ export async function readSection(source: RangeSource, record: SectionRecord, { 
   return plain;
 }
 
-/** Passes a stretch of the source in pieces and proves its digest at the end; with `length` 0 nothing is read. */
+/**
+ * Passes the stored bytes of a section and the padding behind them in pieces; proves at the end that the first have their
+ * digest and the second are zero.
+ */
 export async function* readVerified(
   source: RangeSource,
-  {
-    name,
-    offset,
-    length,
-    digest,
-  }: { readonly name: string; readonly offset: number; readonly length: number; readonly digest: Digest },
+  { name, type, offset, storedBytes, digest }: SectionRecord,
   { signal }: Cancelable,
 ): AsyncGenerator<{ readonly offset: number; readonly bytes: Buffer }> {
   const hash = createHash('sha256');
+  const length = aligned(storedBytes);
   for (let done = 0; done < length; done += PIECE_BYTES) {
     const bytes = await source.read(offset + done, Math.min(PIECE_BYTES, length - done), { signal });
-    hash.update(bytes);
+    const stored = Math.max(0, storedBytes - done);
+    hash.update(bytes.subarray(0, stored));
+    if (bytes.subarray(stored).some((byte) => byte !== 0))
+      throw corrupt(`the padding at ${offset + storedBytes} is not zero`);
     yield { offset: offset + done, bytes };
   }
-  requireDigest(name, hash.digest('hex'), digest);
+  requireDigest(`section ${name ?? type}`, hash.digest('hex'), digest);
 }
 
 /** Throws ARCHIVE_CORRUPT. */
