@@ -1,1 +1,7 @@
-//! System calls the other crates need; the only place with unsafe code.
+//! System calls the other crates need, as safe functions; the only place where unsafe code is allowed.
+
+pub mod filesystem;
+pub mod fuse;
+pub mod mount;
+pub mod mountinfo;
+pub mod process;

@@ -1,0 +1,89 @@
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use archive_format::tables::LayerTable;
+use rustix::fs::{FlockOperation, flock};
+
+use super::open_file;
+
+/// A byte of the map: the chunk was written. Any other value: it was not.
+const WRITTEN: u8 = 1;
+
+/// The cached chunks of one layer: `data` as long as the plain stream, `map` with a byte a chunk, `lock`.
+///
+/// The map is a hint. It says which chunks are worth reading from disk; whoever reads one proves it by its digest before
+/// its first use. So no order of writes, no crash and no damage can make it lie to a reader.
+#[derive(Debug)]
+pub struct LayerCache {
+    data: File,
+    map: File,
+    /// Held shared for as long as the layer is in use; who wants to take data away needs it exclusively.
+    _lock: File,
+    chunks: usize,
+}
+
+impl LayerCache {
+    pub(super) fn open(directory: &Path, table: &LayerTable) -> io::Result<Self> {
+        let lock = open_file(&directory.join("lock"))?;
+        flock(&lock, FlockOperation::LockShared)?;
+        let data = open_file(&directory.join("data"))?;
+        let map = open_file(&directory.join("map"))?;
+        let chunks = table.chunks.len();
+        // Growing is all that ever happens here, and to the same length by everybody: no lock is needed.
+        if data.metadata()?.len() < table.plain_bytes {
+            data.set_len(table.plain_bytes)?;
+        }
+        if map.metadata()?.len() < chunks as u64 {
+            map.set_len(chunks as u64)?;
+        }
+        Ok(Self {
+            data,
+            map,
+            _lock: lock,
+            chunks,
+        })
+    }
+
+    /// Which chunks the map says are there, one a chunk.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn written(&self) -> io::Result<Vec<bool>> {
+        let mut bytes = vec![0; self.chunks];
+        self.map.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes.iter().map(|byte| *byte == WRITTEN).collect())
+    }
+
+    /// Whether the map says that a chunk is there now; another process may have written it since.
+    #[must_use]
+    pub fn is_written(&self, chunk: u32) -> bool {
+        let mut byte = [0];
+        self.map.read_exact_at(&mut byte, u64::from(chunk)).is_ok() && byte == [WRITTEN]
+    }
+
+    /// Reads bytes of the plain stream as they lie in the cache, proven or not.
+    ///
+    /// # Errors
+    /// The system's; also when the file was cut short.
+    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.data.read_exact_at(buffer, offset)
+    }
+
+    /// Keeps a chunk whose digest was checked. Processes that keep the same chunk write the same bytes.
+    ///
+    /// # Errors
+    /// The system's, a full disk among them; the map then does not name the chunk.
+    pub fn keep(&self, chunk: u32, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.data.write_all_at(bytes, offset)?;
+        self.map.write_all_at(&[WRITTEN], u64::from(chunk))
+    }
+
+    /// Forgets a chunk that turned out to be damaged.
+    pub fn forget(&self, chunk: u32) {
+        if let Err(error) = self.map.write_all_at(&[0], u64::from(chunk)) {
+            tracing::warn!(%error, chunk, "a damaged chunk stays on the cache's map");
+        }
+    }
+}

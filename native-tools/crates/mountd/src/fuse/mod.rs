@@ -1,0 +1,10 @@
+//! A read-only FUSE server on the raw kernel protocol (linux/fuse.h, 7.45): messages, the request loop, and the pool of
+//! threads on which requests wait that cannot be answered at once.
+
+mod filesystem;
+mod message;
+mod server;
+mod waiting;
+
+pub use filesystem::{Attributes, Entry, FileKind, FileSystem, FsError, NodeId, ROOT, Usage};
+pub use server::{Negotiated, Server, Session};

@@ -1,0 +1,136 @@
+//! An image that is ready to be read: the proven archive, its metadata and its layers.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use archive_format::FormatError;
+use archive_format::digest::{hex, oci};
+use archive_format::erofs::ErofsReader;
+use archive_format::footer::SectionType;
+use archive_format::read::Archive;
+use archive_format::tables::{LayerTable, RecordKind};
+
+use crate::cache::Cache;
+use crate::error::Error;
+use crate::layer::{Fetcher, Layer, LayerParts};
+use crate::request::SourceRequest;
+use crate::source::registry::{RegistryOptions, RegistrySource, RetryPolicy};
+use crate::source::{BlobSource, FileSource};
+use crate::stats::Stats;
+
+/// An archive whose footer, metadata and layer tables were proven, with the sources its blobs come from.
+#[derive(Debug)]
+pub struct Image {
+    /// The archive.
+    pub archive: Archive,
+    /// The metadata image, decoded.
+    pub metadata: Vec<u8>,
+    /// The layers' records in device order.
+    pub tables: Vec<LayerTable>,
+    /// What is counted.
+    pub stats: Arc<Stats>,
+    registry: Arc<RegistrySource>,
+    file: Arc<File>,
+    extra_offset: u64,
+}
+
+impl Image {
+    /// Opens the archive and proves what a mount needs of it. Asks nothing of the network.
+    ///
+    /// # Errors
+    /// The archive's codes; `REGISTRY_PROTOCOL` for an address that is none; `IO_FAILED`.
+    pub fn open(request: &SourceRequest) -> Result<Self, Error> {
+        let path = &request.archive;
+        let file =
+            File::open(path).map_err(|error| Error::io_at("open the archive", path, error))?;
+        let kept = file
+            .try_clone()
+            .map_err(|error| Error::io_at("open the archive", path, error))?;
+        let archive = Archive::open(file)?;
+        let tables = archive.layers()?;
+        let metadata = archive
+            .section(SectionType::Erofs)?
+            .ok_or_else(|| FormatError::Corrupt("no section erofs".to_owned()))?;
+        check_devices(&metadata, &tables)?;
+        let stats = Arc::new(Stats::default());
+        let options = RegistryOptions {
+            base_url: request.registry.base_url.clone(),
+            repository: request.registry.repository.clone(),
+            credentials: request.credentials.clone(),
+            ca_file: request.ca_file.clone(),
+            read_timeout: Duration::from_millis(request.read_timeout_ms.max(1)),
+            retry: RetryPolicy::default(),
+        };
+        let extra = archive.footer().section(SectionType::Extra);
+        Ok(Self {
+            extra_offset: extra.map_or(0, |record| record.offset),
+            registry: Arc::new(RegistrySource::new(options, Arc::clone(&stats))?),
+            file: Arc::new(kept),
+            archive,
+            metadata,
+            tables,
+            stats,
+        })
+    }
+
+    /// Where the blob of a record is.
+    #[must_use]
+    pub fn source(&self, table: &LayerTable) -> Arc<dyn BlobSource> {
+        match table.kind {
+            RecordKind::Layer => Arc::clone(&self.registry) as Arc<dyn BlobSource>,
+            RecordKind::Extra => Arc::new(FileSource::new(
+                Arc::clone(&self.file),
+                self.extra_offset,
+                "section extra",
+            )),
+        }
+    }
+
+    /// Opens the layers over a cache, in device order.
+    ///
+    /// # Errors
+    /// `IO_FAILED` or `DISK_FULL` from the cache.
+    pub fn layers(&self, cache_dir: &Path, max_requests: usize) -> Result<Vec<Arc<Layer>>, Error> {
+        let cache = Cache::open(cache_dir)
+            .map_err(|error| Error::io_at("open the cache", cache_dir, error))?;
+        let fetcher = Fetcher::start(max_requests)
+            .map_err(|error| Error::io("start the fetch threads", error))?;
+        let open = |table: &LayerTable| {
+            Layer::new(LayerParts {
+                table: table.clone(),
+                cache: cache.layer(table)?,
+                source: self.source(table),
+                fetcher: fetcher.clone(),
+                stats: Arc::clone(&self.stats),
+            })
+        };
+        self.tables
+            .iter()
+            .map(|table| {
+                open(table).map_err(|error| {
+                    Error::io(format!("open the cache of {}", oci(&table.diff_id)), error)
+                })
+            })
+            .collect()
+    }
+}
+
+/// The metadata image names its devices too; a file that points into the wrong one would read wrong bytes.
+fn check_devices(metadata: &[u8], tables: &[LayerTable]) -> Result<(), FormatError> {
+    let reader = ErofsReader::new(metadata)?;
+    let named = reader
+        .devices()
+        .iter()
+        .map(|device| (device.tag.clone(), u64::from(device.blocks)));
+    let known = tables
+        .iter()
+        .map(|table| (hex(&table.diff_id), table.plain_bytes.div_ceil(512)));
+    if named.eq(known) {
+        return Ok(());
+    }
+    Err(FormatError::Mismatch(
+        "the devices of the metadata image are not the layers of the archive".to_owned(),
+    ))
+}

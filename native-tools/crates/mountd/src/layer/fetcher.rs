@@ -1,0 +1,154 @@
+//! The threads that fetch: what readers wait for first, then what is wanted ahead.
+
+use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+
+use super::Layer;
+use super::job::Job;
+
+/// TLS and decoders use little stack; their tables are on the heap.
+const STACK_BYTES: usize = 1 << 20;
+
+/// Gives jobs to a fixed number of threads, each of which has at most one request in flight.
+#[derive(Debug, Clone)]
+pub struct Fetcher {
+    shared: Arc<Shared>,
+    /// The threads end when the last handle of the fetcher is gone.
+    _alive: Arc<Stop>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    wanted: VecDeque<Job>,
+    ahead: VecDeque<Job>,
+    ahead_running: usize,
+    ahead_most: usize,
+    stopped: bool,
+}
+
+#[derive(Debug)]
+struct Stop(Weak<Shared>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.lock().stopped = true;
+            shared.changed.notify_all();
+        }
+    }
+}
+
+impl Fetcher {
+    /// Starts `threads` threads (at least one).
+    ///
+    /// # Errors
+    /// The system's, when no thread can be made.
+    pub fn start(threads: usize) -> io::Result<Self> {
+        let threads = threads.max(1);
+        let shared = Arc::new(Shared::default());
+        // One or two threads stay free for what somebody waits for.
+        shared.lock().ahead_most = threads.saturating_sub(2).max(1);
+        for _ in 0..threads {
+            let shared = Arc::clone(&shared);
+            thread::Builder::new()
+                .name("fetch".to_owned())
+                .stack_size(STACK_BYTES)
+                .spawn(move || shared.work())?;
+        }
+        let stop = Stop(Arc::downgrade(&shared));
+        Ok(Self {
+            shared,
+            _alive: Arc::new(stop),
+        })
+    }
+
+    pub(super) fn submit(&self, job: Job, ahead: bool) {
+        let mut queue = self.shared.lock();
+        if ahead {
+            queue.ahead.push_back(job);
+        } else {
+            queue.wanted.push_back(job);
+        }
+        drop(queue);
+        self.shared.changed.notify_one();
+    }
+
+    /// Somebody waits for chunks that may only stand in the queue of what is wanted ahead.
+    pub(super) fn promote(&self, layer: &Arc<Layer>, chunks: &Range<u32>) {
+        let mut queue = self.shared.lock();
+        let overlaps = |job: &Job| {
+            let range = job.chunks();
+            job.is_of(layer) && range.start < chunks.end && chunks.start < range.end
+        };
+        while let Some(job) = queue
+            .ahead
+            .iter()
+            .position(overlaps)
+            .and_then(|index| queue.ahead.remove(index))
+        {
+            queue.wanted.push_back(job);
+            self.shared.changed.notify_one();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        let mut queue = self.lock();
+        loop {
+            if queue.stopped {
+                return;
+            }
+            if let Some((job, ahead)) = queue.take() {
+                drop(queue);
+                job.run();
+                queue = self.lock();
+                queue.ahead_running -= usize::from(ahead);
+                if ahead {
+                    self.changed.notify_one();
+                }
+                continue;
+            }
+            queue = self
+                .changed
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Queue {
+    /// The next job, grown by its neighbours in both queues, and whether it is one ahead of need.
+    fn take(&mut self) -> Option<(Job, bool)> {
+        let (mut job, ahead) = match self.wanted.pop_front() {
+            Some(job) => (job, false),
+            None if self.ahead_running < self.ahead_most => (self.ahead.pop_front()?, true),
+            None => return None,
+        };
+        self.ahead_running += usize::from(ahead);
+        while let Some(next) =
+            remove_next(&mut self.wanted, &job).or_else(|| remove_next(&mut self.ahead, &job))
+        {
+            job.absorb(next);
+        }
+        Some((job, ahead))
+    }
+}
+
+fn remove_next(queue: &mut VecDeque<Job>, job: &Job) -> Option<Job> {
+    let index = queue.iter().position(|later| job.may_absorb(later))?;
+    queue.remove(index)
+}

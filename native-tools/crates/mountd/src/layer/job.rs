@@ -1,0 +1,245 @@
+//! One request's worth of chunks.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+
+use archive_format::digest::{Sha256, oci};
+
+use super::claim::Claim;
+use super::decode::decode;
+use super::flight::Flight;
+use super::state::Known;
+use super::{Layer, Plan, REQUEST_BYTES};
+use crate::source::{FetchError, FetchKind};
+
+/// How often bytes that are not what they should be are fetched again.
+const DAMAGED_TRIES: u32 = 3;
+
+/// Claims on chunks of one layer, in chunk order, that are fetched together.
+#[derive(Debug)]
+pub(super) struct Job {
+    layer: Arc<Layer>,
+    claims: VecDeque<Claim>,
+}
+
+impl Job {
+    pub(super) fn new(layer: &Arc<Layer>, claim: Claim) -> Self {
+        Self {
+            layer: Arc::clone(layer),
+            claims: VecDeque::from([claim]),
+        }
+    }
+
+    /// First to behind the last chunk.
+    pub(super) fn chunks(&self) -> Range<u32> {
+        let first = self.claims.front().map_or(0, Claim::chunk);
+        first..self.claims.back().map_or(first, |claim| claim.chunk() + 1)
+    }
+
+    pub(super) fn is_of(&self, layer: &Arc<Layer>) -> bool {
+        Arc::ptr_eq(&self.layer, layer)
+    }
+
+    fn plan(&self) -> Plan {
+        self.layer.geometry.plan(self.chunks())
+    }
+
+    fn is_streamed(&self) -> bool {
+        self.plan()
+            .spans
+            .into_iter()
+            .any(|span| self.layer.geometry.is_streamed(span))
+    }
+
+    /// Takes a claim on the next chunk, if one request may hold both; else gives it back.
+    pub(super) fn join(&mut self, claim: Claim) -> Option<Claim> {
+        let chunks = self.chunks();
+        if claim.chunk() == chunks.end && self.may_reach(claim.chunk() + 1) {
+            self.claims.push_back(claim);
+            return None;
+        }
+        Some(claim)
+    }
+
+    /// Whether `later` goes on where this job ends and one request may hold both.
+    pub(super) fn may_absorb(&self, later: &Self) -> bool {
+        later.is_of(&self.layer)
+            && later.chunks().start == self.chunks().end
+            && self.may_reach(later.chunks().end)
+    }
+
+    pub(super) fn absorb(&mut self, mut later: Self) {
+        self.claims.append(&mut later.claims);
+    }
+
+    fn may_reach(&self, end: u32) -> bool {
+        let plan = self.layer.geometry.plan(self.chunks().start..end);
+        plan.stored.end - plan.stored.start <= REQUEST_BYTES
+            && !plan
+                .spans
+                .into_iter()
+                .any(|span| self.layer.geometry.is_streamed(span))
+    }
+
+    /// A job in a streamed span brings every chunk of it that is missing, because the stream passes all of them.
+    pub(super) fn widened(mut self) -> Self {
+        if !self.is_streamed() {
+            return self;
+        }
+        let layer = Arc::clone(&self.layer);
+        let all = layer.geometry.chunks(self.plan().plain);
+        let mut table = layer.flights();
+        for chunk in all {
+            let missing =
+                layer.states.known(chunk) == Known::Absent && !layer.cache.is_written(chunk);
+            if missing && !table.contains_key(&chunk) {
+                let flight = Arc::new(Flight::default());
+                table.insert(chunk, Arc::clone(&flight));
+                self.claims.push_back(Claim::new(&layer, chunk, flight));
+            }
+        }
+        drop(table);
+        self.claims.make_contiguous().sort_by_key(Claim::chunk);
+        self
+    }
+
+    /// Brings the chunks. Every claim ends here.
+    pub(super) fn run(mut self) {
+        let mut tries = 0;
+        let mut at = None;
+        while let Some(first) = self.claims.front().map(Claim::chunk) {
+            tries = if at == Some(first) { tries + 1 } else { 1 };
+            at = Some(first);
+            let Err(error) = self.attempt() else { continue };
+            if error.kind != FetchKind::Damaged {
+                self.fail(None, &error);
+            } else if tries >= DAMAGED_TRIES {
+                // The rest may be good: only what the broken span holds is given up.
+                let broken = self.layer.geometry.plan(first..first + 1).plain.end;
+                self.fail(Some(broken), &error);
+            } else {
+                tracing::warn!(chunk = first, %error, "fetched bytes are damaged; fetching them again");
+                self.layer.stats.retries.add(1);
+            }
+        }
+    }
+
+    fn fail(&mut self, end: Option<u64>, error: &FetchError) {
+        let layer = Arc::clone(&self.layer);
+        let concerned =
+            |claim: &Claim| end.is_none_or(|end| layer.geometry.chunk(claim.chunk()).start < end);
+        while self.claims.front().is_some_and(concerned) {
+            if let Some(claim) = self.claims.pop_front() {
+                claim.failed(error.clone());
+            }
+        }
+    }
+
+    fn attempt(&mut self) -> Result<(), FetchError> {
+        let layer = Arc::clone(&self.layer);
+        let plan = self.plan();
+        let streamed = self.is_streamed();
+        let whole = streamed && plan.plain == (0..layer.geometry.plain_bytes());
+        let range = if whole {
+            0..layer.table.blob_bytes
+        } else {
+            plan.stored.clone()
+        };
+        let mut body = Counted {
+            body: layer.source.open(&layer.blob(), range)?,
+            layer: &layer,
+            hasher: None,
+        };
+        if whole {
+            body.hasher = Some(Sha256::new());
+            let skipped = io::copy(&mut (&mut body).take(plan.stored.start), &mut io::sink());
+            skipped.map_err(|error| FetchError::from_io(&error, "read the start of the blob"))?;
+        }
+        let claims = &mut self.claims;
+        let mut deliver = |chunk: u32, bytes: Vec<u8>| {
+            layer.deliver(claims, chunk, bytes)?;
+            let enough = streamed && !whole && claims.is_empty();
+            Ok(if enough {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            })
+        };
+        let ended = decode(
+            &layer.geometry,
+            layer.table.codec,
+            &plan,
+            &mut body,
+            &mut deliver,
+        )?;
+        if whole && ended {
+            body.check_blob();
+        }
+        if self.claims.is_empty() {
+            Ok(())
+        } else {
+            Err(FetchError::damaged("the blob ends before the chunk"))
+        }
+    }
+}
+
+impl Layer {
+    /// Takes a decoded chunk: ends its claim, or keeps it if it was passed by the way and is missing.
+    fn deliver(
+        &self,
+        claims: &mut VecDeque<Claim>,
+        chunk: u32,
+        bytes: Vec<u8>,
+    ) -> Result<(), FetchError> {
+        if claims.front().is_some_and(|claim| claim.chunk() == chunk) {
+            self.check(chunk, &bytes)?;
+            self.stats.chunks_verified.add(1);
+            if let Some(claim) = claims.pop_front() {
+                claim.proven(bytes, true);
+            }
+        } else if self.states.known(chunk) == Known::Absent && self.check(chunk, &bytes).is_ok() {
+            self.stats.chunks_verified.add(1);
+            self.keep(chunk, &bytes);
+        }
+        Ok(())
+    }
+}
+
+/// Counts the bytes of a body, and hashes them when they are the whole blob.
+struct Counted<'a> {
+    body: Box<dyn Read + Send + 'a>,
+    layer: &'a Layer,
+    hasher: Option<Sha256>,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.body.read(buffer)?;
+        self.layer.fetched_bytes.add(length as u64);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(buffer.get(..length).unwrap_or_default());
+        }
+        Ok(length)
+    }
+}
+
+impl Counted<'_> {
+    /// Reads what is left and says so when the blob is not the one its descriptor names. Its chunks were proven one by
+    /// one, so readers have good data all the same.
+    fn check_blob(mut self) {
+        if let Err(error) = io::copy(&mut self, &mut io::sink()) {
+            tracing::warn!(%error, "the end of the blob cannot be read");
+            return;
+        }
+        let wanted = self.layer.table.digest;
+        if self.hasher.take().map(Sha256::finish) != Some(wanted) {
+            let error =
+                FetchError::damaged(format!("the blob {} has another digest", oci(&wanted)));
+            if self.layer.stats.failed(&error) {
+                tracing::error!(code = "BLOB_MISMATCH", "{error}");
+            }
+        }
+    }
+}

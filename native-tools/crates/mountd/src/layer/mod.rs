@@ -1,0 +1,168 @@
+//! A layer as a random-access plain stream: cached, verified, fetched on demand.
+
+mod assemble;
+mod claim;
+mod decode;
+mod fetcher;
+mod flight;
+mod geometry;
+mod job;
+mod read;
+mod readahead;
+mod state;
+mod verify;
+
+pub use fetcher::Fetcher;
+pub use geometry::{Geometry, Plan};
+pub use verify::verify_blob;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use archive_format::digest::{blake3, oci};
+use archive_format::tables::{Codec, LayerTable};
+
+use crate::cache::LayerCache;
+use crate::source::{Blob, BlobSource, FetchError};
+use crate::stats::{Counter, LayerStat, Mode, Stats};
+use flight::Flight;
+use readahead::ReadAhead;
+use state::ChunkStates;
+
+/// Longest window fetched ahead and longest merged request, in stored or plain bytes.
+pub(crate) const REQUEST_BYTES: u64 = 4 << 20;
+
+/// What a layer is put together from.
+#[derive(Debug)]
+pub struct LayerParts {
+    /// Its record in the archive.
+    pub table: LayerTable,
+    /// Its place in the cache.
+    pub cache: LayerCache,
+    /// Where its blob is.
+    pub source: Arc<dyn BlobSource>,
+    /// Who fetches.
+    pub fetcher: Fetcher,
+    /// Where to count.
+    pub stats: Arc<Stats>,
+}
+
+/// A layer in use.
+#[derive(Debug)]
+pub struct Layer {
+    table: LayerTable,
+    geometry: Geometry,
+    cache: LayerCache,
+    source: Arc<dyn BlobSource>,
+    fetcher: Fetcher,
+    stats: Arc<Stats>,
+    states: ChunkStates,
+    flights: Mutex<HashMap<u32, Arc<Flight>>>,
+    ahead: Mutex<ReadAhead>,
+    fetched_bytes: Counter,
+    whole: Option<String>,
+}
+
+impl Layer {
+    /// Puts a layer together.
+    ///
+    /// # Errors
+    /// The system's, when the cache's map cannot be read.
+    pub fn new(parts: LayerParts) -> io::Result<Arc<Self>> {
+        let LayerParts {
+            table,
+            cache,
+            source,
+            fetcher,
+            stats,
+        } = parts;
+        let geometry = Geometry::of(&table);
+        let states = ChunkStates::new(&cache.written()?);
+        let window = REQUEST_BYTES / u64::from(table.chunk_bytes.max(1));
+        let ahead = ReadAhead::new(
+            geometry.chunk_count(),
+            u32::try_from(window).unwrap_or(u32::MAX),
+        );
+        let whole = geometry
+            .largest_streamed()
+            .map(|(stored, plain)| why_whole(&table, stored, plain));
+        Ok(Arc::new(Self {
+            table,
+            geometry,
+            cache,
+            source,
+            fetcher,
+            stats,
+            states,
+            flights: Mutex::default(),
+            ahead: Mutex::new(ahead),
+            fetched_bytes: Counter::default(),
+            whole,
+        }))
+    }
+
+    /// Its record in the archive.
+    #[must_use]
+    pub fn table(&self) -> &LayerTable {
+        &self.table
+    }
+
+    /// What `stat` shows of it.
+    #[must_use]
+    pub fn stat(&self) -> LayerStat {
+        let chunks = u64::from(self.geometry.chunk_count());
+        let proven = self.states.proven();
+        let (mode, reason) = match &self.whole {
+            _ if proven == chunks => (Mode::Complete, None),
+            Some(reason) => (Mode::Whole, Some(reason.clone())),
+            None => (Mode::Lazy, None),
+        };
+        LayerStat {
+            diff_id: oci(&self.table.diff_id),
+            digest: oci(&self.table.digest),
+            mode,
+            reason,
+            plain_bytes: self.table.plain_bytes,
+            fetched_bytes: self.fetched_bytes.get(),
+            chunks,
+            proven,
+        }
+    }
+
+    fn blob(&self) -> Blob {
+        Blob {
+            digest: self.table.digest,
+            size: self.table.blob_bytes,
+        }
+    }
+
+    fn flights(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Arc<Flight>>> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether bytes are the chunk that the archive names.
+    fn check(&self, chunk: u32, bytes: &[u8]) -> Result<(), FetchError> {
+        let wanted = self.table.chunks.get(chunk as usize);
+        if wanted.is_some_and(|wanted| {
+            bytes.len() == wanted.plain as usize && blake3(bytes) == wanted.digest
+        }) {
+            return Ok(());
+        }
+        let layer = oci(&self.table.diff_id);
+        Err(FetchError::damaged(format!(
+            "chunk {chunk} of layer {layer} does not have its digest"
+        )))
+    }
+}
+
+fn why_whole(table: &LayerTable, stored: u64, plain: u64) -> String {
+    let unit = match table.codec {
+        Codec::Gzip => "gzip member",
+        Codec::Zstd => "zstd frame",
+        Codec::Plain => "span",
+    };
+    format!(
+        "one {unit} of {stored} bytes holds {plain} bytes: it is fetched and decoded as a whole"
+    )
+}

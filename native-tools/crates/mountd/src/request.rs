@@ -1,0 +1,113 @@
+//! The requests as they come in on stdin.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::source::registry::Credentials;
+
+/// Where an image is described and where its layers are: what `serve` and `cat` have in common.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceRequest {
+    /// A complete archive, or a file of its length with footer, erofs, layers and extra in place.
+    pub archive: PathBuf,
+    /// The cache directory.
+    pub cache_dir: PathBuf,
+    /// The registry.
+    pub registry: RegistryRequest,
+    /// A login, if there is one.
+    #[serde(default)]
+    pub credentials: Option<Credentials>,
+    /// Certificates to trust besides the system's.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// Plain tars of layers by diffID, for layers that need no registry.
+    #[serde(default)]
+    pub local_layers: BTreeMap<String, PathBuf>,
+    /// Most requests in flight.
+    #[serde(default = "default_max_requests")]
+    pub max_requests: usize,
+    /// How long a read from the registry may wait for a byte.
+    #[serde(default = "default_read_timeout_ms")]
+    pub read_timeout_ms: u64,
+}
+
+/// A repository of a registry.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistryRequest {
+    /// `http://` or `https://`, host and port.
+    pub base_url: String,
+    /// The repository.
+    pub repository: String,
+}
+
+/// `clipyard-mountd serve`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServeRequest {
+    /// The image.
+    #[serde(flatten)]
+    pub source: SourceRequest,
+    /// Where to mount.
+    pub mountpoint: PathBuf,
+    /// A directory of this mount alone, for the control socket and the statistics.
+    pub run_dir: PathBuf,
+}
+
+/// `clipyard-mountd cat`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CatRequest {
+    /// The image.
+    #[serde(flatten)]
+    pub source: SourceRequest,
+    /// The file to write out.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// Where to write it.
+    #[serde(default)]
+    pub output: Option<PathBuf>,
+    /// Instead of a file: read and prove every layer.
+    #[serde(default)]
+    pub verify_all: bool,
+}
+
+fn default_max_requests() -> usize {
+    8
+}
+
+fn default_read_timeout_ms() -> u64 {
+    30_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_read_as_the_caller_writes_them() {
+        let text = r#"{"v":1,"archive":"/a.clip","cacheDir":"/cache","registry":{"baseUrl":"http://127.0.0.1:5000","repository":"a/b"},
+            "credentials":{"username":"u","password":"hunter2"},"mountpoint":"/mnt","runDir":"/run/x","readTimeoutMs":500}"#;
+        let request: ServeRequest = serde_json::from_str(text).unwrap();
+        assert_eq!(request.source.max_requests, 8);
+        assert_eq!(request.source.read_timeout_ms, 500);
+        assert!(matches!(
+            request.source.credentials,
+            Some(Credentials::Password { .. })
+        ));
+        assert!(!format!("{request:?}").contains("hunter2"));
+        let token = text.replace(
+            r#""username":"u","password":"hunter2""#,
+            r#""identityToken":"hunter2""#,
+        );
+        let request: ServeRequest = serde_json::from_str(&token).unwrap();
+        assert!(matches!(
+            request.source.credentials,
+            Some(Credentials::Identity { .. })
+        ));
+        assert!(!format!("{request:?}").contains("hunter2"));
+    }
+}

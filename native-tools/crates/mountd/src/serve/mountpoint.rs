@@ -1,0 +1,88 @@
+//! The directory an image is mounted at, and the mount that is there.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use sys::mount::Unmount;
+use sys::mountinfo::{MountIdentity, MountTable, mount_at, mount_of};
+
+use crate::error::Error;
+
+/// A directory that is fit to be mounted on.
+#[derive(Debug, Clone)]
+pub(super) struct MountPoint {
+    /// Absolute, without links.
+    pub(super) path: PathBuf,
+}
+
+impl MountPoint {
+    /// Checks the directory: it exists, is empty, and nothing is mounted there.
+    pub(super) fn check(path: &Path) -> Result<Self, Error> {
+        let invalid = |why: String| Error::MountPointInvalid {
+            path: path.display().to_string(),
+            why,
+        };
+        let in_use = |why| Error::MountPointInUse {
+            path: path.display().to_string(),
+            why,
+        };
+        let path = path
+            .canonicalize()
+            .map_err(|error| invalid(error.to_string()))?;
+        if !path.is_dir() {
+            return Err(invalid("not a folder".to_owned()));
+        }
+        let mut table =
+            MountTable::open().map_err(|error| Error::io("read the mount table", error))?;
+        if table
+            .has_path(&path)
+            .map_err(|error| Error::io("read the mount table", error))?
+        {
+            return Err(in_use("something is mounted there"));
+        }
+        let mut names = fs::read_dir(&path).map_err(|error| invalid(error.to_string()))?;
+        if names.next().is_some() {
+            return Err(in_use("the folder is not empty"));
+        }
+        Ok(Self { path })
+    }
+
+    /// Attaches a mount.
+    pub(super) fn attach(self, mount: impl AsFd) -> Result<AttachedMount, Error> {
+        let failed = |error| Error::io_at("mount at", &self.path, error);
+        let identity = mount_of(&mount).map_err(failed)?;
+        sys::mount::attach(&mount, &self.path).map_err(|error| failed(error.into()))?;
+        Ok(AttachedMount {
+            path: self.path,
+            identity,
+        })
+    }
+}
+
+/// Our mount at its place.
+#[derive(Debug, Clone)]
+pub(super) struct AttachedMount {
+    pub(super) path: PathBuf,
+    pub(super) identity: MountIdentity,
+}
+
+impl AttachedMount {
+    /// Takes the mount away; what is mounted on top of it is never touched.
+    pub(super) fn unmount(&self, how: Unmount) -> Result<(), Error> {
+        let busy = |why| Error::Busy {
+            path: self.path.display().to_string(),
+            why,
+        };
+        if mount_at(&self.path).is_ok_and(|top| top.id != self.identity.id) {
+            return Err(busy("something else is mounted on top of it"));
+        }
+        match sys::mount::unmount(&self.path, how) {
+            // EINVAL: it is no mount any more; somebody was faster.
+            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Err(Errno::BUSY) => Err(busy("a process still uses it")),
+            Err(errno) => Err(Error::io_at("unmount", &self.path, errno)),
+        }
+    }
+}

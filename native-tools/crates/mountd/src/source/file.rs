@@ -1,0 +1,74 @@
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use super::{Blob, BlobSource, FetchError, FetchKind};
+
+/// A blob that lies in a local file, or in a part of one (the archive's section `extra`).
+#[derive(Debug, Clone)]
+pub struct FileSource {
+    file: Arc<File>,
+    start: u64,
+    name: String,
+}
+
+impl FileSource {
+    /// The blob that starts at byte `start` of `file`; `name` is for messages.
+    pub fn new(file: Arc<File>, start: u64, name: impl Into<String>) -> Self {
+        Self {
+            file,
+            start,
+            name: name.into(),
+        }
+    }
+}
+
+impl BlobSource for FileSource {
+    fn open<'a>(
+        &'a self,
+        blob: &Blob,
+        range: Range<u64>,
+    ) -> Result<Box<dyn Read + Send + 'a>, FetchError> {
+        if range.end > blob.size {
+            let message = format!("{}: {} bytes, read to {}", self.name, blob.size, range.end);
+            return Err(FetchError::new(FetchKind::Local, message));
+        }
+        Ok(Box::new(Section {
+            source: self,
+            position: range.start,
+            end: range.end,
+        }))
+    }
+}
+
+struct Section<'a> {
+    source: &'a FileSource,
+    position: u64,
+    end: u64,
+}
+
+impl Read for Section<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        let part = buffer.get_mut(..wanted).unwrap_or_default();
+        if part.is_empty() {
+            return Ok(0);
+        }
+        let length = self
+            .source
+            .file
+            .read_at(part, self.source.start + self.position)?;
+        if length == 0 {
+            let message = format!(
+                "{} ends at byte {}, not at {}",
+                self.source.name, self.position, self.end
+            );
+            return Err(FetchError::new(FetchKind::Local, message).into());
+        }
+        self.position += length as u64;
+        Ok(length)
+    }
+}

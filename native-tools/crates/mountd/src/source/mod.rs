@@ -1,0 +1,39 @@
+//! Where the stored bytes of layers come from.
+
+mod error;
+mod file;
+pub mod registry;
+
+pub use error::{FetchError, FetchKind};
+pub use file::FileSource;
+
+use std::fmt::Debug;
+use std::io::Read;
+use std::ops::Range;
+
+use archive_format::digest::Digest;
+
+/// A blob as its descriptor names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blob {
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// Its length.
+    pub size: u64,
+}
+
+/// Reads stretches of blobs. The bytes are not proven here: whoever uses them checks the digests.
+///
+/// A reader gives exactly the bytes of the range or fails; an implementation retries, waits and resumes by itself, so
+/// an error is its last word for now. Errors of the reader carry a [`FetchError`] (see [`FetchError::from_io`]).
+pub trait BlobSource: Debug + Send + Sync {
+    /// Starts reading `range` of `blob`.
+    ///
+    /// # Errors
+    /// Why the bytes cannot be had.
+    fn open<'a>(
+        &'a self,
+        blob: &Blob,
+        range: Range<u64>,
+    ) -> Result<Box<dyn Read + Send + 'a>, FetchError>;
+}

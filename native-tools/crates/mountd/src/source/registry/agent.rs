@@ -1,0 +1,198 @@
+//! The HTTP client and its addresses.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use ureq::Agent;
+use ureq::http::Uri;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+use super::answer::Refusal;
+use crate::source::{FetchError, FetchKind};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const IDLE_CONNECTIONS: usize = 16;
+const SYSTEM_CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// The registry's address, with nothing behind host and port.
+pub(super) fn parse_base(text: &str) -> Result<Uri, FetchError> {
+    let wrong = || FetchError::new(FetchKind::Protocol, format!("no registry address: {text}"));
+    let uri: Uri = text.trim_end_matches('/').parse().map_err(|_| wrong())?;
+    let scheme = uri.scheme_str().ok_or_else(wrong)?;
+    if !matches!(scheme, "http" | "https") || !matches!(uri.path(), "" | "/") {
+        return Err(wrong());
+    }
+    let authority = uri.authority().ok_or_else(wrong)?;
+    format!("{scheme}://{authority}/")
+        .parse()
+        .map_err(|_| wrong())
+}
+
+/// A client with a deadline on every read; redirects and refusals are the caller's business.
+pub(super) fn agent(
+    base: &Uri,
+    ca_file: Option<&Path>,
+    read_timeout: Duration,
+) -> Result<Agent, FetchError> {
+    let mut config = Agent::config_builder()
+        .user_agent(concat!("clipyard-mountd/", env!("CARGO_PKG_VERSION")))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_connect(Some(CONNECT_TIMEOUT.min(read_timeout)))
+        .timeout_recv_response(Some(read_timeout))
+        .timeout_per_read(Some(read_timeout))
+        .timeout_per_write(Some(read_timeout))
+        .max_idle_connections(IDLE_CONNECTIONS)
+        .max_idle_connections_per_host(IDLE_CONNECTIONS)
+        .tls_config(
+            TlsConfig::builder()
+                .root_certs(root_certificates(ca_file)?)
+                .build(),
+        );
+    if is_loopback(base) {
+        config = config.proxy(None);
+    }
+    Ok(config.build().new_agent())
+}
+
+/// The system's certificates and the ones given; without either, the set that is built in.
+fn root_certificates(ca_file: Option<&Path>) -> Result<RootCerts, FetchError> {
+    let mut found = vec![];
+    if let Some(path) = ca_file {
+        let given = read_certificates(path).map_err(|why| {
+            FetchError::new(
+                FetchKind::Local,
+                format!("certificates {}: {why}", path.display()),
+            )
+        })?;
+        found.extend(given);
+    }
+    found.extend(read_certificates(Path::new(SYSTEM_CERTIFICATES)).unwrap_or_default());
+    Ok(if found.is_empty() {
+        RootCerts::WebPki
+    } else {
+        RootCerts::new_with_certs(&found)
+    })
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
+    let text = std::fs::read(path).map_err(|error| error.to_string())?;
+    let certificates: Vec<_> = parse_pem(&text)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        Err("holds no certificate".to_owned())
+    } else {
+        Ok(certificates)
+    }
+}
+
+/// Where a redirect leads.
+pub(super) fn follow(from: &Uri, location: &str) -> Result<Uri, Refusal> {
+    let wrong =
+        |why: &str| Refusal::now(FetchKind::Protocol, format!("GET {from}: redirect {why}"));
+    let scheme = from.scheme_str().unwrap_or("https");
+    let text = if location.starts_with("//") {
+        format!("{scheme}:{location}")
+    } else if location.starts_with('/') {
+        let authority = from.authority().map_or("", |authority| authority.as_str());
+        format!("{scheme}://{authority}{location}")
+    } else {
+        location.to_owned()
+    };
+    let to: Uri = text.parse().map_err(|_| wrong("to no address"))?;
+    match to.scheme_str() {
+        Some("https") => Ok(to),
+        Some("http") if scheme == "http" || is_loopback(&to) => Ok(to),
+        Some("http") => Err(wrong("from https to plain http")),
+        _ => Err(wrong("to no address")),
+    }
+}
+
+/// Whether two addresses are the same server by scheme, host and port.
+pub(super) fn same_origin(a: &Uri, b: &Uri) -> bool {
+    let port = |uri: &Uri| {
+        uri.port_u16()
+            .unwrap_or(if uri.scheme_str() == Some("http") {
+                80
+            } else {
+                443
+            })
+    };
+    let host = |uri: &Uri| uri.host().unwrap_or_default().to_ascii_lowercase();
+    a.scheme() == b.scheme() && host(a) == host(b) && port(a) == port(b)
+}
+
+/// Whether an address can only be this machine.
+pub(super) fn is_loopback(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> Uri {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn redirects_lead_where_the_location_says() {
+        let from = uri("https://registry.test/v2/a/blobs/x");
+        assert_eq!(
+            follow(&from, "/b?c=d").unwrap(),
+            uri("https://registry.test/b?c=d")
+        );
+        assert_eq!(
+            follow(&from, "//cdn.test/b").unwrap(),
+            uri("https://cdn.test/b")
+        );
+        assert_eq!(
+            follow(&from, "https://cdn.test/b").unwrap(),
+            uri("https://cdn.test/b")
+        );
+        assert!(
+            follow(&from, "http://cdn.test/b").is_err(),
+            "never down to plain http"
+        );
+        assert!(follow(&from, "ftp://cdn.test/b").is_err());
+    }
+
+    #[test]
+    fn origins_are_compared_by_scheme_host_and_port() {
+        assert!(same_origin(
+            &uri("https://a.test/x"),
+            &uri("https://A.test:443/y")
+        ));
+        assert!(!same_origin(
+            &uri("https://a.test/"),
+            &uri("http://a.test/")
+        ));
+        assert!(!same_origin(
+            &uri("http://127.0.0.1:5000/"),
+            &uri("http://127.0.0.1:5001/")
+        ));
+        assert!(is_loopback(&uri("http://[::1]:5000/")) && is_loopback(&uri("http://127.0.0.2/")));
+        assert!(!is_loopback(&uri("http://127.0.0.1.example.test/")));
+    }
+
+    #[test]
+    fn a_base_address_is_scheme_host_and_port() {
+        assert_eq!(
+            parse_base("http://127.0.0.1:5000").unwrap(),
+            uri("http://127.0.0.1:5000/")
+        );
+        for bad in ["127.0.0.1:5000", "ftp://a.test", "https://a.test/path", ""] {
+            assert!(parse_base(bad).is_err(), "{bad}");
+        }
+    }
+}

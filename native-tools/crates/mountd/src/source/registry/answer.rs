@@ -1,0 +1,232 @@
+//! What a response to a ranged GET means.
+
+use std::io::Read;
+use std::ops::Range;
+use std::time::Duration;
+
+use ureq::Body;
+use ureq::http::{HeaderMap, Response, Uri};
+
+use crate::source::{Blob, FetchError, FetchKind};
+
+/// What the registry said, where it is not an error yet.
+pub(super) enum Answer {
+    /// The bytes from the range's start on.
+    Body(Box<dyn Read + Send>),
+    /// Ask there.
+    Redirect(String),
+    /// 401 or 403, with every WWW-Authenticate line.
+    Unauthorized {
+        status: u16,
+        challenges: Vec<String>,
+    },
+    /// No such blob.
+    NotFound,
+}
+
+/// A failed request, and whether asking again can help.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) error: FetchError,
+    pub(super) retry: Retry,
+}
+
+/// When to ask again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Retry {
+    /// After the usual pause.
+    Usual,
+    /// After the pause the server asked for.
+    After(Duration),
+    /// Never: the answer is final.
+    Never,
+}
+
+impl Refusal {
+    /// A failure that may go away.
+    pub(super) fn now(kind: FetchKind, message: impl Into<String>) -> Self {
+        Self {
+            error: FetchError::new(kind, message),
+            retry: Retry::Usual,
+        }
+    }
+
+    /// A failure that stays.
+    pub(super) fn final_(kind: FetchKind, message: impl Into<String>) -> Self {
+        Self {
+            error: FetchError::new(kind, message),
+            retry: Retry::Never,
+        }
+    }
+}
+
+impl From<FetchError> for Refusal {
+    fn from(error: FetchError) -> Self {
+        let retry = if error.is_transient() {
+            Retry::Usual
+        } else {
+            Retry::Never
+        };
+        Self { error, retry }
+    }
+}
+
+/// A request that got no response.
+pub(super) fn transport(error: &ureq::Error, uri: &Uri) -> Refusal {
+    let kind = match error {
+        ureq::Error::Timeout(_) => FetchKind::Stalled,
+        _ => FetchKind::Unavailable,
+    };
+    Refusal::now(kind, format!("GET {}: {error}", without_query(uri)))
+}
+
+/// Reads status and headers; the body only when it holds the wanted bytes.
+pub(super) fn classify(
+    response: Response<Body>,
+    blob: &Blob,
+    range: &Range<u64>,
+) -> Result<Answer, Refusal> {
+    let status = response.status().as_u16();
+    let headers = response.headers();
+    match status {
+        206 => check_range(headers, blob, range)?,
+        200 => check_whole(headers, &response, blob, range)?,
+        301 | 302 | 303 | 307 | 308 => {
+            let location = text(headers, "location").unwrap_or_default().to_owned();
+            return Ok(Answer::Redirect(location));
+        }
+        401 | 403 => {
+            let challenges = headers
+                .get_all("www-authenticate")
+                .iter()
+                .filter_map(|value| value.to_str().ok().map(str::to_owned))
+                .collect();
+            return Ok(Answer::Unauthorized { status, challenges });
+        }
+        404 | 410 => return Ok(Answer::NotFound),
+        429 => return Err(later(FetchKind::Throttled, status, headers)),
+        408 | 425 | 500.. => return Err(later(FetchKind::Unavailable, status, headers)),
+        _ => {
+            return Err(Refusal::final_(
+                FetchKind::Protocol,
+                format!("the registry answered {status}"),
+            ));
+        }
+    }
+    Ok(Answer::Body(Box::new(response.into_body().into_reader())))
+}
+
+fn check_range(headers: &HeaderMap, blob: &Blob, range: &Range<u64>) -> Result<(), Refusal> {
+    let given = text(headers, "content-range").unwrap_or_default();
+    let matches = parse_content_range(given).is_some_and(|(start, end, total)| {
+        start == range.start
+            && end > start
+            && end <= range.end
+            && total.is_none_or(|total| total == blob.size)
+    });
+    if matches {
+        return Ok(());
+    }
+    let message = format!(
+        "bytes {}-{} of {} wanted, `{given}` given",
+        range.start,
+        range.end - 1,
+        blob.size
+    );
+    Err(Refusal::now(FetchKind::Protocol, message))
+}
+
+/// A server may ignore a range. From the start of the blob that is as good; elsewhere it would mean reading what nobody
+/// wants, and it is told apart from a page that is no blob by its length and type.
+fn check_whole(
+    headers: &HeaderMap,
+    response: &Response<Body>,
+    blob: &Blob,
+    range: &Range<u64>,
+) -> Result<(), Refusal> {
+    let media_type = text(headers, "content-type").unwrap_or_default();
+    if media_type.starts_with("text/html") {
+        return Err(Refusal::now(
+            FetchKind::Protocol,
+            "a web page was given instead of a blob",
+        ));
+    }
+    if let Some(length) = response
+        .body()
+        .content_length()
+        .filter(|length| *length != blob.size)
+    {
+        let message = format!("a blob of {length} bytes was given, not of {}", blob.size);
+        return Err(Refusal::now(FetchKind::Protocol, message));
+    }
+    if range.start == 0 {
+        return Ok(());
+    }
+    Err(Refusal::final_(
+        FetchKind::Protocol,
+        "the registry does not answer ranged requests",
+    ))
+}
+
+fn later(kind: FetchKind, status: u16, headers: &HeaderMap) -> Refusal {
+    let asked = text(headers, "retry-after").and_then(|value| value.trim().parse().ok());
+    Refusal {
+        error: FetchError::new(kind, format!("the registry answered {status}")),
+        retry: asked.map_or(Retry::Usual, |seconds| {
+            Retry::After(Duration::from_secs(seconds))
+        }),
+    }
+}
+
+/// `bytes 0-99/1000` or `bytes 0-99/*` as start, end (exclusive) and total (RFC 9110, 14.4).
+fn parse_content_range(value: &str) -> Option<(u64, u64, Option<u64>)> {
+    let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let total = if total == "*" {
+        None
+    } else {
+        Some(total.parse().ok()?)
+    };
+    Some((
+        first.parse().ok()?,
+        last.parse::<u64>().ok()?.checked_add(1)?,
+        total,
+    ))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// An address that may be shown: the query of a signed address is a secret.
+pub(super) fn without_query(uri: &Uri) -> String {
+    uri.to_string()
+        .split('?')
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_ranges_are_read_strictly() {
+        assert_eq!(
+            parse_content_range("bytes 0-99/1000"),
+            Some((0, 100, Some(1000)))
+        );
+        assert_eq!(parse_content_range("bytes 5-5/*"), Some((5, 6, None)));
+        for bad in [
+            "",
+            "bytes */1000",
+            "0-99/1000",
+            "bytes 0-99",
+            "bytes a-b/c",
+            "bytes 0-18446744073709551615/*",
+        ] {
+            assert_eq!(parse_content_range(bad), None, "{bad}");
+        }
+    }
+}

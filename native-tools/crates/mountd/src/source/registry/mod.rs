@@ -1,0 +1,208 @@
+//! Blobs of a registry (distribution-spec 1.1, "Pulling blobs"): ranged GETs by digest, nothing else.
+
+mod agent;
+mod answer;
+mod auth;
+mod body;
+mod challenge;
+mod retry;
+
+pub use auth::Credentials;
+pub use retry::RetryPolicy;
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use archive_format::digest::{Digest, oci};
+use ureq::Agent;
+use ureq::http::Uri;
+
+use super::{Blob, BlobSource, FetchError, FetchKind};
+use crate::stats::Stats;
+use answer::{Answer, Refusal, classify};
+use auth::Authenticator;
+use body::Body;
+use retry::Retries;
+
+/// Hops of redirects before it is taken for a loop.
+const MAX_REDIRECTS: u32 = 5;
+
+/// Where blobs are and how to ask for them.
+#[derive(Debug, Clone)]
+pub struct RegistryOptions {
+    /// `http://` or `https://`, host and port.
+    pub base_url: String,
+    /// The repository.
+    pub repository: String,
+    /// A login, if there is one.
+    pub credentials: Option<Credentials>,
+    /// Certificates (PEM) to trust besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// How long a read may wait for a byte.
+    pub read_timeout: Duration,
+    /// How to try again.
+    pub retry: RetryPolicy,
+}
+
+/// The blobs of one repository.
+#[derive(Debug)]
+pub struct RegistrySource {
+    agent: Agent,
+    base: Uri,
+    repository: String,
+    read_timeout: Duration,
+    retry: RetryPolicy,
+    auth: Authenticator,
+    /// Where the registry sent us for a blob. Asked again there until the address is refused.
+    elsewhere: Mutex<HashMap<Digest, Uri>>,
+    stats: Arc<Stats>,
+}
+
+impl RegistrySource {
+    /// Prepares a source; asks nothing of the network.
+    ///
+    /// # Errors
+    /// When the address is none or the certificates cannot be read.
+    pub fn new(options: RegistryOptions, stats: Arc<Stats>) -> Result<Self, FetchError> {
+        let base = agent::parse_base(&options.base_url)?;
+        Ok(Self {
+            agent: agent::agent(&base, options.ca_file.as_deref(), options.read_timeout)?,
+            auth: Authenticator::new(&base, &options.repository, options.credentials),
+            base,
+            repository: options.repository,
+            read_timeout: options.read_timeout,
+            retry: options.retry,
+            elsewhere: Mutex::default(),
+            stats,
+        })
+    }
+
+    /// Asks for a range once, with what that takes: a login, redirects. Gives the body at the range's start.
+    fn ask(&self, blob: &Blob, range: &Range<u64>) -> Result<Box<dyn Read + Send>, Refusal> {
+        let mut refreshed = false;
+        let mut hops = 0;
+        let mut elsewhere = self.elsewhere(blob);
+        loop {
+            let uri = elsewhere.clone().map_or_else(|| self.blob_uri(blob), Ok)?;
+            // Credentials go to the registry and to nobody it points at.
+            let at_registry = agent::same_origin(&uri, &self.base);
+            let grant = if at_registry { self.auth.grant() } else { None };
+            let mut request = self
+                .agent
+                .get(&uri)
+                .header("accept-encoding", "identity")
+                .header("range", format!("bytes={}-{}", range.start, range.end - 1));
+            if let Some(grant) = &grant {
+                request = request.header("authorization", grant.header.expose());
+            }
+            let response = request
+                .call()
+                .map_err(|error| answer::transport(&error, &uri))?;
+            match classify(response, blob, range)? {
+                Answer::Body(body) => {
+                    self.remember(blob, elsewhere);
+                    self.stats.requests.add(1);
+                    return Ok(body);
+                }
+                Answer::Redirect(location) if hops < MAX_REDIRECTS => {
+                    hops += 1;
+                    elsewhere = Some(agent::follow(&uri, &location)?);
+                }
+                Answer::Redirect(_) => {
+                    let message = format!("GET {uri}: more than {MAX_REDIRECTS} redirects");
+                    return Err(Refusal::now(FetchKind::Protocol, message));
+                }
+                // A signed address that has run out: the registry gives a new one.
+                Answer::Unauthorized { .. } | Answer::NotFound
+                    if elsewhere.is_some() && hops == 0 =>
+                {
+                    self.remember(blob, None);
+                    elsewhere = None;
+                }
+                Answer::Unauthorized { challenges, .. } if at_registry && !refreshed => {
+                    refreshed = true;
+                    self.auth
+                        .refresh(&self.agent, &challenges, grant.as_ref())?;
+                }
+                Answer::Unauthorized { status, .. } => return Err(self.refused(&uri, status)),
+                Answer::NotFound => return Err(self.gone(blob)),
+            }
+        }
+    }
+
+    fn blob_uri(&self, blob: &Blob) -> Result<Uri, Refusal> {
+        let text = format!(
+            "{}v2/{}/blobs/{}",
+            self.base,
+            self.repository,
+            oci(&blob.digest)
+        );
+        text.parse()
+            .map_err(|_| Refusal::final_(FetchKind::Protocol, format!("no address: {text}")))
+    }
+
+    fn elsewhere(&self, blob: &Blob) -> Option<Uri> {
+        self.elsewhere
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&blob.digest)
+            .cloned()
+    }
+
+    fn remember(&self, blob: &Blob, uri: Option<Uri>) {
+        let mut elsewhere = self
+            .elsewhere
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match uri {
+            Some(uri) => elsewhere.insert(blob.digest, uri),
+            None => elsewhere.remove(&blob.digest),
+        };
+    }
+
+    fn refused(&self, uri: &Uri, status: u16) -> Refusal {
+        let host = uri.host().unwrap_or_default();
+        let repository = &self.repository;
+        if status == 401 {
+            let message = format!("{host} wants a login for {repository} (401)");
+            return Refusal::final_(FetchKind::Unauthenticated, message);
+        }
+        Refusal::final_(
+            FetchKind::Denied,
+            format!("{host} does not let this login read {repository} ({status})"),
+        )
+    }
+
+    fn gone(&self, blob: &Blob) -> Refusal {
+        let authority = self
+            .base
+            .authority()
+            .map_or("", |authority| authority.as_str());
+        let message = format!(
+            "{} is not in {authority}/{} any more (404): push it again or give --storage-ref where it is now",
+            oci(&blob.digest),
+            self.repository
+        );
+        Refusal::final_(FetchKind::NotFound, message)
+    }
+}
+
+impl BlobSource for RegistrySource {
+    fn open<'a>(
+        &'a self,
+        blob: &Blob,
+        range: Range<u64>,
+    ) -> Result<Box<dyn Read + Send + 'a>, FetchError> {
+        if range.is_empty() {
+            return Ok(Box::new(std::io::empty()));
+        }
+        let retries = Retries::new(self.retry, self.read_timeout);
+        let mut body = Body::new(self, *blob, range, retries);
+        body.start()?;
+        Ok(Box::new(body))
+    }
+}
