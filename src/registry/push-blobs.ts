@@ -18,16 +18,29 @@ export async function pushBlobs(
   blobs: Iterable<BlobSource> | AsyncIterable<BlobSource>,
   { width, signal, mountFrom = [], onProgress, onDone }: PushBlobsOptions,
 ): Promise<ReadonlyMap<Digest, PushOutcome>> {
+  signal.throwIfAborted();
   const outcomes = new Map<Digest, PushOutcome>();
   const seen = new Set<Digest>();
   const failed = new AbortController();
   const either = AbortSignal.any([signal, failed.signal]);
   const queue = toAsync(blobs);
+  // The source may be waiting for a packer: a failed push must not wait with it.
+  const aborted = new Promise<never>((_, reject) => {
+    either.addEventListener(
+      'abort',
+      () => {
+        reject(either.reason as Error);
+      },
+      { once: true },
+    );
+  });
+  aborted.catch(() => undefined); // thrown below
+  const take = () => Promise.race([queue.next(), aborted]);
 
   // An async generator answers its callers one after another, so the workers share it as a queue.
   const work = async (): Promise<void> => {
     try {
-      for (let next = await queue.next(); next.done !== true; next = await queue.next()) {
+      for (let next = await take(); next.done !== true; next = await take()) {
         either.throwIfAborted();
         const blob = next.value;
         if (seen.has(blob.digest)) continue;
@@ -49,7 +62,7 @@ export async function pushBlobs(
     }
   };
   await Promise.all(Array.from({ length: Math.max(1, width) }, work));
-  await queue.return(undefined);
+  if (either.aborted) queue.return(undefined).catch(() => undefined); // when the source wakes up, it ends
   signal.throwIfAborted();
   failed.signal.throwIfAborted();
   return outcomes;

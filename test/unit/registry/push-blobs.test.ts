@@ -87,3 +87,25 @@ test('a failing source of blobs is what is thrown', async () => {
     ),
   ).rejects.toBe(failure);
 });
+
+test('a failure does not wait for a source that is still packing', async () => {
+  const failure = new Error('refused');
+  let released: () => void = () => undefined;
+  async function* packing() {
+    yield blob('a');
+    await new Promise<void>((resolve) => {
+      released = resolve;
+    });
+    yield blob('b');
+  }
+  const pushed: string[] = [];
+  const fake = client(async ({ digest }) => {
+    pushed.push(digest);
+    await turn();
+    throw failure;
+  });
+  await expect(pushBlobs(fake, repository, packing(), { width: 3, signal })).rejects.toBe(failure);
+  released();
+  await turn();
+  expect(pushed).toEqual([digestOf('a')]);
+});
