@@ -59,7 +59,11 @@ fn ensure_directory(tree: &mut Tree, layer: u32, steps: Vec<Step>) -> Result<Nod
     for step in steps {
         let node = match step.node {
             Some(node) => node,
-            None => tree.add(Attributes::implicit(), Body::Directory(BTreeMap::new())),
+            None => {
+                let parent = tree.nodes.get(directory).map(|node| &node.attributes);
+                let attributes = Attributes::implicit(parent);
+                tree.add(attributes, Body::Directory(BTreeMap::new()))
+            }
         };
         let children = tree
             .children_mut(directory)

@@ -61,10 +61,19 @@ impl Attributes {
         }
     }
 
-    /// A directory nobody described.
-    pub(super) fn implicit() -> Self {
+    /// A directory nobody described: 0755, root, 1970; below a setgid directory it takes group and bit, as mkdir(2) does.
+    pub(super) fn implicit(parent: Option<&Self>) -> Self {
+        const SETGID: u16 = 0o2000;
+        let group = parent
+            .filter(|parent| parent.permissions & SETGID != 0)
+            .map(|parent| parent.gid);
         Self {
-            permissions: 0o755,
+            permissions: if group.is_some() {
+                SETGID | 0o755
+            } else {
+                0o755
+            },
+            gid: group.unwrap_or_default(),
             ..Self::default()
         }
     }
@@ -74,7 +83,7 @@ impl Tree {
     pub(super) fn new() -> Self {
         Self {
             nodes: vec![Node {
-                attributes: Attributes::implicit(),
+                attributes: Attributes::implicit(None),
                 body: Body::Directory(BTreeMap::new()),
             }],
         }

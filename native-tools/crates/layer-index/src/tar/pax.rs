@@ -110,7 +110,7 @@ mod tests {
     fn malformed_records_are_faults() {
         for body in [
             &b"x"[..],
-            b"5 a=\n",
+            b"4 a\n",
             b"99 path=a\n",
             b"10 path=a b",
             b"7 =abc\n",
