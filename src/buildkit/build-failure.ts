@@ -1,15 +1,18 @@
 import { type ErrorCode, WorkerError } from '../errors/index.ts';
 import type { CallFailure } from './call-failure.ts';
+import type { LogTail } from './progress/log-tail.ts';
 import { RPC_CODE } from './session/rpc-status.ts';
 import type { ErrorDetail } from './status-details.ts';
 
 /** What the progress of the build knows of the step that failed. */
 export interface FailedStep {
   readonly name: string;
-  readonly lastLines: readonly string[];
+  readonly tail: LogTail;
 }
 
-/** Log lines that go into the message; the details carry all that were kept. */
+/** Log lines that go into the details. */
+const DETAIL_LOG_LINES = 50;
+/** Log lines that go into the message. */
 const SHOWN_LOG_LINES = 20;
 /** A COPY or ADD whose source is not in its context, stage or image. */
 const MISSING_SOURCE = /failed to calculate checksum of ref \S+: (?<path>".*"): not found/;
@@ -37,14 +40,14 @@ export function buildFailureOf(
     hasSource: source !== undefined,
   });
   const details = {
-    ...(step !== undefined && { step: step.name, logLines: step.lastLines }),
+    ...(step !== undefined && { step: step.name, logLines: step.tail.last(DETAIL_LOG_LINES) }),
     ...(exit !== undefined && { exitCode: exit.exitCode }),
     ...(source !== undefined &&
       lines !== undefined && { dockerfile: source.filename, line: lines.first, dockerfileLines: lines.faulty }),
   };
   const parts = [
     headline(code, failure.text, step, exit?.exitCode),
-    step === undefined || step.lastLines.length === 0 ? undefined : lastLines(step),
+    step === undefined || step.tail.count === 0 ? undefined : lastLines(step),
     source === undefined || lines === undefined ? undefined : `${source.filename}:${lines.first}\n${lines.shown}`,
   ];
   return new WorkerError(code, parts.filter((part) => part !== undefined).join('\n'), details, {
@@ -65,7 +68,7 @@ function codeOf(text: string, { exited, hasSource, lines }: Signs): ErrorCode {
   if (/failed to read dockerfile: .*no such file/.test(text)) return 'DOCKERFILE_NOT_FOUND';
   if (/no access allowed to dir/.test(text)) return 'CONTEXT_NOT_FOUND';
   if (/no active session for/.test(text)) return 'BUILDKIT_SESSION_LOST';
-  if (/granting entitlement .* is not allowed/.test(text)) return 'CONFIG_INVALID';
+  if (/granting entitlement .* is not allowed|syntax error in pattern/.test(text)) return 'CONFIG_INVALID';
   if (MISSING_SOURCE.test(text)) {
     return lines?.some(leavesContext) === true ? 'CONTEXT_PATH_OUTSIDE' : 'BUILD_SOURCE_FAILED';
   }
@@ -96,9 +99,9 @@ function headline(code: ErrorCode, text: string, step: FailedStep | undefined, e
   return `${step?.name ?? 'a step'}: ${missing} is not there${outside}`;
 }
 
-function lastLines({ lastLines: all }: FailedStep): string {
-  const shown = all.slice(-SHOWN_LOG_LINES);
-  const head = shown.length < all.length ? `last ${shown.length} lines of the step:` : 'output of the step:';
+function lastLines({ tail }: FailedStep): string {
+  const shown = tail.last(SHOWN_LOG_LINES);
+  const head = shown.length < tail.count ? `last ${shown.length} lines of the step:` : 'output of the step:';
   return [head, ...shown.map((line) => `  ${line}`)].join('\n');
 }
 

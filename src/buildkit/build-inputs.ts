@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { realpath, stat } from 'node:fs/promises';
+import { readFile, realpath, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { basename, dirname, join } from 'node:path';
-import { type ErrorCode, systemCodeOf, WorkerError } from '../errors/index.ts';
+import { basename, join } from 'node:path';
+import { systemCodeOf, WorkerError } from '../errors/index.ts';
 import type { BuildRequest } from './build-request.ts';
 import type { ContextSource } from './context/context-source.ts';
 import { LocalTree } from './context/local-tree.ts';
@@ -18,6 +18,8 @@ export interface BuildInputs {
   readonly sharedKey: string;
 }
 
+/** Far above any Dockerfile that was written by a person or a program. */
+const MAX_DOCKERFILE_BYTES = 8 * 1024 * 1024;
 const DOCKERFILE_NAMES = ['Dockerfile', 'dockerfile'];
 
 /** Finds the directories of a build. Throws CONTEXT_NOT_FOUND, DOCKERFILE_NOT_FOUND. */
@@ -33,6 +35,10 @@ export async function resolveInputs(request: BuildRequest): Promise<BuildInputs>
   return { sources, dockerfileName: name, sharedKey };
 }
 
+/**
+ * The Dockerfile and the ignore file that goes by its name, read once: it may lie anywhere, also behind a link, and the
+ * daemon sees nothing else of its directory.
+ */
 async function dockerfileOf(
   { dockerfile }: BuildRequest,
   contextDir: string,
@@ -43,7 +49,13 @@ async function dockerfileOf(
   const candidates =
     dockerfile === undefined ? DOCKERFILE_NAMES.map((name) => join(contextDir, name)) : [dockerfile.file];
   for (const path of candidates) {
-    if (await isFile(path)) return { name: basename(path), source: new LocalTree(await realpath(dirname(path))) };
+    const bytes = await readSmallFile(path);
+    if (bytes === undefined) continue;
+    const name = basename(path);
+    const ignore = await readSmallFile(`${path}.dockerignore`);
+    const files: (readonly [string, Buffer])[] = [[name, bytes]];
+    if (ignore !== undefined) files.push([`${name}.dockerignore`, ignore]);
+    return { name, source: new MemoryFiles(new Map(files)) };
   }
   throw new WorkerError('DOCKERFILE_NOT_FOUND', `${candidates[0] ?? ''} does not exist`, { path: candidates[0] });
 }
@@ -56,14 +68,23 @@ async function directoryAt(path: string): Promise<string> {
   return resolved;
 }
 
-async function isFile(path: string): Promise<boolean> {
+/** Undefined when there is no such file. Throws LIMIT_EXCEEDED, DOCKERFILE_NOT_FOUND when it cannot be read. */
+async function readSmallFile(path: string): Promise<Buffer | undefined> {
   try {
-    return (await stat(path)).isFile();
+    const stats = await stat(path);
+    if (!stats.isFile()) return undefined;
+    if (stats.size > MAX_DOCKERFILE_BYTES) {
+      throw new WorkerError(
+        'LIMIT_EXCEEDED',
+        `${path} has ${stats.size} bytes, at most ${MAX_DOCKERFILE_BYTES} are read`,
+      );
+    }
+    return await readFile(path);
   } catch (thrown) {
     const missing: readonly (string | undefined)[] = ['ENOENT', 'ENOTDIR'];
-    if (missing.includes(systemCodeOf(thrown))) return false;
-    const code: ErrorCode = 'DOCKERFILE_NOT_FOUND';
-    throw new WorkerError(code, `${path} cannot be read`, { path }, { cause: thrown });
+    if (missing.includes(systemCodeOf(thrown))) return undefined;
+    if (thrown instanceof WorkerError) throw thrown;
+    throw new WorkerError('DOCKERFILE_NOT_FOUND', `${path} cannot be read`, { path }, { cause: thrown });
   }
 }
 

@@ -36,6 +36,9 @@ export class ContextSender {
   readonly #name: string;
   readonly #files = new Map<number, ContextEntry>();
   readonly #requests: number[] = [];
+  /** File bytes wait here until a flush copies them out; below a full batch there is always room for one more read. */
+  readonly #slab = Buffer.allocUnsafeSlow(BATCH_BYTES + DATA_BYTES);
+  #slabUsed = 0;
   #entries = 0;
   #announcedBytes = 0;
   #filesSent = 0;
@@ -63,7 +66,7 @@ export class ContextSender {
       if (announcing) announcing = await this.#announceSome(stats);
       if (id !== undefined) await this.#sendFile(id);
       else if (!announcing) {
-        await this.#call.flush();
+        await this.#flush();
         if (this.#received !== 'more') break;
         await this.#nextMessage();
       }
@@ -122,10 +125,11 @@ export class ContextSender {
     if (file === undefined) throw this.#changed(entry, 'vanished');
     let left = entry.sizeBytes;
     while (left > 0) {
-      const buffer = Buffer.allocUnsafe(Math.min(left, DATA_BYTES));
+      const buffer = this.#slab.subarray(this.#slabUsed, this.#slabUsed + Math.min(left, DATA_BYTES));
       const count = file.read(buffer);
       if (count === 0) throw this.#changed(entry, 'became shorter');
       this.#call.queue(dataPacketHead(id, count), buffer.subarray(0, count));
+      this.#slabUsed += count;
       this.#bytesSent += count;
       left -= count;
       if (left > 0) await this.#pauseWhenFull();
@@ -143,11 +147,16 @@ export class ContextSender {
   async #pauseWhenFull(): Promise<boolean> {
     const full = this.#call.queuedBytes >= BATCH_BYTES;
     if (!full && performance.now() < this.#sliceEndMs) return false;
-    await this.#call.flush();
+    await this.#flush();
     await nextTurn();
     this.#call.signal.throwIfAborted();
     this.#sliceEndMs = performance.now() + SLICE_MS;
     return true;
+  }
+
+  async #flush(): Promise<void> {
+    await this.#call.flush();
+    this.#slabUsed = 0;
   }
 
   async #receive(): Promise<void> {

@@ -7,9 +7,10 @@ import type {
 } from '../../gen/github.com/moby/buildkit/api/services/control/control.ts';
 import type { BuildEvent, BuildListener } from './events.ts';
 import { LogLines } from './log-lines.ts';
+import { LogTail } from './log-tail.ts';
 import { baseReferenceOf, isUserStep } from './step-names.ts';
 
-/** Last lines kept for the message of a failed step. */
+/** Last lines of each stream kept for the message of a failed step. */
 const KEPT_LOG_LINES = 50;
 /** Attempts to pull or export this image; the vertex that stands for the export. */
 const EXPORT_NAME = /^exporting to /;
@@ -25,7 +26,7 @@ interface Step {
   heldEnd: BuildEvent | undefined;
   error: string;
   readonly lines: Record<'stdout' | 'stderr', LogLines>;
-  readonly lastLines: string[];
+  readonly tail: LogTail;
 }
 
 export interface StepCounts {
@@ -70,7 +71,7 @@ export class BuildProgress {
   }
 
   /** The step with that vertex digest, or the first that failed. */
-  failedStep(digest: string | undefined): { readonly name: string; readonly lastLines: readonly string[] } | undefined {
+  failedStep(digest: string | undefined): { readonly name: string; readonly tail: LogTail } | undefined {
     const named = digest === undefined ? undefined : this.#steps.get(digest);
     return named ?? [...this.#steps.values()].find(({ error }) => error !== '' && !error.includes('context canceled'));
   }
@@ -88,7 +89,7 @@ export class BuildProgress {
       heldEnd: undefined,
       error: '',
       lines: { stdout: new LogLines(), stderr: new LogLines() },
-      lastLines: [],
+      tail: new LogTail(KEPT_LOG_LINES),
     };
     this.#steps.set(digest, step);
     return step;
@@ -163,8 +164,7 @@ export class BuildProgress {
   }
 
   #tellLine(step: Step, stream: 'stdout' | 'stderr', text: string, timeMs: number | undefined): void {
-    step.lastLines.push(text);
-    if (step.lastLines.length > KEPT_LOG_LINES) step.lastLines.shift();
+    step.tail.push(stream, text);
     const startMs = step.startedMs ?? timeMs ?? 0;
     this.#listener({ type: 'log', step: step.step, stream, text, atMs: Math.max(0, (timeMs ?? startMs) - startMs) });
   }

@@ -2,6 +2,7 @@ import { Metadata } from '@grpc/grpc-js';
 import { describe, expect, test } from 'vitest';
 import { buildFailureOf, type FailedStep } from '../../../src/buildkit/build-failure.ts';
 import { failureOfCall } from '../../../src/buildkit/call-failure.ts';
+import { LogTail } from '../../../src/buildkit/progress/log-tail.ts';
 import type { ErrorCode } from '../../../src/errors/index.ts';
 import { Status } from '../../../src/gen/google/rpc/status.ts';
 
@@ -23,6 +24,12 @@ const exit = (code: number): Detail => ({ type: 'gatewayapi.ExitMessage+json', v
 const vertex: Detail = { type: 'errdefs.Vertex+json', value: { digest: 'sha256:step' } };
 const stack: Detail = { type: 'stack.Stack+json', value: { frames: [], cmdline: ['buildkitd'] } };
 
+function tailOf(lines: readonly string[]): LogTail {
+  const tail = new LogTail(50);
+  for (const line of lines) tail.push('stdout', line);
+  return tail;
+}
+
 function failed(text: string, details: readonly Detail[] = [], code = 2, step?: FailedStep) {
   const metadata = new Metadata();
   const encoded = details.map(({ type, value }) => ({
@@ -38,7 +45,7 @@ function failed(text: string, details: readonly Detail[] = [], code = 2, step?: 
 }
 
 test('a failing step tells name, exit code, its last lines and the lines of the Dockerfile', () => {
-  const step = { name: '[2/2] RUN one && two', lastLines: ['first', 'boom'] };
+  const step = { name: '[2/2] RUN one && two', tail: tailOf(['first', 'boom']) };
   const error = failed(
     'process "x" did not complete successfully: exit code: 7',
     [stack, source(4, 5), vertex, exit(7)],
@@ -72,7 +79,7 @@ test('a failing step tells name, exit code, its last lines and the lines of the 
 
 test('a long output is cut to its end', () => {
   const lastLines = Array.from({ length: 30 }, (_, at) => `line ${at}`);
-  const { message } = failed('exit code: 1', [vertex, exit(1)], 2, { name: 'RUN x', lastLines });
+  const { message } = failed('exit code: 1', [vertex, exit(1)], 2, { name: 'RUN x', tail: tailOf(lastLines) });
   expect(message).toContain('last 20 lines of the step:\n  line 10\n');
   expect(message).not.toContain('line 9\n');
 });

@@ -106,7 +106,9 @@ describe('the model', () => {
     });
     expect(progress.failedStep('sha256:other')?.name).toBe('[1/2] COPY a /');
     expect(progress.failedStep(undefined)?.name).toBe('[2/2] RUN make');
-    expect(progress.failedStep('sha256:run')?.lastLines).toEqual(Array.from({ length: 50 }, (_, n) => String(n + 10)));
+    expect(progress.failedStep('sha256:run')?.tail.last(50)).toEqual(
+      Array.from({ length: 50 }, (_, n) => String(n + 10)),
+    );
   });
 
   test('the export is announced', () => {

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { LogLines } from '../../../src/buildkit/progress/log-lines.ts';
+import { LogTail } from '../../../src/buildkit/progress/log-tail.ts';
 
 function linesOf(chunks: readonly Buffer[]): readonly string[] {
   const lines = new LogLines();
@@ -40,4 +41,20 @@ test('a line without an end is told in pieces of whole characters', () => {
   const lines = linesOf([Buffer.from(text)]);
   expect(lines.length).toBeGreaterThan(1);
   expect(lines.join('')).toBe(text);
+});
+
+test('the tail keeps room for what a step said last on stderr', () => {
+  const tail = new LogTail(50);
+  tail.push('stderr', 'why');
+  for (let at = 0; at < 100; at++) tail.push('stdout', `line ${at}`);
+  expect(tail.last(4)).toEqual(['why', 'line 97', 'line 98', 'line 99']);
+  expect(tail.count).toBe(101);
+});
+
+test('the tail is the last lines where one stream said all, and shares where both did', () => {
+  const tail = new LogTail(50);
+  for (let at = 0; at < 10; at++) tail.push('stderr', `e${at}`);
+  expect(tail.last(4)).toEqual(['e6', 'e7', 'e8', 'e9']);
+  for (let at = 0; at < 10; at++) tail.push('stdout', `o${at}`);
+  expect(tail.last(4)).toEqual(['e8', 'e9', 'o8', 'o9']);
 });
