@@ -4,7 +4,7 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -132,17 +132,93 @@ impl<W: Write> EventWriter<W> {
     }
 }
 
-/// Reads the request: the first line of `input`.
+/// Longer than any request: thousands of layers with their paths.
+const MAX_REQUEST_BYTES: u64 = 64 << 20;
+
+/// Reads the request: the first line of `input`. What follows stays unread.
 ///
 /// # Errors
-/// When the line is missing or is not the request's JSON.
+/// When the line is missing, cut short, too long or not the request's JSON.
 pub fn read_request<T: DeserializeOwned>(input: &mut impl BufRead) -> io::Result<T> {
-    let mut line = String::new();
-    input.read_line(&mut line)?;
-    serde_json::from_str(&line).map_err(|error| {
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("not a request: {error}"),
-        )
-    })
+    let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+    let mut line = Vec::new();
+    input.take(MAX_REQUEST_BYTES).read_until(b'\n', &mut line)?;
+    if line.last() != Some(&b'\n') {
+        return Err(invalid(if line.len() as u64 >= MAX_REQUEST_BYTES {
+            format!("a request of more than {MAX_REQUEST_BYTES} bytes")
+        } else {
+            "stdin ended before the request's line did".to_owned()
+        }));
+    }
+    serde_json::from_slice(&line).map_err(|error| invalid(format!("not a request: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EVENTS: &str = include_str!("../../../../test/golden/protocol/events.jsonl");
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("it broke at {at}")]
+    struct Broken {
+        at: u32,
+    }
+
+    impl Coded for Broken {
+        fn code(&self) -> &'static str {
+            "LAYER_CORRUPT"
+        }
+    }
+
+    #[test]
+    fn every_golden_event_is_read_and_written_the_same() {
+        for line in EVENTS.lines() {
+            let event: Event = serde_json::from_str(line).unwrap();
+            let mut wanted: serde_json::Value = serde_json::from_str(line).unwrap();
+            if let Event::Error { .. } = event {
+                // absent details and empty ones are the same
+                wanted
+                    .as_object_mut()
+                    .unwrap()
+                    .entry("details")
+                    .or_insert_with(|| serde_json::json!({}));
+            }
+            assert_eq!(serde_json::to_value(&event).unwrap(), wanted);
+        }
+    }
+
+    #[test]
+    fn events_are_whole_lines() {
+        let writer = EventWriter::new(Vec::new());
+        writer.progress("a\nb", 1, None);
+        writer.result("", &"two\nlines");
+        writer.error("0", &Broken { at: 7 });
+        let out = writer.out.into_inner().unwrap();
+        let events: Vec<Event> = String::from_utf8(out)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(events.len(), 3);
+        assert!(
+            matches!(&events[2], Event::Error { code, message, .. } if code == "LAYER_CORRUPT" && message == "it broke at 7")
+        );
+    }
+
+    #[test]
+    fn a_request_is_one_line_and_what_follows_stays_unread() {
+        let mut input = io::Cursor::new(b"{\"v\":1}\nmore".to_vec());
+        let request: BTreeMap<String, u32> = read_request(&mut input).unwrap();
+        assert_eq!(request.get("v"), Some(&1));
+        assert_eq!(input.position(), 8);
+    }
+
+    #[test]
+    fn what_is_no_request_line_is_refused() {
+        for bad in ["", "{\"v\":1}", "\n", "[1]\n", "{\"v\":\"x\"}\n"] {
+            let outcome = read_request::<BTreeMap<String, u32>>(&mut io::Cursor::new(bad));
+            assert!(outcome.is_err(), "{bad:?} gave {outcome:?}");
+        }
+    }
 }

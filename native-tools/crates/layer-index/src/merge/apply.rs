@@ -33,7 +33,7 @@ pub(super) fn apply(
         }
         other => other,
     };
-    let steps = resolve(tree, components).map_err(at)?;
+    let steps = resolve(tree, components, name).map_err(at)?;
     if let Some(hidden) = name.strip_prefix(WHITEOUT) {
         return whiteout(tree, layer, &steps, name, hidden).map_err(at);
     }
@@ -146,7 +146,7 @@ fn hard_link_target(tree: &Tree, target: &[u8]) -> Result<NodeId, IndexError> {
     };
     let mut components = target.split(|byte| *byte == b'/');
     let name = components.next_back().unwrap_or_default();
-    let steps = resolve(tree, components)?;
+    let steps = resolve(tree, components, name)?;
     let directory = steps.last().map_or(Some(ROOT), |step| step.node);
     let node = directory
         .and_then(|directory| tree.child(directory, name))
@@ -165,15 +165,15 @@ fn whiteout(
     name: &[u8],
     hidden: &[u8],
 ) -> Result<(), IndexError> {
+    if matches!(hidden, b"" | b"." | b"..") {
+        return Err(IndexError::PathInvalid("a whiteout of no name".to_owned()));
+    }
     let Some(directory) = steps.last().map_or(Some(ROOT), |step| step.node) else {
         return Ok(());
     };
     if name == OPAQUE {
         tree.purge(directory, layer);
         return Ok(());
-    }
-    if matches!(hidden, b"" | b"." | b"..") {
-        return Err(IndexError::PathInvalid("a whiteout of no name".to_owned()));
     }
     match tree.child(directory, hidden) {
         Some(child) if child.layer == layer => tree.purge(child.node, layer),

@@ -15,17 +15,18 @@ pub(super) struct Step {
     pub(super) node: Option<NodeId>,
 }
 
-/// Follows every component of `path`, the last one too. What does not exist is taken as it is called, so that it can be
+/// Follows every component of the way to `name`, the last one too, but not `name` itself. What does not exist is taken as it is called, so that it can be
 /// made; `..` in a link's target is worked out on the path so far and stops at the root.
 pub(super) fn resolve<'a>(
     tree: &Tree,
     path: impl DoubleEndedIterator<Item = &'a [u8]>,
+    name: &[u8],
 ) -> Result<Vec<Step>, IndexError> {
     let mut steps: Vec<Step> = Vec::new();
     let mut pending: Vec<Vec<u8>> = path.rev().map(<[u8]>::to_vec).collect();
     let mut links = 0;
-    while let Some(name) = pending.pop() {
-        match name.as_slice() {
+    while let Some(component) = pending.pop() {
+        match component.as_slice() {
             b"" | b"." => continue,
             b".." => {
                 steps.pop();
@@ -35,17 +36,20 @@ pub(super) fn resolve<'a>(
         }
         let parent = steps.last().map_or(Some(ROOT), |step| step.node);
         let node = parent
-            .and_then(|parent| tree.child(parent, &name))
+            .and_then(|parent| tree.child(parent, &component))
             .map(|child| child.node);
         let Some(Body::Symlink(target)) = node.and_then(|node| tree.body(node)) else {
-            steps.push(Step { name, node });
+            steps.push(Step {
+                name: component,
+                node,
+            });
             continue;
         };
         links += 1;
         if links > MAX_LINKS {
             return Err(IndexError::PathInvalid(format!(
                 "{}: more than {MAX_LINKS} symbolic links",
-                String::from_utf8_lossy(&name)
+                String::from_utf8_lossy(&component)
             )));
         }
         if target.starts_with(b"/") {
@@ -53,7 +57,8 @@ pub(super) fn resolve<'a>(
         }
         pending.extend(target.rsplit(|byte| *byte == b'/').map(<[u8]>::to_vec));
     }
-    let bytes: usize = steps.iter().map(|step| step.name.len() + 1).sum();
+    let directories: usize = steps.iter().map(|step| step.name.len() + 1).sum();
+    let bytes = directories + name.len();
     if bytes > MAX_PATH_BYTES {
         return Err(IndexError::limit(
             format!("the {bytes} bytes of a path after its links were followed"),
