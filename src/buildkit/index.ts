@@ -12,7 +12,6 @@ export type { LandedBlob } from './landing/lander.ts';
 export { LANDING_PATHS, type Landing, type LandingPath } from './landing/landing.ts';
 export type { BuildEvent, BuildListener, LandedVia } from './progress/events.ts';
 export { plainRenderer } from './progress/plain.ts';
-export { createRenderer, type RendererOptions, type RendererOutput } from './progress/renderer.ts';
 export { type TerminalOptions, type TerminalOutput, type TerminalRenderer, terminalRenderer } from './progress/tty.ts';
 export type { LoginSource, RegistryLogin } from './session/auth.ts';
 export type { SecretSource } from './session/secrets.ts';
