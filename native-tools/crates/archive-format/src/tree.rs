@@ -1,5 +1,6 @@
 //! What both writers derive from a tree: paths in byte order, inode numbers, link counts, parents.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::FormatError;
@@ -109,8 +110,17 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    fn key(&self) -> impl Iterator<Item = &u8> {
-        self.name.iter().chain(self.below.then_some(&b'/'))
+    /// Byte order of what the step stands for: the name, or the name and a slash.
+    fn order(&self, other: &Self) -> Ordering {
+        let common = self.name.len().min(other.name.len());
+        let (this, this_rest) = self.name.split_at(common);
+        let (that, that_rest) = other.name.split_at(common);
+        this.cmp(that).then_with(|| {
+            let next = |rest: &[u8], below: bool| rest.first().copied().or(below.then_some(b'/'));
+            next(this_rest, self.below)
+                .cmp(&next(that_rest, other.below))
+                .then_with(|| this_rest.len().cmp(&that_rest.len()))
+        })
     }
 }
 
@@ -180,7 +190,7 @@ fn enter<'a>(
             });
         }
     }
-    steps.sort_by(|a, b| b.key().cmp(a.key()));
+    steps.sort_by(|a, b| b.order(a));
     Ok(Frame {
         id,
         path_bytes,
@@ -207,4 +217,76 @@ fn check_name(name: &[u8]) -> Result<(), FormatError> {
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::Timestamp;
+
+    fn plain(kind: Kind) -> Inode {
+        Inode {
+            permissions: 0,
+            uid: 0,
+            gid: 0,
+            mtime: Timestamp::default(),
+            xattrs: BTreeMap::new(),
+            kind,
+        }
+    }
+
+    fn folder() -> Inode {
+        plain(Kind::Directory {
+            children: BTreeMap::new(),
+        })
+    }
+
+    /// A tree with these names, each in the folder that its number chooses.
+    fn image(names: &[(usize, Vec<u8>, bool)]) -> Image {
+        let mut image = Image {
+            inodes: vec![folder()],
+        };
+        let mut folders = vec![0];
+        for (parent, name, is_folder) in names {
+            let id = u32::try_from(image.inodes.len()).unwrap();
+            let parent = folders[parent % folders.len()];
+            let Kind::Directory { children } = &mut image.inodes[parent].kind else {
+                unreachable!()
+            };
+            if children.insert(name.clone(), id).is_none() && *is_folder {
+                folders.push(image.inodes.len());
+                image.inodes.push(folder());
+            } else {
+                image.inodes.push(plain(Kind::Fifo));
+            }
+        }
+        image
+    }
+
+    proptest! {
+        #[test]
+        fn paths_come_in_the_byte_order_of_whole_paths(
+            names in proptest::collection::vec((any::<usize>(), proptest::collection::vec(b'-'..b'2', 1..4), any::<bool>()), 0..40),
+        ) {
+            let names: Vec<_> = names
+                .into_iter()
+                .map(|(parent, name, is_folder)| {
+                    let name: Vec<u8> = name.iter().map(|byte| if *byte == b'/' { b'!' } else { *byte }).collect();
+                    (parent, name, is_folder)
+                })
+                .filter(|(_, name, _)| name != b"." && name != b"..")
+                .collect();
+            let image = image(&names);
+            let mut paths = Vec::new();
+            for_each_path(&image, |path, _, _| {
+                paths.push(path.to_vec());
+                Ok(())
+            })
+            .unwrap();
+            prop_assert!(paths.is_sorted_by(|a, b| a < b), "{paths:?}");
+            prop_assert_eq!(paths.len() as u64, TreeFacts::of(&image).unwrap().names);
+        }
+    }
 }

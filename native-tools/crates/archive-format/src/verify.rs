@@ -162,7 +162,16 @@ fn check_identity(
 /// Every node is the one that the metadata image's tree gives, in the same order, and there is no other.
 fn compare_trees(index: &[u8], walked: &Walked, tables: &[LayerTable]) -> Result<(), FormatError> {
     let mut nodes = Vec::new();
-    let slack = read_nodes(index, |node| {
+    let slack = read_nodes(index, |node: Node<'_>| {
+        if nodes
+            .last()
+            .is_some_and(|last: &Node<'_>| last.path >= node.path)
+        {
+            return Err(FormatError::corrupt(format!(
+                "the node {} is out of order",
+                node.path.escape_ascii()
+            )));
+        }
         nodes.push(node);
         Ok(())
     })?;
