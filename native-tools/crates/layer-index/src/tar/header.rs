@@ -1,9 +1,9 @@
 //! One 512-byte header block: checksum, flavour, fields. Field rules follow Go's `archive/tar`.
 
-use super::BLOCK_BYTES;
+use super::BLOCK_LENGTH;
 
 /// A header block.
-pub(crate) type Block = [u8; BLOCK_BYTES as usize];
+pub(crate) type Block = [u8; BLOCK_LENGTH];
 
 /// Which family of tar wrote the block, by its magic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,3 +14,5 @@ pub use walker::{Feed, TarWalker};
 
 /// Every header and every data section is a multiple of this.
 pub(crate) const BLOCK_BYTES: u64 = 512;
+/// The same as a length in memory.
+pub(crate) const BLOCK_LENGTH: usize = 512;

@@ -2,11 +2,11 @@
 
 use std::mem;
 
-use super::BLOCK_BYTES;
 use super::build::{Merged, Overrides, merge};
 use super::header::{Block, Fault, parse_header, text};
 use super::pax::parse_pax;
 use super::sparse::{SparseMap, TextMap};
+use super::{BLOCK_BYTES, BLOCK_LENGTH};
 use crate::entry::{Entry, EntryData, Warnings};
 use crate::error::IndexError;
 use crate::limits::Limits;
@@ -103,7 +103,7 @@ impl TarWalker {
             limits,
             large_bytes,
             offset: 0,
-            block: Box::new([0; BLOCK_BYTES as usize]),
+            block: Box::new([0; BLOCK_LENGTH]),
             filled: 0,
             state: State::Header,
             overrides: Overrides::default(),
