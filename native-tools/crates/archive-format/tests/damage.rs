@@ -374,6 +374,8 @@ fn trees_that_are_none_cannot_be_written() {
     lost.link(b"a", 99);
     let mut dots = Builder::new(0);
     dots.add("..", node(0o600, Kind::Fifo));
+    let mut cut = Builder::new(0);
+    cut.add("l", node(0o777, symlink("a\0b")));
     let mut unrooted = Builder::new(0);
     unrooted.image.inodes[0].kind = Kind::Fifo;
     for (index, bad) in [
@@ -381,6 +383,7 @@ fn trees_that_are_none_cannot_be_written() {
         circle,
         lost,
         dots,
+        cut,
         unrooted,
         Builder {
             image: Image::default(),

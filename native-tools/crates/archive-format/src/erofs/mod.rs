@@ -15,7 +15,8 @@ pub(crate) use layout::{encode_device, type_bits};
 pub(crate) use write::write_with_facts;
 
 pub use chunking::{Chunking, chunking};
+pub use directory::{DirEntry, Entries};
 pub use lookup::Follow;
-pub use read::{DirEntry, Entries, ErofsReader, InodeInfo, ReaderDevice};
+pub use read::{ErofsReader, InodeInfo, ReaderDevice};
 pub use to_image::Walked;
 pub use write::{Device, write_image};

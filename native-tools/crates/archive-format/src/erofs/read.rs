@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use super::directory::Entries;
 use super::layout::*;
 use super::write::uuid_of;
 use super::xattr;
@@ -53,17 +54,6 @@ pub struct InodeInfo {
     union: u32,
     /// Bytes of xattrs behind the inode.
     xattr_bytes: usize,
-}
-
-/// A name in a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DirEntry<'a> {
-    /// The name; `.` and `..` are among them.
-    pub name: &'a [u8],
-    /// What it names.
-    pub nid: u64,
-    /// Type byte: 1 file, 2 directory, 3 and 4 devices, 5 fifo, 6 socket, 7 symlink.
-    pub file_type: u8,
 }
 
 impl InodeInfo {
@@ -274,13 +264,7 @@ impl<B: AsRef<[u8]>> ErofsReader<B> {
             return Err(directory.bad("is no directory"));
         }
         let (blocks, tail) = self.body(directory)?;
-        Ok(Entries {
-            nid: directory.nid,
-            blocks,
-            tail,
-            block: &[],
-            entry: 0,
-        })
+        Ok(Entries::new(directory.nid, blocks, tail))
     }
 
     /// The inode a directory has under a name.
@@ -467,127 +451,4 @@ fn read_device(cursor: &mut Cursor<'_>) -> Result<ReaderDevice, FormatError> {
     let blocks = cursor.u32()?;
     cursor.zeros(DEVICE_SLOT_BYTES - 68)?;
     Ok(ReaderDevice { tag, blocks })
-}
-
-/// The names of a directory, block by block.
-#[derive(Debug, Clone)]
-pub struct Entries<'a> {
-    nid: u64,
-    blocks: &'a [u8],
-    tail: &'a [u8],
-    /// The block under way.
-    block: &'a [u8],
-    /// Next entry in it.
-    entry: usize,
-}
-
-impl<'a> Entries<'a> {
-    fn bad(&self, what: &str) -> FormatError {
-        FormatError::corrupt(format!("erofs: directory {}: {what}", self.nid))
-    }
-
-    /// Goes to the block that would hold `name`: blocks are in name order.
-    fn seek_block(&mut self, name: &[u8]) -> Result<(), FormatError> {
-        let mut low = 0;
-        let mut high = self.blocks.len().div_ceil(BLOCK);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            let start = middle * BLOCK;
-            let end = self.blocks.len().min(start + BLOCK);
-            let block = self.blocks.get(start..end).unwrap_or_default();
-            if self.entry_of(block, 0)?.name <= name {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        let start = low.saturating_sub(1) * BLOCK;
-        self.blocks = self.blocks.get(start..).unwrap_or_default();
-        Ok(())
-    }
-
-    /// How many entries a block has: the first name begins where they end.
-    fn count_of(&self, block: &[u8]) -> Result<usize, FormatError> {
-        let offset = name_offset(block, 0).ok_or_else(|| self.bad("a block without entries"))?;
-        if offset == 0 || !offset.is_multiple_of(DIRENT_BYTES) || offset >= block.len() {
-            return Err(self.bad("names at an odd place"));
-        }
-        Ok(offset / DIRENT_BYTES)
-    }
-
-    fn entry_of(&self, block: &'a [u8], index: usize) -> Result<DirEntry<'a>, FormatError> {
-        let count = self.count_of(block)?;
-        let raw = block
-            .get(index * DIRENT_BYTES..(index + 1) * DIRENT_BYTES)
-            .ok_or_else(|| self.bad("an entry outside its block"))?;
-        let mut cursor = Cursor::new(raw, "erofs directory entry");
-        let nid = cursor.u64()?;
-        let start = usize::from(cursor.u16()?);
-        let file_type = cursor.u8()?;
-        cursor.zeros(1)?;
-        let end = if index + 1 < count {
-            name_offset(block, index + 1)
-        } else {
-            Some(block.len())
-        };
-        let name = end
-            .and_then(|end| block.get(start..end))
-            .ok_or_else(|| self.bad("names out of order"))?;
-        let (name, padding) = name.split_at(
-            name.iter()
-                .position(|byte| *byte == 0)
-                .unwrap_or(name.len()),
-        );
-        let padded =
-            padding.is_empty() || index + 1 == count && padding.iter().all(|byte| *byte == 0);
-        if name.is_empty()
-            || name.len() > crate::tree::MAX_NAME_BYTES
-            || name.contains(&b'/')
-            || !padded
-        {
-            return Err(self.bad("a name that is none"));
-        }
-        Ok(DirEntry {
-            name,
-            nid,
-            file_type,
-        })
-    }
-
-    fn advance(&mut self) -> Result<Option<DirEntry<'a>>, FormatError> {
-        if self.block.is_empty() || self.entry >= self.count_of(self.block)? {
-            let source = if self.blocks.is_empty() {
-                &mut self.tail
-            } else {
-                &mut self.blocks
-            };
-            let (block, rest) = source.split_at(source.len().min(BLOCK));
-            *source = rest;
-            self.block = block;
-            self.entry = 0;
-            if block.is_empty() {
-                return Ok(None);
-            }
-        }
-        self.entry += 1;
-        self.entry_of(self.block, self.entry - 1).map(Some)
-    }
-}
-
-impl<'a> Iterator for Entries<'a> {
-    type Item = Result<DirEntry<'a>, FormatError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let next = self.advance();
-        if next.is_err() {
-            (self.block, self.blocks, self.tail) = (&[], &[], &[]);
-        }
-        next.transpose()
-    }
-}
-
-fn name_offset(block: &[u8], index: usize) -> Option<usize> {
-    let at = index * DIRENT_BYTES + 8;
-    let (bytes, _) = block.get(at..)?.split_first_chunk()?;
-    Some(usize::from(u16::from_le_bytes(*bytes)))
 }

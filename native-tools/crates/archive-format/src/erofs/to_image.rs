@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::read::{DirEntry, ErofsReader, InodeInfo};
+use super::directory::DirEntry;
+use super::read::{ErofsReader, InodeInfo};
 use crate::FormatError;
 use crate::model::{Image, Inode, InodeId, Kind};
 use crate::tree::TreeFacts;

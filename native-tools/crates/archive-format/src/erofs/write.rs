@@ -177,6 +177,10 @@ fn body_of<'a>(inode: &'a Inode, devices: &[Device], head: usize) -> Result<Body
                 target.len()
             )))
         }
+        Kind::Symlink { target } if target.contains(&0) => Err(FormatError::input(format!(
+            "the symlink target \"{}\"",
+            target.escape_ascii()
+        ))),
         Kind::Symlink { target } => Ok(bytes(target)),
         Kind::Regular(file) => {
             match &file.inline {
