@@ -352,7 +352,7 @@ describe('archives and mounts', () => {
         '-m',
         'sh',
         '-c',
-        `mount --bind /dev/null /dev/fuse && exec "${clipyard}" --json mount "${archive}" "${mountpoint}"`,
+        `mount -t tmpfs tmpfs /dev && mknod -m 666 /dev/null c 1 3 && mknod -m 666 /dev/urandom c 1 9 && exec "${clipyard}" --json mount "${archive}" "${mountpoint}"`,
       ],
       { encoding: 'utf8' },
     );

@@ -129,11 +129,18 @@ struct Output {
 
 impl Output {
     fn open(path: &Path) -> Result<Self, Error> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path);
+        let descriptor = path
+            .strip_prefix("/dev/fd")
+            .ok()
+            .and_then(|name| name.to_str()?.parse().ok());
+        let file = match descriptor {
+            Some(descriptor) => sys::process::inherited(descriptor),
+            None => OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path),
+        };
         let file = file.map_err(|error| Error::io_at("open", path, error))?;
         Ok(Self {
             file,

@@ -1,11 +1,33 @@
 //! What the process itself may do and belongs to.
 
+use std::fs::File;
+use std::io;
+use std::os::fd::RawFd;
+
 use rustix::thread::{CapabilitySet, capabilities};
 
 /// Whether mounting is allowed at all (CAP_SYS_ADMIN in effect).
 #[must_use]
 pub fn may_mount() -> bool {
     capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
+}
+
+/// A second handle on a descriptor that the caller of this program left open for it. Opening `/dev/fd/N` does the same for
+/// files and pipes, but not for sockets, which is what a Node parent's "pipes" are.
+///
+/// # Errors
+/// EBADF when there is no such descriptor.
+pub fn inherited(descriptor: RawFd) -> io::Result<File> {
+    let process = rustix::process::pidfd_open(
+        rustix::process::getpid(),
+        rustix::process::PidfdFlags::empty(),
+    )?;
+    let copy = rustix::process::pidfd_getfd(
+        process,
+        descriptor,
+        rustix::process::PidfdGetfdFlags::empty(),
+    )?;
+    Ok(File::from(copy))
 }
 
 /// Leaves the caller's session, so that its terminal and its end do not concern this process. A process that leads a
