@@ -15,7 +15,12 @@ const upward = layers.slice(0, -1).map((names, at) => ({
   name: `no-upward-from-${names.join('-')}`,
   severity: 'error',
   from: { path: `^src/(${names.join('|')})/` },
-  to: { path: `^src/(${layers.slice(at + 1).flat().join('|')})/` },
+  to: {
+    path: `^src/(${layers
+      .slice(at + 1)
+      .flat()
+      .join('|')})/`,
+  },
 }));
 const folders = layers.flat();
 const siblings = layers
@@ -50,5 +55,9 @@ module.exports = {
     },
     { name: 'no-unresolvable', severity: 'error', from: { pathNot: '^src/gen/' }, to: { couldNotResolve: true } },
   ],
-  options: { tsPreCompilationDeps: true, tsConfig: { fileName: 'tsconfig.json' }, doNotFollow: { path: 'node_modules' } },
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    doNotFollow: { path: 'node_modules' },
+  },
 };

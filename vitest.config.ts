@@ -11,7 +11,11 @@ export default defineConfig({
       project('unit', ['test/unit/**/*.test.ts', 'test/conformance/unit/**/*.test.ts'], 20_000),
       {
         test: {
-          ...project('integration', ['test/integration/**/*.test.ts', 'test/interop/**/*.test.ts', 'test/e2e/**/*.test.ts'], 120_000).test,
+          ...project(
+            'integration',
+            ['test/integration/**/*.test.ts', 'test/interop/**/*.test.ts', 'test/e2e/**/*.test.ts'],
+            120_000,
+          ).test,
           fileParallelism: false,
           globalSetup: ['test/support/require-services.ts'],
         },

@@ -165,7 +165,11 @@ export const ERROR_CODES = {
     retryable: false,
     help: 'An entry of the layer has a name that cannot be used (empty, NUL, too long).',
   },
-  LAYER_INDEX_INVALID: { category: 'data_loss', retryable: true, help: 'A stored layer index is damaged or of another version; it is dropped and made again.' },
+  LAYER_INDEX_INVALID: {
+    category: 'data_loss',
+    retryable: true,
+    help: 'A stored layer index is damaged or of another version; it is dropped and made again.',
+  },
   DIFF_ID_MISMATCH: {
     category: 'data_loss',
     retryable: false,
