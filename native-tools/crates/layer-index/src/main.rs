@@ -89,8 +89,8 @@ fn run(
 struct PackEvents<'a>(&'a EventWriter<io::Stdout>);
 
 impl Observer for PackEvents<'_> {
-    fn progress(&self, id: &str, done_bytes: u64, total_bytes: u64) {
-        self.0.progress(id, done_bytes, Some(total_bytes));
+    fn progress(&self, id: &str, done_bytes: u64, total_bytes: Option<u64>) {
+        self.0.progress(id, done_bytes, total_bytes);
     }
 
     fn layer_done(&self, id: &str, report: &LayerReport) {

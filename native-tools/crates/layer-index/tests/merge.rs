@@ -472,6 +472,21 @@ fn what_no_engine_could_unpack_is_refused() {
 }
 
 #[test]
+fn work_behind_links_and_whiteouts_is_limited() {
+    let mut merge = Merge::new();
+    merge.begin_layer(0);
+    let apply =
+        |merge: &mut Merge, spec: Spec| merge.apply(read(&spec.bytes()).unwrap().pop().unwrap());
+    for at in 0..50_000 {
+        apply(&mut merge, file(&format!("d/{at}"), "")).unwrap();
+    }
+    let code = (0..100_000)
+        .find_map(|_| apply(&mut merge, whiteout("d/.wh..wh..opq")).err())
+        .map(|error| error.code());
+    assert_eq!(code, Some("LIMIT_EXCEEDED"));
+}
+
+#[test]
 fn paths_that_grow_through_links_are_limited() {
     let deep = "0123456789/".repeat(190);
     let layer: Vec<Spec> = vec![

@@ -137,7 +137,7 @@ fn unlink(tree: &mut Tree, directory: NodeId, name: &[u8]) {
 }
 
 /// What a hard link points at: the way there follows links, the last name does not.
-fn hard_link_target(tree: &Tree, target: &[u8]) -> Result<NodeId, IndexError> {
+fn hard_link_target(tree: &mut Tree, target: &[u8]) -> Result<NodeId, IndexError> {
     let missing = |what: &str| {
         IndexError::Corrupt(format!(
             "its hard link target {} {what}",
@@ -172,12 +172,13 @@ fn whiteout(
         return Ok(());
     };
     if name == OPAQUE {
-        tree.purge(directory, layer);
-        return Ok(());
+        return tree.purge(directory, layer);
     }
     match tree.child(directory, hidden) {
         Some(child) if child.layer == layer => tree.purge(child.node, layer),
-        _ => unlink(tree, directory, hidden),
+        _ => {
+            unlink(tree, directory, hidden);
+            Ok(())
+        }
     }
-    Ok(())
 }

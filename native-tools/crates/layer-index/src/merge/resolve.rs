@@ -18,7 +18,7 @@ pub(super) struct Step {
 /// Follows every component of the way to `name`, the last one too, but not `name` itself. What does not exist is taken as it is called, so that it can be
 /// made; `..` in a link's target is worked out on the path so far and stops at the root.
 pub(super) fn resolve<'a>(
-    tree: &Tree,
+    tree: &mut Tree,
     path: impl DoubleEndedIterator<Item = &'a [u8]>,
     name: &[u8],
 ) -> Result<Vec<Step>, IndexError> {
@@ -55,7 +55,9 @@ pub(super) fn resolve<'a>(
         if target.starts_with(b"/") {
             steps.clear();
         }
+        let before = pending.len();
         pending.extend(target.rsplit(|byte| *byte == b'/').map(<[u8]>::to_vec));
+        tree.spend(pending.len() - before)?;
     }
     let directories: usize = steps.iter().map(|step| step.name.len() + 1).sum();
     let bytes = directories + name.len();

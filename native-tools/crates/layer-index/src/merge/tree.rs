@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use archive_format::model::{DeviceNumber, Timestamp};
 
 use crate::entry::{Entry, EntryData};
+use crate::error::IndexError;
 
 /// Index of a node in the arena. What is unlinked stays there as garbage until the image is built.
 pub(super) type NodeId = usize;
@@ -12,9 +13,14 @@ pub(super) type NodeId = usize;
 /// The root directory.
 pub(super) const ROOT: NodeId = 0;
 
+/// Names a merge may look at because of links and whiteouts. Real images need a few a file; without a bound, links that
+/// lead through thousands of names and whiteouts that come thousands of times would take hours.
+const MAX_WORK: u64 = 100_000_000;
+
 #[derive(Debug)]
 pub(super) struct Tree {
     pub(super) nodes: Vec<Node>,
+    work: u64,
 }
 
 #[derive(Debug)]
@@ -86,7 +92,20 @@ impl Tree {
                 attributes: Attributes::implicit(None),
                 body: Body::Directory(BTreeMap::new()),
             }],
+            work: 0,
         }
+    }
+
+    /// Counts names that were looked at.
+    pub(super) fn spend(&mut self, names: usize) -> Result<(), IndexError> {
+        self.work = self.work.saturating_add(names as u64);
+        if self.work > MAX_WORK {
+            return Err(IndexError::limit(
+                "names behind links and whiteouts",
+                MAX_WORK,
+            ));
+        }
+        Ok(())
     }
 
     pub(super) fn add(&mut self, attributes: Attributes, body: Body) -> NodeId {
@@ -121,13 +140,16 @@ impl Tree {
     }
 
     /// Removes from a directory, at any depth, every name that `layer` did not make.
-    pub(super) fn purge(&mut self, directory: NodeId, layer: u32) {
+    pub(super) fn purge(&mut self, directory: NodeId, layer: u32) -> Result<(), IndexError> {
         let mut pending = vec![directory];
         while let Some(directory) = pending.pop() {
             if let Some(children) = self.children_mut(directory) {
+                let names = children.len();
                 children.retain(|_, child| child.layer == layer);
                 pending.extend(children.values().map(|child| child.node));
+                self.spend(names)?;
             }
         }
+        Ok(())
     }
 }

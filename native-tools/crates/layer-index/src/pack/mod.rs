@@ -21,9 +21,10 @@ use crate::limits::Limits;
 
 pub use run::{LayerFailure, pack_layers};
 
-/// Plain and stored buffers of all layers together stay below this. With what the encoders (2 MiB a job at level 1, 8 at
-/// level 19 and 256 KiB chunks), zstd windows of foreign blobs and the tables (52 bytes a chunk) take, the process stays
-/// below 256 MiB for any layer size.
+/// Plain and stored buffers of all layers together stay below this. Beside them there are the encoders (about 2 MiB a
+/// job at level 1, 8 MiB at level 19, with chunks of 256 KiB), the pieces of compressed sources (2.5 MiB a layer being
+/// read) and the tables (52 bytes a chunk), so that the process stays below 256 MiB for any size and number of layers. A
+/// foreign zstd blob adds the window its frames ask for: 8 MiB as most tools write them, 128 MiB at most.
 pub(crate) const MAX_BUFFER_BYTES: usize = 96 << 20;
 
 /// One layer to pack or to keep.
@@ -122,8 +123,8 @@ pub struct LayerReport {
 
 /// Hears how the work goes; called from several threads.
 pub trait Observer: Sync {
-    /// A layer's source has been read this far.
-    fn progress(&self, id: &str, done_bytes: u64, total_bytes: u64);
+    /// A layer's source has been read this far, of so many bytes where that is known.
+    fn progress(&self, id: &str, done_bytes: u64, total_bytes: Option<u64>);
     /// A layer is done.
     fn layer_done(&self, id: &str, report: &LayerReport);
 }

@@ -108,7 +108,7 @@ pub fn pack_layers(
 
 struct LayerState<'a> {
     job: &'a LayerJob,
-    total_bytes: u64,
+    total_bytes: Option<u64>,
     done_bytes: AtomicU64,
     told_bytes: AtomicU64,
 }
@@ -117,8 +117,11 @@ impl<'a> LayerState<'a> {
     fn new(job: &'a LayerJob) -> Self {
         Self {
             job,
-            // a source that is not there is told when it is opened
-            total_bytes: job.source.metadata().map_or(0, |metadata| metadata.len()),
+            // a source that is not there is told when it is opened; a pipe has no size
+            total_bytes: job.expected_size.or_else(|| {
+                let metadata = job.source.metadata().ok()?;
+                metadata.is_file().then(|| metadata.len())
+            }),
             done_bytes: AtomicU64::new(0),
             told_bytes: AtomicU64::new(0),
         }

@@ -41,7 +41,7 @@ impl Outcome {
 pub struct Reports(pub Mutex<Vec<(String, LayerReport)>>);
 
 impl Observer for Reports {
-    fn progress(&self, _id: &str, _done_bytes: u64, _total_bytes: u64) {}
+    fn progress(&self, _id: &str, _done_bytes: u64, _total_bytes: Option<u64>) {}
 
     fn layer_done(&self, id: &str, report: &LayerReport) {
         self.0.lock().unwrap().push((id.to_owned(), report.clone()));
