@@ -22,16 +22,19 @@ impl TarWalker {
                 self.limits.max_entries,
             ));
         }
-        let stored = self.size(merged.header.size)?;
+        let sparse = announced(&merged.pax);
         if !merged.has_data() {
+            if sparse != PaxSparse::None {
+                return Err(self.corrupt("a sparse map for an entry without data"));
+            }
             self.emit(merged, EntryData::default(), sink)?;
             self.state = State::Header;
             return Ok(false);
         }
+        let stored = self.size(merged.header.size)?;
         if merged.header.typeflag == b'S' {
             return self.begin_gnu_sparse(merged, sink);
         }
-        let sparse = announced(&merged.pax);
         if sparse == PaxSparse::None {
             return self.begin_plain(merged, stored, sink);
         }

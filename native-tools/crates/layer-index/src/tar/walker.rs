@@ -328,6 +328,9 @@ impl TarWalker {
             Meta::Global => {
                 parse_pax(body).map_err(|fault| self.corrupt(fault))?;
                 self.warnings.ignored_global_headers += 1;
+                // to Go's reader it is an entry of its own, which the headers before it were about
+                self.overrides = Overrides::default();
+                self.expects_entry = false;
             }
             Meta::LongName => self.overrides.long_name = text(body).to_vec(),
             Meta::LongLink => self.overrides.long_link = text(body).to_vec(),
