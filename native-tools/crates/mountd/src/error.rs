@@ -80,9 +80,6 @@ pub enum Error {
     /// The request makes no sense.
     #[error("request: {0}")]
     Request(String),
-    /// The caller went away.
-    #[error("the caller went away before the work was done")]
-    Canceled,
     /// A file or system call failed.
     #[error("{what}: {source}")]
     Io {
@@ -125,7 +122,6 @@ impl Coded for Error {
             Self::NotAFile(_) => "NOT_A_REGULAR_FILE",
             Self::LocalLayer { .. } => "BLOB_MISMATCH",
             Self::Request(_) => "INTERNAL",
-            Self::Canceled => "CANCELED",
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => "DISK_FULL",
             Self::Io { .. } => "IO_FAILED",
         }

@@ -5,14 +5,13 @@ use std::fs::OpenOptions;
 use std::io::{self, BufReader};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::Context;
 use mountd::cat::{cat, verify_all};
 use mountd::error::Error;
 use mountd::request::{CatRequest, ServeRequest};
-use mountd::serve::Mounted;
+use mountd::serve::{Mounted, StartGate};
 use serde::de::DeserializeOwned;
 use tool_protocol::{EventWriter, read_request};
 use tracing_subscriber::EnvFilter;
@@ -42,10 +41,10 @@ fn main() -> ExitCode {
 }
 
 fn serve(events: &EventWriter<io::Stdout>) -> anyhow::Result<()> {
-    let is_canceled = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&is_canceled);
-    let request: ServeRequest = request_then(move || flag.store(true, Ordering::SeqCst))?;
-    let mounted = Mounted::start(&request, &is_canceled)?;
+    let gate = Arc::new(StartGate::default());
+    let callers = Arc::clone(&gate);
+    let request: ServeRequest = request_then(move || callers.caller_left())?;
+    let mounted = Mounted::start(&request, &gate)?;
     events.result("", &mounted.result());
     leave_caller().context("leave the caller")?;
     Ok(mounted.wait()?)

@@ -80,6 +80,12 @@ impl LayerCache {
         self.map.write_all_at(&[WRITTEN], u64::from(chunk))
     }
 
+    /// Makes every write fail from now on.
+    #[cfg(test)]
+    pub(crate) fn break_for_test(&mut self) {
+        self.data = File::open("/dev/null").unwrap();
+    }
+
     /// Forgets a chunk that turned out to be damaged.
     pub fn forget(&self, chunk: u32) {
         if let Err(error) = self.map.write_all_at(&[0], u64::from(chunk)) {

@@ -10,6 +10,8 @@ mod job;
 mod read;
 mod readahead;
 mod state;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use fetcher::Fetcher;

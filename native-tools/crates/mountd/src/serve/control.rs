@@ -4,7 +4,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub(super) trait Controlled: Send + Sync + 'static {
     fn report(&self) -> Report;
     /// Unmounts.
     fn unmount(&self) -> Result<(), Error>;
+    /// Held shared from a question to its written answer; the process does not end in between.
+    fn answering(&self) -> &RwLock<()>;
 }
 
 /// Listens at `path` on a thread of its own.
@@ -77,6 +79,10 @@ fn talk(stream: &UnixStream, controlled: &dyn Controlled) -> io::Result<()> {
         if (&mut reader).take(MAX_LINE).read_line(&mut line)? == 0 {
             return Ok(());
         }
+        let _answering = controlled
+            .answering()
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut answer = serde_json::to_vec(&answer(&line, controlled))?;
         answer.push(b'\n');
         (&*stream).write_all(&answer)?;

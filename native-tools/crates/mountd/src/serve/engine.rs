@@ -1,9 +1,9 @@
 //! Engine erofs: the kernel's EROFS over one FUSE file a layer.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,72 +44,74 @@ pub(super) fn serve_files(files: Arc<DeviceFiles>) -> Result<ServedFiles, Error>
     Ok(ServedFiles { mount, server })
 }
 
-/// The metadata image as a file, for as long as the mount call needs its name.
-#[derive(Debug)]
-struct ImageFile {
-    file: File,
-    path: PathBuf,
+/// The metadata image as a file of the cache, where it can lie on a filesystem that the kernel mounts from. It has no name
+/// there, so that nothing is left however this process ends; the mount holds the file itself.
+fn write_image(image: &Image, cache_dir: &Path) -> io::Result<File> {
+    let name = format!(
+        "{}.{}.erofs",
+        hex(&image.archive.footer_digest()),
+        std::process::id()
+    );
+    let path = cache_dir.join(name);
+    let _ = fs::remove_file(&path); // of a dead process that had our number
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o400)
+        .open(&path)?;
+    fs::remove_file(&path)?;
+    file.write_all(&image.metadata)?;
+    Ok(file)
 }
 
-impl ImageFile {
-    /// Writes the file into the cache, where it can lie on a filesystem that the kernel mounts from.
-    fn write(image: &Image, cache_dir: &Path) -> io::Result<Self> {
-        let directory = cache_dir.join("images");
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&directory)?;
-        let name = format!(
-            "{}.{}.erofs",
-            hex(&image.archive.footer_digest()),
-            std::process::id()
-        );
-        let path = directory.join(name);
-        let _ = fs::remove_file(&path); // of a dead process that had our number
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o400)
-            .open(&path)?;
-        let mut made = Self { file, path };
-        made.file.write_all(&image.metadata)?;
-        Ok(made)
+/// A name for the image in the list of mounts, there for as long as the mount call needs it.
+struct ImageName(PathBuf);
+
+impl ImageName {
+    fn give(file: &File, run_dir: &Path) -> io::Result<Self> {
+        let path = run_dir.join("image.erofs");
+        symlink(descriptor_path(file), &path)?;
+        Ok(Self(path))
     }
 }
 
-impl Drop for ImageFile {
+impl Drop for ImageName {
     fn drop(&mut self) {
-        // The mount holds the file itself; without a name nothing is left behind however this process ends.
-        let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(&self.0);
     }
+}
+
+fn descriptor_path(fd: impl AsFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }
 
 /// Makes the EROFS mount, attached nowhere yet.
 pub(super) fn mount_image(
     image: &Image,
     cache_dir: &Path,
+    run_dir: &Path,
     files: &ServedFiles,
     devices: &[Device],
 ) -> Result<OwnedFd, Error> {
-    let file = ImageFile::write(image, cache_dir)
+    let file = write_image(image, cache_dir)
         .map_err(|error| Error::io_at("write the metadata image into", cache_dir, error))?;
-    // The kernel takes names of at most 255 bytes; descriptors have short ones, and nobody can exchange what they name.
+    let name = ImageName::give(&file, run_dir)
+        .map_err(|error| Error::io_at("name the image in", run_dir, error))?;
+    // The kernel takes names of at most 255 bytes. Descriptors have short ones, and nobody can exchange what they name.
     let devices: Vec<String> = devices
         .iter()
         .map(|device| match device {
-            Device::Served(name) => {
-                format!("/proc/self/fd/{}/{name}", files.mount.as_fd().as_raw_fd())
-            }
-            Device::Local(file) => format!("/proc/self/fd/{}", file.as_raw_fd()),
+            Device::Served(name) => format!("{}/{name}", descriptor_path(&files.mount)),
+            Device::Local(file) => descriptor_path(file),
         })
         .collect();
-    let name = file.path.to_string_lossy();
-    let name = if name.len() < 256 {
-        name.into_owned()
-    } else {
-        format!("/proc/self/fd/{}", file.file.as_raw_fd())
-    };
-    sys::mount::erofs(&name, &devices).map_err(|error| refused(error, &file.file, cache_dir))
+    let source = name
+        .0
+        .to_str()
+        .filter(|name| name.len() < 256)
+        .map_or_else(|| descriptor_path(&file), str::to_owned);
+    sys::mount::erofs(&source, &devices).map_err(|error| refused(error, &file, cache_dir))
 }
 
 fn refused(error: MountError, file: &File, cache_dir: &Path) -> Error {

@@ -9,9 +9,9 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -55,8 +55,34 @@ pub struct Mounted {
     /// Holds the layers' files reachable until the image is unmounted.
     files: OwnedFd,
     server: Server,
+    /// Taken over before the mount is visible: a signal that comes right then must not end the process halfway.
+    signals: Signals,
     run_dir: PathBuf,
     mount_ms: f64,
+}
+
+/// Decides between a caller that goes away and a mount that becomes visible: the first one wins.
+#[derive(Debug, Default)]
+pub struct StartGate(Mutex<bool>);
+
+impl StartGate {
+    /// The caller went away: ends the process if nothing is visible yet. Both halves of a mount are attached to no path
+    /// until then, so the kernel takes them away with it.
+    pub fn caller_left(&self) {
+        let passed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*passed {
+            tracing::warn!(
+                code = "CANCELED",
+                "the caller went away before the image was mounted"
+            );
+            std::process::exit(1);
+        }
+    }
+
+    /// From here on the caller may go.
+    fn pass(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
 }
 
 /// What the control socket may look at and do.
@@ -67,6 +93,7 @@ struct State {
     local: Vec<bool>,
     stats: Arc<Stats>,
     requests: Arc<AtomicU64>,
+    answering: RwLock<()>,
 }
 
 enum Event {
@@ -79,35 +106,34 @@ enum Event {
 }
 
 impl Mounted {
-    /// Mounts. `is_canceled` is asked once more before the mount becomes visible. On an error nothing stays mounted and
-    /// no file of this mount is left.
+    /// Mounts. `gate` is passed right before the mount becomes visible; until then the process may simply end. On an
+    /// error nothing stays mounted and no file of this mount is left.
     ///
     /// # Errors
     /// The archive's codes, the mount point's, `PRIVILEGE_REQUIRED`, `FUSE_UNAVAILABLE`, `MOUNT_FAILED`,
-    /// `CACHE_FILESYSTEM_UNSUPPORTED`, `DISK_FULL`, `IO_FAILED`, `CANCELED`.
-    pub fn start(request: &ServeRequest, is_canceled: &AtomicBool) -> Result<Self, Error> {
+    /// `CACHE_FILESYSTEM_UNSUPPORTED`, `DISK_FULL`, `IO_FAILED`.
+    pub fn start(request: &ServeRequest, gate: &StartGate) -> Result<Self, Error> {
         let started = Instant::now();
-        let mountpoint = MountPoint::check(&request.mountpoint)?;
-        let run_dir = absolute(&request.run_dir)?;
-        let image = Image::open(&request.source)?;
         if !sys::process::may_mount() {
             return Err(Error::Privilege);
         }
+        let mountpoint = MountPoint::check(&request.mountpoint)?;
+        let run_dir = absolute(&request.run_dir)?;
+        let image = Image::open(&request.source)?;
         let layers = image.layers(&request.source.cache_dir, request.source.max_requests)?;
         let cache_dir = absolute(&request.source.cache_dir)?;
         let files = Arc::new(DeviceFiles::new(&layers));
         let devices = devices::choose(&files, &image.tables, &request.source.local_layers)?;
-        let attached;
+        let (attached, signals);
         // Until it is attached, dropping what was made undoes it: both mounts are in no tree.
         let ServedFiles {
             mount: files,
             server,
         } = {
             let served = engine::serve_files(files)?;
-            let erofs = engine::mount_image(&image, &cache_dir, &served, &devices)?;
-            if is_canceled.load(Ordering::SeqCst) {
-                return Err(Error::Canceled);
-            }
+            let erofs = engine::mount_image(&image, &cache_dir, &run_dir, &served, &devices)?;
+            gate.pass();
+            signals = watched_signals()?;
             attached = mountpoint.attach(erofs)?;
             served
         };
@@ -120,6 +146,7 @@ impl Mounted {
             layers,
             stats: Arc::clone(&image.stats),
             requests: server.request_counter(),
+            answering: RwLock::default(),
         });
         let socket = run_dir.join(CONTROL_SOCKET);
         if let Err(error) = control::listen(&socket, Arc::clone(&state) as Arc<dyn Controlled>) {
@@ -131,6 +158,7 @@ impl Mounted {
             state,
             files,
             server,
+            signals,
             run_dir,
             mount_ms,
         })
@@ -160,11 +188,13 @@ impl Mounted {
             state,
             files,
             server,
+            signals,
             run_dir,
             ..
         } = self;
         let (events, happened) = mpsc::channel();
-        watch_signals(events.clone()).map_err(|error| Error::io("watch signals", error))?;
+        watch_signals(signals, events.clone())
+            .map_err(|error| Error::io("watch signals", error))?;
         watch_mount(&state.mount, events.clone())
             .map_err(|error| Error::io("watch the mount table", error))?;
         thread::spawn(move || {
@@ -197,6 +227,10 @@ impl Mounted {
             }
         }
         let _ = fs::remove_file(run_dir.join(CONTROL_SOCKET));
+        let _all_answered = state
+            .answering
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = write_stats(&run_dir, &state.report()) {
             tracing::warn!(%error, "the statistics were not written");
         }
@@ -234,10 +268,17 @@ impl Controlled for State {
     fn unmount(&self) -> Result<(), Error> {
         self.mount.unmount(Unmount::WhenUnused)
     }
+
+    fn answering(&self) -> &RwLock<()> {
+        &self.answering
+    }
 }
 
-fn watch_signals(events: Sender<Event>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+fn watched_signals() -> Result<Signals, Error> {
+    Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| Error::io("watch signals", error))
+}
+
+fn watch_signals(mut signals: Signals, events: Sender<Event>) -> io::Result<()> {
     thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || {

@@ -3,12 +3,18 @@
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use sys::mount::Unmount;
 use sys::mountinfo::{MountIdentity, MountTable, mount_at, mount_of};
 
 use crate::error::Error;
+
+/// A user that is just ending (a child between fork and exec, a container being torn down) is waited for this long.
+const BUSY_TRIES: u32 = 10;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// A directory that is fit to be mounted on.
 #[derive(Debug, Clone)]
@@ -78,11 +84,16 @@ impl AttachedMount {
         if mount_at(&self.path).is_ok_and(|top| top.id != self.identity.id) {
             return Err(busy("something else is mounted on top of it"));
         }
-        match sys::mount::unmount(&self.path, how) {
-            // EINVAL: it is no mount any more; somebody was faster.
-            Ok(()) | Err(Errno::INVAL) => Ok(()),
-            Err(Errno::BUSY) => Err(busy("a process still uses it")),
-            Err(errno) => Err(Error::io_at("unmount", &self.path, errno)),
+        let mut left = BUSY_TRIES;
+        loop {
+            left -= 1;
+            match sys::mount::unmount(&self.path, how) {
+                // EINVAL: it is no mount any more; somebody was faster.
+                Ok(()) | Err(Errno::INVAL) => return Ok(()),
+                Err(Errno::BUSY) if left > 0 => thread::sleep(BUSY_PAUSE),
+                Err(Errno::BUSY) => return Err(busy("a process still uses it")),
+                Err(errno) => return Err(Error::io_at("unmount", &self.path, errno)),
+            }
         }
     }
 }

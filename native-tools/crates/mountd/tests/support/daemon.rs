@@ -112,6 +112,40 @@ impl Daemon {
         false
     }
 
+    /// Unmounts as a person would. Tests beside this one hold copies of all descriptors between fork and exec, so a mount
+    /// may be busy for a moment.
+    pub(crate) fn umount(&self) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut umount = Command::new("umount");
+        while !umount
+            .arg(&self.mountpoint)
+            .stderr(Stdio::null())
+            .status()
+            .unwrap()
+            .success()
+        {
+            assert!(
+                Instant::now() < deadline,
+                "{} stays busy",
+                self.mountpoint.display()
+            );
+            umount = Command::new("umount");
+        }
+    }
+
+    /// Waits until the mount is out of the tree.
+    pub(crate) fn wait_unmounted(&self) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.is_mounted() {
+            assert!(
+                Instant::now() < deadline,
+                "still mounted at {}",
+                self.mountpoint.display()
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     pub(crate) fn is_mounted(&self) -> bool {
         is_mounted(&self.mountpoint)
     }

@@ -37,6 +37,15 @@ pub(crate) struct TestImage {
 impl TestImage {
     /// Layer i holds `f<i>-0`, `f<i>-1`, … with the given lengths.
     pub(crate) fn make(directory: &Path, layers: &[(Stored, &[usize])]) -> Self {
+        Self::make_with(directory, layers, &[])
+    }
+
+    /// The same with more files in the last layer.
+    pub(crate) fn make_with(
+        directory: &Path,
+        layers: &[(Stored, &[usize])],
+        more: &[(&str, Vec<u8>)],
+    ) -> Self {
         let server = Server::start();
         let mut files = BTreeMap::new();
         let mut children = BTreeMap::new();
@@ -44,24 +53,33 @@ impl TestImage {
         let mut streams = vec![];
         for (index, (_, lengths)) in layers.iter().enumerate() {
             let mut stream = vec![];
-            for (number, length) in lengths.iter().enumerate() {
-                let name = format!("f{index}-{number}");
-                let bytes = sample(*length, (index * 1000 + number) as u64 + 1);
+            let numbered = lengths.iter().enumerate().map(|(number, length)| {
+                (
+                    format!("f{index}-{number}"),
+                    sample(*length, (index * 1000 + number) as u64 + 1),
+                )
+            });
+            let named = more
+                .iter()
+                .filter(|_| index + 1 == layers.len())
+                .map(|(name, bytes)| ((*name).to_owned(), bytes.clone()));
+            for (name, bytes) in numbered.chain(named) {
+                let length = bytes.len() as u64;
                 stream.extend([0x54; 512]);
                 let extent = Extent {
                     file_offset: 0,
                     device: u16::try_from(index).unwrap(),
                     device_offset: stream.len() as u64,
-                    length: *length as u64,
+                    length,
                 };
                 stream.extend(&bytes);
                 stream.resize(stream.len().next_multiple_of(512), 0);
                 let data = FileData {
-                    size: *length as u64,
+                    size: length,
                     extents: vec![extent],
                     inline: None,
                 };
-                inodes.push(node(0o644, Kind::Regular(data)));
+                inodes.push(node(0o755, Kind::Regular(data)));
                 children.insert(
                     name.clone().into_bytes(),
                     u32::try_from(inodes.len()).unwrap(),

@@ -8,7 +8,7 @@ use ureq::Agent;
 use ureq::http::Uri;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
-use super::answer::Refusal;
+use super::answer::{Refusal, without_query};
 use crate::source::{FetchError, FetchKind};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -94,8 +94,12 @@ fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
 
 /// Where a redirect leads.
 pub(super) fn follow(from: &Uri, location: &str) -> Result<Uri, Refusal> {
-    let wrong =
-        |why: &str| Refusal::now(FetchKind::Protocol, format!("GET {from}: redirect {why}"));
+    let wrong = |why: &str| {
+        Refusal::now(
+            FetchKind::Protocol,
+            format!("GET {}: redirect {why}", without_query(from)),
+        )
+    };
     let scheme = from.scheme_str().unwrap_or("https");
     let text = if location.starts_with("//") {
         format!("{scheme}:{location}")

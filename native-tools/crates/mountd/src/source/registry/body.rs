@@ -102,9 +102,15 @@ impl Read for Body<'_> {
 }
 
 fn broken(error: &io::Error) -> Refusal {
-    let kind = match error.kind() {
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => FetchKind::Stalled,
-        _ => FetchKind::Unavailable,
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<ureq::Error>());
+    let late =
+        matches!(inner, Some(ureq::Error::Timeout(_))) || error.kind() == io::ErrorKind::TimedOut;
+    let kind = if late {
+        FetchKind::Stalled
+    } else {
+        FetchKind::Unavailable
     };
     Refusal::now(kind, format!("reading the body: {error}"))
 }

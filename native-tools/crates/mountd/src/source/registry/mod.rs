@@ -113,7 +113,10 @@ impl RegistrySource {
                     elsewhere = Some(agent::follow(&uri, &location)?);
                 }
                 Answer::Redirect(_) => {
-                    let message = format!("GET {uri}: more than {MAX_REDIRECTS} redirects");
+                    let message = format!(
+                        "GET {}: more than {MAX_REDIRECTS} redirects",
+                        answer::without_query(&uri)
+                    );
                     return Err(Refusal::now(FetchKind::Protocol, message));
                 }
                 // A signed address that has run out: the registry gives a new one.

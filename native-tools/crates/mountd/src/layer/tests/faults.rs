@@ -1,0 +1,222 @@
+//! A registry that misbehaves: right bytes or an error, never anything else.
+
+use std::time::Duration;
+
+use archive_format::digest::oci;
+use proptest::prelude::*;
+
+use super::harness::{Harness, read};
+use super::{CHUNK, EVERY_KIND};
+use crate::source::FetchKind;
+use crate::testing::server::Fault;
+use crate::testing::{Stored, layer, sample};
+
+#[test]
+fn faults_on_the_way_are_survived() {
+    let plain = sample(400_000, 7);
+    for stored in EVERY_KIND {
+        let faults: Vec<Vec<Fault>> = vec![
+            vec![Fault::Cut(0), Fault::Cut(1000)],
+            vec![Fault::Stall(500)],
+            vec![Fault::Flip(2000)],
+            vec![Fault::Html],
+            vec![Fault::OtherRange],
+            vec![
+                Fault::Status(500, vec![]),
+                Fault::Status(503, vec!["retry-after: 0".to_owned()]),
+            ],
+            vec![Fault::Status(429, vec!["retry-after: 0".to_owned()])],
+        ];
+        for fault in faults {
+            let (table, blob) = layer(&plain, stored, CHUNK);
+            let harness = Harness::with(&table, &blob);
+            harness.server.fail_next(fault.clone());
+            let (layer, _) = harness.open(&table);
+            assert_eq!(
+                read(&layer, 0, plain.len()).unwrap(),
+                plain,
+                "{stored:?} {fault:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_body_that_breaks_is_resumed_where_it_broke() {
+    let plain = sample(400_000, 8);
+    let (table, blob) = layer(&plain, Stored::Plain, CHUNK);
+    let harness = Harness::with(&table, &blob);
+    harness
+        .server
+        .fail_next([Fault::Cut(100_000), Fault::Stall(50_000)]);
+    let (layer, stats) = harness.open(&table);
+    assert_eq!(read(&layer, 0, plain.len()).unwrap(), plain);
+    let starts: Vec<_> = harness
+        .server
+        .log()
+        .iter()
+        .filter_map(|seen| seen.range)
+        .map(|range| range.0)
+        .collect();
+    assert_eq!(starts, [0, 100_000, 150_000]);
+    assert_eq!(stats.fetched_bytes.get(), blob.len() as u64);
+}
+
+#[test]
+fn a_server_without_ranges_serves_the_start_and_is_refused_elsewhere() {
+    let plain = sample(200_000, 9);
+    let (table, blob) = layer(&plain, Stored::ZstdFrames, CHUNK);
+    let harness = Harness::with(&table, &blob);
+    harness.server.fail_always(Some(Fault::WholeBlob));
+    let (layer, _) = harness.open(&table);
+    assert_eq!(read(&layer, 0, 1000).unwrap(), plain[..1000]);
+    let error = read(&layer, 150_000, 10).unwrap_err();
+    assert_eq!(error.kind, FetchKind::Protocol, "{error}");
+}
+
+#[test]
+fn bytes_that_stay_wrong_are_an_error_and_only_where_they_are_wrong() {
+    let plain = sample(400_000, 10);
+    let (table, blob) = layer(&plain, Stored::ZstdFrames, CHUNK);
+    let harness = Harness::with(&table, &blob);
+    let broken = 3usize;
+    let at: u64 = table.spans[..broken]
+        .iter()
+        .map(|span| span.stored)
+        .sum::<u64>()
+        + 100;
+    harness.server.fail_always(Some(Fault::Flip(at)));
+    let (layer, stats) = harness.open(&table);
+    let chunk = CHUNK as usize;
+    for index in 0..table.chunks.len() {
+        let start = index * chunk;
+        let length = chunk.min(plain.len() - start);
+        match read(&layer, start, length) {
+            Ok(bytes) => {
+                assert_ne!(index, broken);
+                assert_eq!(bytes, plain[start..start + length], "{index}");
+            }
+            Err(error) => {
+                assert_eq!(index, broken, "{error}");
+                assert_eq!(error.kind, FetchKind::Damaged);
+            }
+        }
+    }
+    assert!(
+        serde_json::to_string(&stats.report(0, vec![]))
+            .unwrap()
+            .contains("BLOB_MISMATCH")
+    );
+    harness.server.fail_always(None);
+    assert_eq!(
+        read(&layer, 0, plain.len()).unwrap(),
+        plain,
+        "the next read tries again"
+    );
+}
+
+#[test]
+fn a_blob_that_is_gone_names_where_it_was_and_what_to_do() {
+    let (table, _) = layer(&sample(50_000, 11), Stored::ZstdFrames, CHUNK);
+    let harness = Harness::new();
+    let (layer, _) = harness.open(&table);
+    let error = read(&layer, 0, 10).unwrap_err();
+    assert_eq!(tool_protocol::Coded::code(&error), "LAYER_NOT_FOUND");
+    let place = harness.server.url.trim_start_matches("http://");
+    assert!(
+        error.message.contains(&format!("{place}/team/app")),
+        "{error}"
+    );
+    assert!(
+        error.message.contains(&oci(&table.digest)) && error.message.contains("--storage-ref"),
+        "{error}"
+    );
+    assert_eq!(harness.server.log().len(), 1, "asking again would not help");
+}
+
+#[test]
+fn refusals_end_with_their_code() {
+    let (table, blob) = layer(&sample(50_000, 12), Stored::ZstdFrames, CHUNK);
+    let codes = [
+        (Fault::Status(401, vec![]), "REGISTRY_UNAUTHENTICATED"),
+        (Fault::Status(403, vec![]), "REGISTRY_DENIED"),
+        (
+            Fault::Status(429, vec!["retry-after: 3600".to_owned()]),
+            "REGISTRY_THROTTLED",
+        ),
+        (Fault::Status(500, vec![]), "REGISTRY_UNAVAILABLE"),
+        (Fault::Status(416, vec![]), "REGISTRY_PROTOCOL"),
+        (Fault::Html, "REGISTRY_PROTOCOL"),
+        (Fault::Stall(0), "REGISTRY_STALLED"),
+    ];
+    for (fault, code) in codes {
+        let harness = Harness::with(&table, &blob);
+        harness.server.fail_always(Some(fault.clone()));
+        let (layer, _) = harness.open(&table);
+        let error = read(&layer, 0, 10).unwrap_err();
+        assert_eq!(
+            tool_protocol::Coded::code(&error),
+            code,
+            "{fault:?}: {error}"
+        );
+    }
+}
+
+#[test]
+fn nobody_listening_is_unavailable() {
+    let (table, _) = layer(&sample(50_000, 13), Stored::ZstdFrames, CHUNK);
+    let mut harness = Harness::new();
+    harness.server.url = "http://127.0.0.1:1".to_owned();
+    let (layer, _) = harness.open(&table);
+    assert_eq!(
+        read(&layer, 0, 10).unwrap_err().kind,
+        FetchKind::Unavailable
+    );
+}
+
+#[test]
+fn a_body_of_one_byte_now_and_then_is_taken_for_a_stall() {
+    let (table, blob) = layer(&sample(50_000, 14), Stored::ZstdFrames, CHUNK);
+    let harness = Harness::with(&table, &blob);
+    harness
+        .server
+        .fail_next([Fault::Drip(Duration::from_millis(100))]);
+    let (layer, _) = harness.open(&table);
+    assert_eq!(read(&layer, 0, 50_000).unwrap(), sample(50_000, 14));
+    assert!(harness.server.log().len() >= 2);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_reads_over_any_faults_give_the_stored_bytes_or_an_error(
+        length in 1usize..200_000,
+        kind in 0usize..EVERY_KIND.len(),
+        reads in prop::collection::vec((any::<prop::sample::Index>(), 1usize..60_000), 1..12),
+        faults in prop::collection::vec(0usize..7, 0..6),
+        seed in 1u64..1000,
+    ) {
+        let plain = sample(length, seed);
+        let (table, blob) = layer(&plain, EVERY_KIND[kind], 4096);
+        let harness = Harness::with(&table, &blob);
+        harness.server.fail_next(faults.iter().map(|fault| match fault {
+            0 => Fault::Cut(length / 3),
+            1 => Fault::Flip(blob.len() as u64 / 2),
+            2 => Fault::Html,
+            3 => Fault::Status(503, vec![]),
+            4 => Fault::WholeBlob,
+            5 => Fault::OtherRange,
+            _ => Fault::Status(404, vec![]),
+        }));
+        let (layer, _) = harness.open(&table);
+        for (start, count) in reads {
+            let start = start.index(length);
+            let count = count.min(length - start);
+            if let Ok(bytes) = read(&layer, start, count) {
+                prop_assert_eq!(&bytes, &plain[start..start + count]);
+            }
+        }
+        harness.server.fail_next([]);
+    }
+}

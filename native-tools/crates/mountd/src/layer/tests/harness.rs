@@ -1,0 +1,100 @@
+//! One layer over a cache directory and the faulty registry.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use archive_format::digest::{hex, oci};
+use archive_format::tables::LayerTable;
+
+use crate::cache::Cache;
+use crate::layer::{Fetcher, Layer, LayerParts};
+use crate::source::registry::{Credentials, RegistryOptions, RegistrySource, RetryPolicy};
+use crate::stats::Stats;
+use crate::testing::server::Server;
+
+/// Patient enough for a loaded machine, quick to try again.
+pub(super) const READ_TIMEOUT: Duration = Duration::from_millis(400);
+
+pub(super) struct Harness {
+    pub(super) server: Server,
+    pub(super) directory: tempfile::TempDir,
+    pub(super) credentials: Option<Credentials>,
+    pub(super) threads: usize,
+}
+
+impl Harness {
+    pub(super) fn new() -> Self {
+        Self {
+            server: Server::start(),
+            directory: tempfile::tempdir().unwrap(),
+            credentials: None,
+            threads: 4,
+        }
+    }
+
+    pub(super) fn with(table: &LayerTable, blob: &[u8]) -> Self {
+        let harness = Self::new();
+        harness.server.add(&oci(&table.digest), blob.to_vec());
+        harness
+    }
+
+    pub(super) fn source(&self, stats: &Arc<Stats>) -> RegistrySource {
+        let options = RegistryOptions {
+            base_url: self.server.url.clone(),
+            repository: "team/app".to_owned(),
+            credentials: self.credentials.clone(),
+            ca_file: None,
+            read_timeout: READ_TIMEOUT,
+            retry: RetryPolicy {
+                most_failures: 4,
+                first_pause: Duration::from_millis(2),
+                longest_pause: Duration::from_millis(20),
+                deadline: Duration::from_secs(20),
+            },
+        };
+        RegistrySource::new(options, Arc::clone(stats)).unwrap()
+    }
+
+    /// A file of the layer's cache directory.
+    pub(super) fn cache_file(&self, table: &LayerTable, name: &str) -> std::path::PathBuf {
+        let folder = format!(
+            "{}-{}",
+            hex(&table.diff_id),
+            hex(&table.chunk_table_digest())
+        );
+        self.directory
+            .path()
+            .join("cache/layers")
+            .join(folder)
+            .join(name)
+    }
+
+    /// A fresh process's view of the layer, over what is in the cache.
+    pub(super) fn open(&self, table: &LayerTable) -> (Arc<Layer>, Arc<Stats>) {
+        self.open_over(table, &self.directory.path().join("cache"))
+    }
+
+    pub(super) fn open_over(&self, table: &LayerTable, cache: &Path) -> (Arc<Layer>, Arc<Stats>) {
+        let stats = Arc::new(Stats::default());
+        let layer = Layer::new(LayerParts {
+            table: table.clone(),
+            cache: Cache::open(cache).unwrap().layer(table).unwrap(),
+            source: Arc::new(self.source(&stats)),
+            fetcher: Fetcher::start(self.threads).unwrap(),
+            stats: Arc::clone(&stats),
+        });
+        (layer.unwrap(), stats)
+    }
+}
+
+/// Reads a stretch of a layer.
+pub(super) fn read(
+    layer: &Arc<Layer>,
+    offset: usize,
+    length: usize,
+) -> Result<Vec<u8>, crate::source::FetchError> {
+    let mut buffer = vec![0xaa; length];
+    layer.read(offset as u64, &mut buffer)?;
+    Ok(buffer)
+}

@@ -1,0 +1,117 @@
+//! Logins, tokens and redirects.
+
+use archive_format::digest::oci;
+
+use super::CHUNK;
+use super::harness::{Harness, read};
+use crate::secret::Secret;
+use crate::source::FetchKind;
+use crate::source::registry::Credentials;
+use crate::testing::server::{Fault, Server};
+use crate::testing::{Stored, layer, sample};
+
+fn password() -> Credentials {
+    Credentials::Password {
+        username: "bob".to_owned(),
+        password: Secret::new("hunter2".to_owned()),
+    }
+}
+
+const BASIC: &str = "Basic Ym9iOmh1bnRlcjI=";
+
+#[test]
+fn a_token_is_fetched_when_it_is_wanted_and_again_when_it_ran_out() {
+    let plain = sample(300_000, 15);
+    let (table, blob) = layer(&plain, Stored::ZstdFrames, CHUNK);
+    let mut harness = Harness::with(&table, &blob);
+    harness.credentials = Some(password());
+    harness.server.want_token(Some(BASIC));
+    let (layer, _) = harness.open(&table);
+    assert_eq!(read(&layer, 0, 10).unwrap(), plain[..10]);
+    assert_eq!(harness.server.tokens_given(), 1);
+    harness.server.expire_token();
+    assert_eq!(
+        read(&layer, 200_000, 50_000).unwrap(),
+        plain[200_000..250_000]
+    );
+    assert_eq!(harness.server.tokens_given(), 2);
+    let seen = harness.server.log();
+    assert!(
+        seen.iter()
+            .all(|seen| seen.authorization.as_deref() != Some(BASIC)),
+        "the password goes to the token address alone"
+    );
+}
+
+#[test]
+fn a_wrong_login_is_told_from_a_missing_one() {
+    let (table, blob) = layer(&sample(50_000, 16), Stored::ZstdFrames, CHUNK);
+    for (credentials, words) in [
+        (None, "wants a login"),
+        (Some(password()), "does not take the login"),
+    ] {
+        let mut harness = Harness::with(&table, &blob);
+        harness.credentials = credentials;
+        harness.server.want_token(Some("Basic other"));
+        let (layer, _) = harness.open(&table);
+        let error = read(&layer, 0, 10).unwrap_err();
+        assert_eq!(error.kind, FetchKind::Unauthenticated);
+        assert!(
+            error.message.contains(words) && !error.message.contains("hunter2"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn basic_credentials_are_sent_once_they_are_asked_for() {
+    let plain = sample(50_000, 17);
+    let (table, blob) = layer(&plain, Stored::ZstdFrames, CHUNK);
+    let mut harness = Harness::with(&table, &blob);
+    harness.credentials = Some(password());
+    harness.server.want_basic(BASIC);
+    let (layer, _) = harness.open(&table);
+    assert_eq!(read(&layer, 0, 10).unwrap(), plain[..10]);
+    assert_eq!(harness.server.log()[0].authorization, None);
+}
+
+#[test]
+fn a_redirect_is_followed_without_credentials_and_kept() {
+    let plain = sample(300_000, 18);
+    let (table, blob) = layer(&plain, Stored::ZstdFrames, CHUNK);
+    let mut harness = Harness::with(&table, &blob);
+    harness.credentials = Some(password());
+    harness.server.want_basic(BASIC);
+    let elsewhere = Server::start();
+    elsewhere.add(&oci(&table.digest), blob.clone());
+    harness.server.redirect_to(Some(&elsewhere.url));
+    let (layer, _) = harness.open(&table);
+    assert_eq!(read(&layer, 0, 10).unwrap(), plain[..10]);
+    assert_eq!(read(&layer, 250_000, 10).unwrap(), plain[250_000..250_010]);
+    assert!(
+        elsewhere
+            .log()
+            .iter()
+            .all(|seen| seen.authorization.is_none() && seen.range.is_some())
+    );
+    let asked = harness.server.log().len();
+    assert_eq!(
+        asked, 2,
+        "once without and once with the login; then the address was kept"
+    );
+    // The signed address runs out: the registry is asked for a new one.
+    elsewhere.fail_next([Fault::Status(403, vec![])]);
+    assert_eq!(read(&layer, 100_000, 10).unwrap(), plain[100_000..100_010]);
+    assert_eq!(harness.server.log().len(), asked + 1);
+}
+
+#[test]
+fn redirects_in_a_circle_end() {
+    let (table, blob) = layer(&sample(50_000, 19), Stored::ZstdFrames, CHUNK);
+    let harness = Harness::with(&table, &blob);
+    harness.server.redirect_to(Some(&harness.server.url));
+    let (layer, _) = harness.open(&table);
+    let error = read(&layer, 0, 10).unwrap_err();
+    assert_eq!(error.kind, FetchKind::Protocol);
+    assert!(!error.message.contains("signature"), "{error}");
+}

@@ -1,0 +1,20 @@
+//! Layers over a registry with faults.
+
+mod caching;
+mod faults;
+mod harness;
+mod login;
+mod reading;
+mod streamed;
+
+use crate::testing::Stored;
+
+const CHUNK: u32 = 16 << 10;
+const EVERY_KIND: [Stored; 6] = [
+    Stored::Plain,
+    Stored::ZstdFrames,
+    Stored::ZstdWhole,
+    Stored::GzipMembers(10_000),
+    Stored::GzipMembers(70_000),
+    Stored::GzipWhole,
+];
