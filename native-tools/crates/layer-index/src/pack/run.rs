@@ -120,7 +120,7 @@ impl<'a> LayerState<'a> {
             // a source that is not there is told when it is opened; a pipe has no size
             total_bytes: job.expected_size.or_else(|| {
                 let metadata = job.source.metadata().ok()?;
-                metadata.is_file().then(|| metadata.len())
+                metadata.is_file().then_some(metadata.len())
             }),
             done_bytes: AtomicU64::new(0),
             told_bytes: AtomicU64::new(0),
