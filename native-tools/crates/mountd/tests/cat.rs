@@ -19,8 +19,8 @@ use std::process::{Command, Stdio};
 use archive_format::digest::{hex, oci, sha256};
 use serde_json::Value;
 use support::TestImage;
-use support::testing::Stored;
 use support::testing::server::Fault;
+use support::testing::{Stored, assert_same};
 
 const LAYERS: &[(Stored, &[usize])] = &[
     (Stored::ZstdFrames, &[1, 300_000]),
@@ -70,7 +70,7 @@ fn a_file_is_written_out_with_its_digest() {
             event["result"],
             serde_json::json!({ "sizeBytes": bytes.len(), "sha256": hex(&sha256(bytes)) })
         );
-        assert_eq!(&fs::read(&out).unwrap(), bytes);
+        assert_same(fs::read(&out).unwrap(), bytes, "");
     }
 }
 

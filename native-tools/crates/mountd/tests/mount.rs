@@ -21,8 +21,8 @@ use archive_format::footer::SectionType;
 use archive_format::read::Archive;
 use support::TestImage;
 use support::daemon::{drop_page_cache, is_mounted, serve};
-use support::testing::Stored;
 use support::testing::server::Fault;
+use support::testing::{Stored, assert_same};
 
 const MIXED: &[(Stored, &[usize])] = &[
     (Stored::ZstdFrames, &[1, 511, 512, 513, 70_000, 300_000]),
@@ -45,7 +45,7 @@ fn every_file_reads_through_the_kernel_as_it_was_stored() {
         "mounting asks nothing of the registry"
     );
     for (name, bytes) in &image.files {
-        assert_eq!(&daemon.read(name).unwrap(), bytes, "{name}");
+        assert_same(daemon.read(name).unwrap(), bytes, name.to_string());
     }
     assert!(
         Command::new(daemon.mountpoint.join("true"))
@@ -98,7 +98,7 @@ fn a_warm_read_asks_the_daemon_nothing() {
     .unwrap();
     let read_all = || {
         for (name, bytes) in &image.files {
-            assert_eq!(&daemon.read(name).unwrap(), bytes, "{name}");
+            assert_same(daemon.read(name).unwrap(), bytes, name.to_string());
         }
     };
     read_all();
@@ -146,7 +146,7 @@ fn many_readers_at_random_places_see_right_bytes_while_the_network_is_bad() {
                     let mut buffer = [0; 5000];
                     file.read_exact_at(&mut buffer, at).unwrap();
                     let at = usize::try_from(at).unwrap();
-                    assert_eq!(buffer, bytes[at..at + 5000], "{name} {at}");
+                    assert_same(buffer, &bytes[at..at + 5000], format!("{name} {at}"));
                 }
             });
         }
@@ -173,7 +173,7 @@ fn a_corrupt_blob_is_an_error_and_no_wrong_byte() {
             let mut buffer = vec![0; page.len()];
             match file.read_exact(&mut buffer) {
                 Ok(()) => {
-                    assert_eq!(buffer, page, "{name} page {index}");
+                    assert_same(&buffer, page, format!("{name} page {index}"));
                     good += 1;
                 }
                 Err(error) => {
@@ -188,10 +188,10 @@ fn a_corrupt_blob_is_an_error_and_no_wrong_byte() {
     assert_eq!(stat["failures"][0]["code"], "BLOB_MISMATCH", "{stat}");
     image.server.fail_always(None);
     for (name, bytes) in &image.files {
-        assert_eq!(
-            &daemon.read(name).unwrap(),
+        assert_same(
+            daemon.read(name).unwrap(),
             bytes,
-            "{name} once the blob is right again"
+            format!("{name} once the blob is right again"),
         );
     }
 }
@@ -226,7 +226,11 @@ fn a_cache_that_was_damaged_between_mounts_is_healed() {
     for round in 0..2 {
         let mut daemon = serve(image.request(&cache), directory.path()).unwrap();
         for (name, bytes) in &image.files {
-            assert_eq!(&daemon.read(name).unwrap(), bytes, "{name}, round {round}");
+            assert_same(
+                daemon.read(name).unwrap(),
+                bytes,
+                format!("{name}, round {round}"),
+            );
         }
         let stat = daemon.ask("stat");
         assert_eq!(
@@ -274,7 +278,7 @@ fn a_mount_in_use_is_busy_and_stays() {
     .unwrap();
     let file = File::open(daemon.mountpoint.join("f0-0")).unwrap();
     assert_eq!(daemon.ask("unmount")["code"], "MOUNT_BUSY");
-    assert_eq!(daemon.read("f0-1").unwrap(), image.files["f0-1"]);
+    assert_same(daemon.read("f0-1").unwrap(), &image.files["f0-1"], "");
     drop(file);
     assert_eq!(daemon.ask("unmount")["ok"], true);
     assert!(daemon.ends());
@@ -320,7 +324,11 @@ fn a_signal_takes_the_mount_away_and_its_users_read_on() {
     daemon.wait_unmounted();
     let mut bytes = vec![];
     file.read_to_end(&mut bytes).unwrap();
-    assert_eq!(bytes, image.files["f0-2"], "nothing of it was read before");
+    assert_same(
+        &bytes,
+        &image.files["f0-2"],
+        "nothing of it was read before",
+    );
     drop(file);
     assert!(daemon.ends());
 }
@@ -356,10 +364,10 @@ fn a_killed_daemon_leaves_errors_and_nothing_but_the_mount_itself() {
     let first = daemon.read("f0-0").unwrap();
     daemon.signal("KILL");
     assert!(daemon.ends());
-    assert_eq!(
+    assert_same(
         daemon.read("f0-0").unwrap(),
-        first,
-        "what the kernel has stays readable"
+        &first,
+        "what the kernel has stays readable",
     );
     assert_eq!(fs::read_dir(&daemon.mountpoint).unwrap().count(), 3);
     assert_eq!(daemon.read("f0-2").unwrap_err().raw_os_error(), Some(5));
@@ -393,7 +401,7 @@ fn unprivileged_processes_read_what_the_modes_allow() {
         .gid(65_534)
         .output()
         .unwrap();
-    assert_eq!(output.stdout, image.files["f0-1"]);
+    assert_same(output.stdout, &image.files["f0-1"], "");
     assert_eq!(
         fs::metadata(daemon.mountpoint.join("f0-1")).unwrap().mode() & 0o7777,
         0o755
@@ -413,7 +421,7 @@ fn local_layers_are_proven_and_read_by_the_kernel_itself() {
     request["localLayers"] = serde_json::json!({ diff_id: tar });
     let mut daemon = serve(request.clone(), directory.path()).unwrap();
     for (name, bytes) in &image.files {
-        assert_eq!(&daemon.read(name).unwrap(), bytes, "{name}");
+        assert_same(daemon.read(name).unwrap(), bytes, name.to_string());
     }
     assert!(image.server.log().is_empty());
     assert_eq!(daemon.ask("stat")["layers"][0]["mode"], "local");
@@ -436,11 +444,11 @@ fn two_mounts_share_one_cache() {
     let one = serve(image.request(&cache), directory.path()).unwrap();
     let two = serve(image.request(&cache), other.path()).unwrap();
     for (name, bytes) in &image.files {
-        assert_eq!(&one.read(name).unwrap(), bytes);
+        assert_same(one.read(name).unwrap(), bytes, "");
     }
     let asked = image.server.log().len();
     for (name, bytes) in &image.files {
-        assert_eq!(&two.read(name).unwrap(), bytes);
+        assert_same(two.read(name).unwrap(), bytes, "");
     }
     assert_eq!(image.server.log().len(), asked);
 }
@@ -584,9 +592,63 @@ fn pages_the_kernel_dropped_come_from_the_cache_again() {
     .unwrap();
     for _ in 0..2 {
         for (name, bytes) in &image.files {
-            assert_eq!(&daemon.read(name).unwrap(), bytes, "{name}");
+            assert_same(daemon.read(name).unwrap(), bytes, name.to_string());
         }
         drop_page_cache();
         image.server.fail_always(Some(Fault::Status(500, vec![])));
+    }
+}
+
+#[test]
+fn a_full_disk_under_the_cache_costs_the_copies_and_not_the_data() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    let disk = SmallDisk::mount(directory.path());
+    let daemon = serve(image.request(&disk.path), directory.path()).unwrap();
+    fs::write(disk.path.join("filler"), vec![1; 32 << 20]).unwrap_err();
+    for _ in 0..2 {
+        for (name, bytes) in &image.files {
+            assert_same(daemon.read(name).unwrap(), bytes, name.to_string());
+        }
+        drop_page_cache();
+    }
+    assert!(daemon.ask("stat")["notKept"].as_u64().unwrap() > 0);
+    drop(daemon);
+    // What its metadata image took is free again.
+    let mut left = fs::OpenOptions::new()
+        .append(true)
+        .open(disk.path.join("filler"))
+        .unwrap();
+    while std::io::Write::write_all(&mut left, &[1; 512]).is_ok() {}
+    let error = serve(image.request(&disk.path), directory.path())
+        .err()
+        .unwrap();
+    assert_eq!(error["code"], "DISK_FULL", "{error}");
+}
+
+/// An ext4 of a few megabytes in a file.
+struct SmallDisk {
+    path: std::path::PathBuf,
+}
+
+impl SmallDisk {
+    fn mount(directory: &std::path::Path) -> Self {
+        let file = directory.join("disk.img");
+        File::create(&file).unwrap().set_len(8 << 20).unwrap();
+        let path = directory.join("disk");
+        fs::create_dir(&path).unwrap();
+        let run = |command: &mut Command| assert!(command.status().unwrap().success());
+        run(Command::new("mkfs.ext4").arg("-q").arg(&file));
+        run(Command::new("mount")
+            .args(["-o", "loop"])
+            .arg(&file)
+            .arg(&path));
+        Self { path }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.path).status();
     }
 }

@@ -22,6 +22,7 @@ pub struct LayerCache {
     /// Held shared for as long as the layer is in use; who wants to take data away needs it exclusively.
     _lock: File,
     chunks: usize,
+    plain_bytes: u64,
 }
 
 impl LayerCache {
@@ -43,6 +44,7 @@ impl LayerCache {
             map,
             _lock: lock,
             chunks,
+            plain_bytes: table.plain_bytes,
         })
     }
 
@@ -78,6 +80,21 @@ impl LayerCache {
     pub fn keep(&self, chunk: u32, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.data.write_all_at(bytes, offset)?;
         self.map.write_all_at(&[WRITTEN], u64::from(chunk))
+    }
+
+    /// Whether somebody cut the file. Writing behind the cut would turn what was there into zeros.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.data
+            .metadata()
+            .is_ok_and(|data| data.len() < self.plain_bytes)
+    }
+
+    /// Gives a file that was cut its length again; the map says which chunks to look at, and each is proven anew.
+    pub fn restore_length(&self) {
+        if let Err(error) = self.data.set_len(self.plain_bytes) {
+            tracing::warn!(%error, "a cache file that was cut stays short");
+        }
     }
 
     /// Makes every write fail from now on.

@@ -1,5 +1,7 @@
 //! The duty to bring a chunk.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use super::Layer;
@@ -18,16 +20,6 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    /// Of a flight that was just put into the layer's table of flights.
-    pub(super) fn new(layer: &Arc<Layer>, chunk: u32, flight: Arc<Flight>) -> Self {
-        Self {
-            layer: Arc::clone(layer),
-            chunk,
-            flight,
-            ended: false,
-        }
-    }
-
     pub(super) fn chunk(&self) -> u32 {
         self.chunk
     }
@@ -42,9 +34,19 @@ impl Claim {
         self.end(Ok(Arc::new(bytes)));
     }
 
-    /// Ends with the reason why there are no bytes.
-    pub(super) fn failed(mut self, error: FetchError) {
-        self.end(Err(error));
+    /// Ends claims of one layer with the reason why there are no bytes. None is in flight any more when the first reader
+    /// hears of it, so that whoever asks again starts afresh.
+    pub(super) fn all_failed(claims: Vec<Self>, error: &FetchError) {
+        if let Some(first) = claims.first() {
+            let mut table = first.layer.flights();
+            for claim in &claims {
+                table.remove(&claim.chunk);
+            }
+        }
+        for mut claim in claims {
+            claim.ended = true;
+            claim.flight.land(Err(error.clone()));
+        }
     }
 
     fn end(&mut self, landed: Landed) {
@@ -67,8 +69,46 @@ impl Drop for Claim {
 }
 
 impl Layer {
+    /// Claims those of `chunks` that are not in flight.
+    pub(super) fn claim(
+        self: &Arc<Self>,
+        flights: &mut HashMap<u32, Arc<Flight>>,
+        chunks: impl Iterator<Item = u32>,
+    ) -> Vec<Claim> {
+        let mut claims = vec![];
+        for chunk in chunks {
+            if let Entry::Vacant(place) = flights.entry(chunk) {
+                let flight = Arc::clone(place.insert(Arc::default()));
+                claims.push(Claim {
+                    layer: Arc::clone(self),
+                    chunk,
+                    flight,
+                    ended: false,
+                });
+            }
+        }
+        claims
+    }
+
+    /// Somebody cut the cache file under us: nothing in it counts as proven any more.
+    pub(super) fn distrust(&self) {
+        tracing::warn!(
+            code = "CACHE_CORRUPT",
+            "a cache file was cut while in use; all of it is proven anew"
+        );
+        for chunk in 0..self.geometry.chunk_count() {
+            if self.states.known(chunk) == Known::Proven {
+                self.states.set(chunk, Known::Unproven);
+            }
+        }
+        self.cache.restore_length();
+    }
+
     /// Keeps a proven chunk. A disk that is full or failing costs the copy, not the reader.
     pub(super) fn keep(&self, chunk: u32, bytes: &[u8]) {
+        if self.cache.is_cut() {
+            self.distrust();
+        }
         match self
             .cache
             .keep(chunk, self.geometry.chunk(chunk).start, bytes)

@@ -9,7 +9,6 @@ use archive_format::digest::{Sha256, oci};
 
 use super::claim::Claim;
 use super::decode::decode;
-use super::flight::Flight;
 use super::state::Known;
 use super::{Layer, Plan, REQUEST_BYTES};
 use crate::source::{FetchError, FetchKind};
@@ -53,10 +52,15 @@ impl Job {
             .any(|span| self.layer.geometry.is_streamed(span))
     }
 
-    /// Takes a claim on the next chunk, if one request may hold both; else gives it back.
+    /// Takes a claim on a later chunk, if one request may hold both or one stream passes both; else gives it back.
     pub(super) fn join(&mut self, claim: Claim) -> Option<Claim> {
-        let chunks = self.chunks();
-        if claim.chunk() == chunks.end && self.may_reach(claim.chunk() + 1) {
+        let fits = if self.is_streamed() {
+            let geometry = &self.layer.geometry;
+            geometry.plan(claim.chunk()..claim.chunk() + 1).plain.start < self.plan().plain.end
+        } else {
+            claim.chunk() == self.chunks().end && self.may_reach(claim.chunk() + 1)
+        };
+        if fits {
             self.claims.push_back(claim);
             return None;
         }
@@ -83,25 +87,18 @@ impl Job {
                 .any(|span| self.layer.geometry.is_streamed(span))
     }
 
-    /// A job in a streamed span brings every chunk of it that is missing, because the stream passes all of them.
-    pub(super) fn widened(mut self) -> Self {
-        if !self.is_streamed() {
-            return self;
+    /// A stream that runs again because a cached chunk was damaged heals all that is not proven on its way.
+    pub(super) fn healing(mut self) -> Self {
+        if self.is_streamed() {
+            let layer = Arc::clone(&self.layer);
+            let mut table = layer.flights();
+            let unproven = |chunk: &u32| layer.states.known(*chunk) != Known::Proven;
+            let all = layer.geometry.chunks(self.plan().plain);
+            self.claims
+                .extend(layer.claim(&mut table, all.filter(unproven)));
+            drop(table);
+            self.claims.make_contiguous().sort_by_key(Claim::chunk);
         }
-        let layer = Arc::clone(&self.layer);
-        let all = layer.geometry.chunks(self.plan().plain);
-        let mut table = layer.flights();
-        for chunk in all {
-            let missing =
-                layer.states.known(chunk) == Known::Absent && !layer.cache.is_written(chunk);
-            if missing && !table.contains_key(&chunk) {
-                let flight = Arc::new(Flight::default());
-                table.insert(chunk, Arc::clone(&flight));
-                self.claims.push_back(Claim::new(&layer, chunk, flight));
-            }
-        }
-        drop(table);
-        self.claims.make_contiguous().sort_by_key(Claim::chunk);
         self
     }
 
@@ -127,14 +124,11 @@ impl Job {
     }
 
     fn fail(&mut self, end: Option<u64>, error: &FetchError) {
-        let layer = Arc::clone(&self.layer);
+        let geometry = &self.layer.geometry;
         let concerned =
-            |claim: &Claim| end.is_none_or(|end| layer.geometry.chunk(claim.chunk()).start < end);
-        while self.claims.front().is_some_and(concerned) {
-            if let Some(claim) = self.claims.pop_front() {
-                claim.failed(error.clone());
-            }
-        }
+            |claim: &Claim| end.is_none_or(|end| geometry.chunk(claim.chunk()).start < end);
+        let count = self.claims.partition_point(concerned);
+        Claim::all_failed(self.claims.drain(..count).collect(), error);
     }
 
     fn attempt(&mut self) -> Result<(), FetchError> {

@@ -40,13 +40,18 @@ impl Layer {
             return Ok(());
         }
         self.stats.wanted_bytes.add(length as u64);
-        let result = self.read_within(offset, data);
-        if let Err(error) = &result {
+        // The warm path: no lock, no memory. Still proven after the read means that nobody cut the file before it.
+        if self.is_ready(offset, length)
+            && self.cache.read(offset, data).is_ok()
+            && self.is_ready(offset, length)
+        {
+            return Ok(());
+        }
+        self.read_within(offset, data).inspect_err(|error| {
             if self.stats.failed(error) {
                 tracing::error!(code = tool_protocol::Coded::code(error), "{error}");
             }
-        }
-        result
+        })
     }
 
     fn read_within(self: &Arc<Self>, offset: u64, data: &mut [u8]) -> Result<(), FetchError> {
@@ -85,8 +90,12 @@ impl Layer {
                 return Ok(());
             }
             match self.cache.read(offset, part) {
-                Ok(()) => return Ok(()),
-                Err(error) => self.spoiled(chunk, &error.to_string()),
+                Ok(()) if self.states.known(chunk) == Known::Proven => return Ok(()),
+                Ok(()) => (),
+                Err(error) => {
+                    self.spoiled(chunk, &error.to_string());
+                    self.distrust();
+                }
             }
             flight = self.gather(&(chunk..chunk + 1)).pop().flatten();
         }
@@ -98,40 +107,55 @@ impl Layer {
 
     /// Makes sure that every one of `chunks` is proven (`None`) or on its way.
     fn gather(self: &Arc<Self>, chunks: &Range<u32>) -> Vec<Option<Arc<Flight>>> {
-        let mut claims = vec![];
-        let flights: Vec<_> = {
+        let (flights, claims) = {
             let mut table = self.flights();
-            chunks
+            let unproven = |chunk: &u32| self.states.known(*chunk) != Known::Proven;
+            let mut claims = self.claim(&mut table, chunks.clone().filter(unproven));
+            let flights: Vec<_> = chunks
                 .clone()
-                .map(|chunk| {
-                    if self.states.known(chunk) == Known::Proven {
-                        return None;
-                    }
-                    if let Some(flight) = table.get(&chunk) {
-                        return Some(Arc::clone(flight));
-                    }
-                    let flight = Arc::new(Flight::default());
-                    table.insert(chunk, Arc::clone(&flight));
-                    claims.push(Claim::new(self, chunk, Arc::clone(&flight)));
-                    Some(flight)
-                })
-                .collect()
+                .map(|chunk| table.get(&chunk).cloned())
+                .collect();
+            if flights.iter().flatten().count() > claims.len() {
+                self.fetcher.promote(self, chunks);
+            }
+            let streams = claims.iter().find(|claim| !self.is_cached(claim.chunk()));
+            if let Some(streamed) = streams.and_then(|claim| self.streamed(claim.chunk())) {
+                // The stream passes all of them, so it brings all that is missing; claimed in one go, it runs once.
+                let missing = self
+                    .geometry
+                    .chunks(streamed)
+                    .filter(|chunk| !self.is_cached(*chunk));
+                claims.extend(self.claim(&mut table, missing.filter(unproven)));
+                claims.sort_by_key(Claim::chunk);
+            }
+            (flights, claims)
         };
-        if flights.iter().flatten().count() > claims.len() {
-            self.fetcher.promote(self, chunks);
-        }
         let (local, remote): (Vec<_>, Vec<_>) = claims
             .into_iter()
             .partition(|claim| self.is_cached(claim.chunk()));
-        let missed = remote.first().map(Claim::chunk);
-        self.fetch(remote, false);
+        let missed = !remote.is_empty();
+        for job in self.jobs(remote) {
+            self.fetcher.submit(job, false);
+        }
         let refused = local
             .into_iter()
             .filter_map(|claim| self.prove(claim))
             .collect();
-        self.fetch(refused, false);
-        self.look_ahead(chunks, missed.is_some());
+        for job in self.jobs(refused) {
+            self.fetcher.submit(job.healing(), false);
+        }
+        self.look_ahead(chunks, missed);
         flights
+    }
+
+    /// The plain bytes of the streamed span that holds a chunk.
+    fn streamed(&self, chunk: u32) -> Option<Range<u64>> {
+        self.whole.as_ref()?;
+        let plan = self.geometry.plan(chunk..chunk + 1);
+        plan.spans
+            .into_iter()
+            .any(|span| self.geometry.is_streamed(span))
+            .then_some(plan.plain)
     }
 
     fn is_cached(&self, chunk: u32) -> bool {
@@ -179,7 +203,7 @@ impl Layer {
         let marker = chunks
             .clone()
             .filter(|chunk| self.states.take_marker(*chunk))
-            .last();
+            .reduce(|_, later| later);
         if self.whole.is_some() || self.stats.not_kept.get() > 0 {
             return; // fetched as a whole anyway, or there is nowhere to put it
         }
@@ -198,39 +222,26 @@ impl Layer {
         self.states.mark(ahead.marker);
         let claims = {
             let mut table = self.flights();
-            ahead
-                .chunks
-                .filter(|chunk| {
-                    self.states.known(*chunk) == Known::Absent && !table.contains_key(chunk)
-                })
-                .filter(|chunk| !self.cache.is_written(*chunk))
-                .collect::<Vec<_>>()
-                .into_iter()
-                .map(|chunk| {
-                    let flight = Arc::new(Flight::default());
-                    table.insert(chunk, Arc::clone(&flight));
-                    Claim::new(self, chunk, flight)
-                })
-                .collect()
+            let wanted = ahead.chunks.filter(|chunk| {
+                self.states.known(*chunk) == Known::Absent && !self.is_cached(*chunk)
+            });
+            self.claim(&mut table, wanted)
         };
-        self.fetch(claims, true);
+        for job in self.jobs(claims) {
+            self.fetcher.submit(job, true);
+        }
     }
 
-    /// Hands claims (in chunk order) to the fetcher, as jobs of neighbours.
-    fn fetch(self: &Arc<Self>, claims: Vec<Claim>, ahead: bool) {
+    /// Turns claims (in chunk order) into jobs of neighbours.
+    fn jobs(self: &Arc<Self>, claims: Vec<Claim>) -> Vec<Job> {
         let mut jobs: Vec<Job> = vec![];
         for claim in claims {
-            let claim = match jobs.last_mut() {
-                Some(job) => match job.join(claim) {
-                    None => continue,
-                    Some(claim) => claim,
-                },
-                None => claim,
+            let left = match jobs.last_mut() {
+                Some(job) => job.join(claim),
+                None => Some(claim),
             };
-            jobs.push(Job::new(self, claim));
+            jobs.extend(left.map(|claim| Job::new(self, claim)));
         }
-        for job in jobs {
-            self.fetcher.submit(job.widened(), ahead);
-        }
+        jobs
     }
 }

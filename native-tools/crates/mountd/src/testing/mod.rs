@@ -130,3 +130,23 @@ fn gzip_of(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
+
+/// Compares bytes; a failure names the first byte that differs instead of printing all of them.
+#[track_caller]
+pub(crate) fn assert_same(
+    left: impl AsRef<[u8]>,
+    right: impl AsRef<[u8]>,
+    what: impl std::fmt::Debug,
+) {
+    let (left, right) = (left.as_ref(), right.as_ref());
+    let differs = left
+        .iter()
+        .zip(right)
+        .position(|(left, right)| left != right);
+    assert!(
+        differs.is_none() && left.len() == right.len(),
+        "{what:?}: {} and {} bytes, differ from {differs:?}",
+        left.len(),
+        right.len()
+    );
+}

@@ -47,6 +47,7 @@ struct State {
     log: Vec<Seen>,
     token: Option<String>,
     tokens_given: u32,
+    token_forms: Vec<String>,
     basic: Option<String>,
     redirect: Option<String>,
     delay: Duration,
@@ -113,6 +114,16 @@ impl Server {
         self.state.lock().unwrap().token = Some("expired".to_owned());
     }
 
+    /// Request lines and bodies of the token requests that were granted.
+    pub(crate) fn token_requests(&self) -> Vec<String> {
+        self.state.lock().unwrap().token_forms.clone()
+    }
+
+    /// Wants this token and gives out no other.
+    pub(crate) fn accept_token(&self, token: &str) {
+        self.state.lock().unwrap().token = Some(token.to_owned());
+    }
+
     /// Wants Basic credentials with every request.
     pub(crate) fn want_basic(&self, basic: &str) {
         self.state.lock().unwrap().basic = Some(basic.to_owned());
@@ -152,7 +163,7 @@ impl Server {
                 return;
             }
             let open = if seen.line.contains("/token") {
-                self.answer_token(&mut stream, &seen)
+                self.answer_token(&mut stream, &seen, &body)
             } else {
                 self.answer_blob(&mut stream, &seen)
             };
@@ -162,11 +173,15 @@ impl Server {
         }
     }
 
-    fn answer_token(&self, stream: &mut TcpStream, seen: &Seen) -> Option<()> {
+    fn answer_token(&self, stream: &mut TcpStream, seen: &Seen, body: &[u8]) -> Option<()> {
         let mut state = self.state.lock().unwrap();
-        if state.basic.is_some() && seen.authorization != state.basic {
+        let form = String::from_utf8_lossy(body).into_owned();
+        let identified = seen.line.starts_with("POST")
+            && form.contains("refresh_token=identity&") | form.ends_with("refresh_token=identity");
+        if state.basic.is_some() && seen.authorization != state.basic && !identified {
             return head(stream, 401, &[], 0);
         }
+        state.token_forms.push(format!("{} {form}", seen.line));
         state.tokens_given += 1;
         let token = format!("token-{}", state.tokens_given);
         state.token = Some(token.clone());
@@ -246,10 +261,10 @@ fn send_blob(
     let (first, last) = if whole { (0, total - 1) } else { range? };
     let last = last.min(total - 1);
     let mut body = blob[usize::try_from(first).ok()?..=usize::try_from(last).ok()?].to_vec();
-    if let Some(Fault::Flip(at)) = fault {
-        if (first..=last).contains(&at) {
-            body[usize::try_from(at - first).ok()?] ^= 1;
-        }
+    if let Some(Fault::Flip(at)) = fault
+        && (first..=last).contains(&at)
+    {
+        body[usize::try_from(at - first).ok()?] ^= 1;
     }
     let shift = u64::from(matches!(fault, Some(Fault::OtherRange)));
     let content_range = format!(

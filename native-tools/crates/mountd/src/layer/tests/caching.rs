@@ -9,7 +9,7 @@ use archive_format::digest::oci;
 use super::CHUNK;
 use super::harness::{Harness, read};
 use crate::stats::Mode;
-use crate::testing::{Stored, layer, sample};
+use crate::testing::{Stored, assert_same, layer, sample};
 
 #[test]
 fn a_layer_that_was_read_once_is_read_again_without_the_registry() {
@@ -49,7 +49,7 @@ fn a_damaged_cache_is_healed_and_never_served() {
         let (layer, stats) = harness.open(&table);
         assert_eq!(read(&layer, 0, plain.len()).unwrap(), plain, "{stored:?}");
         assert_eq!(stats.cache_damaged.get(), 3);
-        assert_eq!(fs::read(&data).unwrap(), plain, "healed on disk too");
+        assert_same(fs::read(&data).unwrap(), &plain, "healed on disk too");
     }
 }
 
@@ -82,7 +82,33 @@ fn a_cache_file_that_is_cut_while_in_use_costs_a_fetch() {
         .unwrap()
         .set_len(50_000)
         .unwrap();
-    assert_eq!(read(&layer, 100_000, 100_000).unwrap(), plain[100_000..]);
+    for start in (0..200_000).step_by(10_000).rev() {
+        assert_same(
+            read(&layer, start, 10_000).unwrap(),
+            &plain[start..start + 10_000],
+            format!("{start}"),
+        );
+    }
+}
+
+#[test]
+fn a_chunk_that_comes_after_the_file_was_cut_uncovers_no_zeros() {
+    let plain = sample(200_000, 33);
+    let (table, blob) = layer(&plain, Stored::ZstdFrames, CHUNK);
+    let harness = Harness::with(&table, &blob);
+    let (layer, _) = harness.open(&table);
+    read(&layer, 100_000, 10).unwrap();
+    fs::write(harness.cache_file(&table, "data"), b"").unwrap();
+    assert_same(
+        read(&layer, 190_000, 10).unwrap(),
+        &plain[190_000..190_010],
+        "",
+    );
+    assert_same(
+        read(&layer, 100_000, 10).unwrap(),
+        &plain[100_000..100_010],
+        "",
+    );
 }
 
 #[test]
@@ -106,11 +132,16 @@ fn another_chunk_table_for_the_same_layer_has_a_cache_of_its_own() {
     let (mut forged, forged_blob) = layer(&forged_plain, Stored::ZstdFrames, CHUNK);
     forged.diff_id = table.diff_id;
     harness.server.add(&oci(&forged.digest), forged_blob);
-    assert_eq!(
+    assert_same(
         read(&harness.open(&forged).0, 0, 100_000).unwrap(),
-        forged_plain
+        &forged_plain,
+        "",
     );
-    assert_eq!(read(&harness.open(&table).0, 0, 100_000).unwrap(), plain);
+    assert_same(
+        read(&harness.open(&table).0, 0, 100_000).unwrap(),
+        &plain,
+        "",
+    );
 }
 
 #[test]

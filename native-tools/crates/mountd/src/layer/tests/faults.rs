@@ -9,7 +9,7 @@ use super::harness::{Harness, read};
 use super::{CHUNK, EVERY_KIND};
 use crate::source::FetchKind;
 use crate::testing::server::Fault;
-use crate::testing::{Stored, layer, sample};
+use crate::testing::{Stored, assert_same, layer, sample};
 
 #[test]
 fn faults_on_the_way_are_survived() {
@@ -69,7 +69,7 @@ fn a_server_without_ranges_serves_the_start_and_is_refused_elsewhere() {
     let harness = Harness::with(&table, &blob);
     harness.server.fail_always(Some(Fault::WholeBlob));
     let (layer, _) = harness.open(&table);
-    assert_eq!(read(&layer, 0, 1000).unwrap(), plain[..1000]);
+    assert_same(read(&layer, 0, 1000).unwrap(), &plain[..1000], "");
     let error = read(&layer, 150_000, 10).unwrap_err();
     assert_eq!(error.kind, FetchKind::Protocol, "{error}");
 }
@@ -94,7 +94,7 @@ fn bytes_that_stay_wrong_are_an_error_and_only_where_they_are_wrong() {
         match read(&layer, start, length) {
             Ok(bytes) => {
                 assert_ne!(index, broken);
-                assert_eq!(bytes, plain[start..start + length], "{index}");
+                assert_same(&bytes, &plain[start..start + length], format!("{index}"));
             }
             Err(error) => {
                 assert_eq!(index, broken, "{error}");
@@ -214,7 +214,7 @@ proptest! {
             let start = start.index(length);
             let count = count.min(length - start);
             if let Ok(bytes) = read(&layer, start, count) {
-                prop_assert_eq!(&bytes, &plain[start..start + count]);
+                prop_assert!(bytes == plain[start..start + count]);
             }
         }
         harness.server.fail_next([]);

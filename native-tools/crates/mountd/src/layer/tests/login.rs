@@ -1,5 +1,7 @@
 //! Logins, tokens and redirects.
 
+use std::thread;
+
 use archive_format::digest::oci;
 
 use super::CHUNK;
@@ -8,7 +10,7 @@ use crate::secret::Secret;
 use crate::source::FetchKind;
 use crate::source::registry::Credentials;
 use crate::testing::server::{Fault, Server};
-use crate::testing::{Stored, layer, sample};
+use crate::testing::{Stored, assert_same, layer, sample};
 
 fn password() -> Credentials {
     Credentials::Password {
@@ -27,12 +29,13 @@ fn a_token_is_fetched_when_it_is_wanted_and_again_when_it_ran_out() {
     harness.credentials = Some(password());
     harness.server.want_token(Some(BASIC));
     let (layer, _) = harness.open(&table);
-    assert_eq!(read(&layer, 0, 10).unwrap(), plain[..10]);
+    assert_same(read(&layer, 0, 10).unwrap(), &plain[..10], "");
     assert_eq!(harness.server.tokens_given(), 1);
     harness.server.expire_token();
-    assert_eq!(
+    assert_same(
         read(&layer, 200_000, 50_000).unwrap(),
-        plain[200_000..250_000]
+        &plain[200_000..250_000],
+        "",
     );
     assert_eq!(harness.server.tokens_given(), 2);
     let seen = harness.server.log();
@@ -71,7 +74,7 @@ fn basic_credentials_are_sent_once_they_are_asked_for() {
     harness.credentials = Some(password());
     harness.server.want_basic(BASIC);
     let (layer, _) = harness.open(&table);
-    assert_eq!(read(&layer, 0, 10).unwrap(), plain[..10]);
+    assert_same(read(&layer, 0, 10).unwrap(), &plain[..10], "");
     assert_eq!(harness.server.log()[0].authorization, None);
 }
 
@@ -86,8 +89,12 @@ fn a_redirect_is_followed_without_credentials_and_kept() {
     elsewhere.add(&oci(&table.digest), blob.clone());
     harness.server.redirect_to(Some(&elsewhere.url));
     let (layer, _) = harness.open(&table);
-    assert_eq!(read(&layer, 0, 10).unwrap(), plain[..10]);
-    assert_eq!(read(&layer, 250_000, 10).unwrap(), plain[250_000..250_010]);
+    assert_same(read(&layer, 0, 10).unwrap(), &plain[..10], "");
+    assert_same(
+        read(&layer, 250_000, 10).unwrap(),
+        &plain[250_000..250_010],
+        "",
+    );
     assert!(
         elsewhere
             .log()
@@ -101,7 +108,11 @@ fn a_redirect_is_followed_without_credentials_and_kept() {
     );
     // The signed address runs out: the registry is asked for a new one.
     elsewhere.fail_next([Fault::Status(403, vec![])]);
-    assert_eq!(read(&layer, 100_000, 10).unwrap(), plain[100_000..100_010]);
+    assert_same(
+        read(&layer, 100_000, 10).unwrap(),
+        &plain[100_000..100_010],
+        "",
+    );
     assert_eq!(harness.server.log().len(), asked + 1);
 }
 
@@ -114,4 +125,71 @@ fn redirects_in_a_circle_end() {
     let error = read(&layer, 0, 10).unwrap_err();
     assert_eq!(error.kind, FetchKind::Protocol);
     assert!(!error.message.contains("signature"), "{error}");
+}
+
+#[test]
+fn an_identity_token_is_exchanged_and_never_sent_to_the_registry() {
+    let plain = sample(50_000, 30);
+    let (table, blob) = layer(&plain, Stored::ZstdFrames, CHUNK);
+    let mut harness = Harness::with(&table, &blob);
+    harness.credentials = Some(Credentials::Identity {
+        identity_token: Secret::new("identity".to_owned()),
+    });
+    harness.server.want_token(Some("Basic never"));
+    let (layer, _) = harness.open(&table);
+    assert_same(read(&layer, 0, 10).unwrap(), &plain[..10], "");
+    let requests = harness.server.token_requests();
+    assert!(requests[0].starts_with("POST /token"), "{requests:?}");
+    for field in [
+        "grant_type=refresh_token",
+        "service=test",
+        "scope=repository%3Ateam%2Fapp%3Apull",
+    ] {
+        assert!(requests[0].contains(field), "{field}: {requests:?}");
+    }
+    assert!(
+        harness
+            .server
+            .log()
+            .iter()
+            .all(|seen| !format!("{seen:?}").contains("identity"))
+    );
+}
+
+#[test]
+fn a_registry_token_is_sent_as_it_is_from_the_first_request_on() {
+    let plain = sample(50_000, 31);
+    let (table, blob) = layer(&plain, Stored::ZstdFrames, CHUNK);
+    let mut harness = Harness::with(&table, &blob);
+    harness.credentials = Some(Credentials::Registry {
+        registry_token: Secret::new("given".to_owned()),
+    });
+    harness.server.accept_token("given");
+    let (layer, _) = harness.open(&table);
+    assert_same(read(&layer, 0, 10).unwrap(), &plain[..10], "");
+    assert_eq!(harness.server.log().len(), 1);
+    assert!(harness.server.token_requests().is_empty());
+}
+
+#[test]
+fn many_refused_requests_get_one_token_together() {
+    let plain = sample(400_000, 32);
+    let (table, blob) = layer(&plain, Stored::ZstdFrames, CHUNK);
+    let mut harness = Harness::with(&table, &blob);
+    harness.credentials = Some(password());
+    harness.server.want_token(Some(BASIC));
+    let (layer, _) = harness.open(&table);
+    thread::scope(|scope| {
+        for start in (0..400_000).step_by(100_000) {
+            let (layer, plain) = (&layer, &plain);
+            scope.spawn(move || {
+                assert_same(
+                    read(layer, start, 10).unwrap(),
+                    &plain[start..start + 10],
+                    "",
+                )
+            });
+        }
+    });
+    assert_eq!(harness.server.tokens_given(), 1);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::harness::{Harness, read};
 use super::{CHUNK, EVERY_KIND};
-use crate::testing::{Stored, layer, sample};
+use crate::testing::{Stored, assert_same, layer, sample};
 
 #[test]
 fn every_kind_of_blob_reads_as_its_plain_stream() {
@@ -14,10 +14,10 @@ fn every_kind_of_blob_reads_as_its_plain_stream() {
         let (table, blob) = layer(&plain, stored, CHUNK);
         let harness = Harness::with(&table, &blob);
         let (layer, stats) = harness.open(&table);
-        assert_eq!(
+        assert_same(
             read(&layer, 123_456, 50_000).unwrap(),
-            plain[123_456..173_456],
-            "{stored:?}"
+            &plain[123_456..173_456],
+            format!("{stored:?}"),
         );
         assert_eq!(read(&layer, 0, plain.len()).unwrap(), plain, "{stored:?}");
         assert!(layer.is_ready(0, plain.len()) || stats.chunks_verified.get() > 0);
@@ -36,7 +36,7 @@ fn what_lies_behind_the_end_is_zeros() {
     let harness = Harness::with(&table, &blob);
     let (layer, _) = harness.open(&table);
     let tail = read(&layer, 19_990, 100).unwrap();
-    assert_eq!(tail[..10], plain[19_990..]);
+    assert_same(&tail[..10], &plain[19_990..], "");
     assert!(tail[10..].iter().all(|byte| *byte == 0));
     assert_eq!(read(&layer, 30_000, 5).unwrap(), [0; 5]);
 }
@@ -47,7 +47,11 @@ fn a_read_in_the_middle_fetches_that_part_alone() {
     let (table, blob) = layer(&plain, Stored::ZstdFrames, CHUNK);
     let harness = Harness::with(&table, &blob);
     let (layer, stats) = harness.open(&table);
-    assert_eq!(read(&layer, 500_000, 10).unwrap(), plain[500_000..500_010]);
+    assert_same(
+        read(&layer, 500_000, 10).unwrap(),
+        &plain[500_000..500_010],
+        "",
+    );
     assert_eq!(stats.requests.get(), 1);
     assert!(stats.fetched_bytes.get() < 2 * u64::from(CHUNK));
 }
@@ -60,7 +64,11 @@ fn reading_front_to_back_takes_few_requests_and_each_byte_once() {
     let (layer, stats) = harness.open(&table);
     for at in (0..plain.len()).step_by(4096) {
         let length = 4096.min(plain.len() - at);
-        assert_eq!(read(&layer, at, length).unwrap(), plain[at..at + length]);
+        assert_same(
+            read(&layer, at, length).unwrap(),
+            &plain[at..at + length],
+            "",
+        );
     }
     assert!(
         stats.requests.get() <= 30,
@@ -81,9 +89,10 @@ fn many_readers_of_one_chunk_cause_one_request() {
         for index in 0..16 {
             let (layer, plain) = (&layer, &plain);
             scope.spawn(move || {
-                assert_eq!(
+                assert_same(
                     read(layer, 50_000 + index, 10).unwrap(),
-                    plain[50_000 + index..50_010 + index]
+                    &plain[50_000 + index..50_010 + index],
+                    "",
                 )
             });
         }

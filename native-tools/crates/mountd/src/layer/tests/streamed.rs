@@ -9,7 +9,7 @@ use crate::layer::verify_blob;
 use crate::source::FetchKind;
 use crate::stats::{Mode, Stats};
 use crate::testing::server::Fault;
-use crate::testing::{Stored, layer, sample};
+use crate::testing::{Stored, assert_same, layer, sample};
 
 #[test]
 fn a_large_member_is_streamed_once_for_all_readers() {
@@ -25,9 +25,10 @@ fn a_large_member_is_streamed_once_for_all_readers() {
             for start in [15_000_000, 100, 8_000_000, 20_000_000] {
                 let (layer, plain) = (&layer, &plain);
                 scope.spawn(move || {
-                    assert_eq!(
+                    assert_same(
                         read(layer, start, 5000).unwrap(),
-                        plain[start..start + 5000]
+                        &plain[start..start + 5000],
+                        "",
                     )
                 });
             }
@@ -52,13 +53,17 @@ fn a_large_member_that_is_damaged_fails_behind_the_damage_alone() {
         .server
         .fail_always(Some(Fault::Flip(blob.len() as u64 / 2)));
     let (layer, _) = harness.open(&table);
-    assert_eq!(read(&layer, 0, 1 << 20).unwrap(), plain[..1 << 20]);
+    assert_same(read(&layer, 0, 1 << 20).unwrap(), &plain[..1 << 20], "");
     assert_eq!(
         read(&layer, 11 << 20, 10).unwrap_err().kind,
         FetchKind::Damaged
     );
     harness.server.fail_always(None);
-    assert_eq!(read(&layer, 11 << 20, 1 << 20).unwrap(), plain[11 << 20..]);
+    assert_same(
+        read(&layer, 11 << 20, 1 << 20).unwrap(),
+        &plain[11 << 20..],
+        "",
+    );
 }
 
 #[test]

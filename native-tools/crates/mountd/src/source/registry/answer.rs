@@ -2,12 +2,16 @@
 
 use std::io::Read;
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ureq::Body;
 use ureq::http::{HeaderMap, Response, Uri};
 
 use crate::source::{Blob, FetchError, FetchKind};
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
 
 /// What the registry said, where it is not an error yet.
 pub(super) enum Answer {
@@ -169,12 +173,11 @@ fn check_whole(
 }
 
 fn later(kind: FetchKind, status: u16, headers: &HeaderMap) -> Refusal {
-    let asked = text(headers, "retry-after").and_then(|value| value.trim().parse().ok());
+    let asked =
+        text(headers, "retry-after").and_then(|value| parse_retry_after(value, SystemTime::now()));
     Refusal {
         error: FetchError::new(kind, format!("the registry answered {status}")),
-        retry: asked.map_or(Retry::Usual, |seconds| {
-            Retry::After(Duration::from_secs(seconds))
-        }),
+        retry: asked.map_or(Retry::Usual, Retry::After),
     }
 }
 
@@ -194,6 +197,31 @@ fn parse_content_range(value: &str) -> Option<(u64, u64, Option<u64>)> {
     ))
 }
 
+/// Seconds, or a date as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 10.2.3 and 5.6.7); a date gone by is no pause.
+fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let mut fields = value.split_once(", ")?.1.split([' ', ':']);
+    let mut number = || fields.next()?.parse::<u64>().ok();
+    let day = number()?;
+    let name = fields.next()?;
+    let month = MONTHS.iter().position(|month| *month == name)? as u64 + 1;
+    let mut number = || fields.next()?.parse::<u64>().ok();
+    let (year, hour, minute, second) = (number()?, number()?, number()?, number()?);
+    // Days since 1970 in the proleptic Gregorian calendar, with years that begin in March.
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year.checked_sub(1)?, month + 9)
+    };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day;
+    let since_epoch = days.checked_sub(719_469)? * 86_400 + hour * 3600 + minute * 60 + second;
+    let then = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(since_epoch))?;
+    Some(then.duration_since(now).unwrap_or_default())
+}
+
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
@@ -210,6 +238,32 @@ pub(super) fn without_query(uri: &Uri) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pause_is_given_in_seconds_or_as_a_date() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        assert_eq!(
+            parse_retry_after(" 7 ", at(0)),
+            Some(Duration::from_secs(7))
+        );
+        assert_eq!(
+            parse_retry_after(date, at(784_111_770)),
+            Some(Duration::from_secs(7))
+        );
+        assert_eq!(
+            parse_retry_after(date, at(784_111_780)),
+            Some(Duration::ZERO)
+        );
+        let leap = "Thu, 29 Feb 2024 00:00:01 GMT";
+        assert_eq!(
+            parse_retry_after(leap, at(1_709_164_800)),
+            Some(Duration::from_secs(1))
+        );
+        for bad in ["", "soon", "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 06 Nov"] {
+            assert_eq!(parse_retry_after(bad, at(0)), None, "{bad}");
+        }
+    }
 
     #[test]
     fn content_ranges_are_read_strictly() {

@@ -5,10 +5,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::answer::{Refusal, Retry};
-use crate::source::FetchError;
+use crate::source::{FetchError, FetchKind};
 
 /// Bytes after which earlier failures no longer count: the connection works.
 const PROGRESS_BYTES: u64 = 256 << 10;
+
+/// A server that answers nonsense is less likely to come to its senses than one that is down.
+const MOST_PROTOCOL_FAILURES: u32 = 4;
 
 /// How patient a source is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +29,10 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
-            most_failures: 6,
+            most_failures: 20,
             first_pause: Duration::from_millis(100),
             longest_pause: Duration::from_secs(5),
-            deadline: Duration::from_secs(120),
+            deadline: Duration::from_secs(60),
         }
     }
 }
@@ -80,9 +83,11 @@ impl Retries {
             Retry::After(asked) => asked + jittered(self.policy.first_pause),
             Retry::Usual => jittered(self.pause()),
         };
-        if self.failures >= self.policy.most_failures
-            || self.since.elapsed() + pause > self.policy.deadline
-        {
+        let most = match refusal.error.kind {
+            FetchKind::Protocol => self.policy.most_failures.min(MOST_PROTOCOL_FAILURES),
+            _ => self.policy.most_failures,
+        };
+        if self.failures >= most || self.since.elapsed() + pause > self.policy.deadline {
             return Err(refusal.error);
         }
         thread::sleep(pause);
@@ -108,7 +113,6 @@ fn jittered(pause: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::FetchKind;
 
     const POLICY: RetryPolicy = RetryPolicy {
         most_failures: 4,
