@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { digestOfHex } from '../digest/index.ts';
 import { systemCodeOf, toWorkerError, WorkerError } from '../errors/index.ts';
 import { headBlob } from './blobs.ts';
@@ -18,6 +19,8 @@ interface Session {
 }
 
 const CANCEL_TIMEOUT_MS = 5000;
+const CANCEL_TRIES = 6;
+const CANCEL_PAUSE_MS = 50;
 const CANCELED = [200, 202, 204, 404];
 const READ_BYTES = 1024 * 1024;
 /** A registry that does not take chunks says so with one of these to the first. */
@@ -231,12 +234,23 @@ class Upload {
     if (session === undefined) return;
     const signal = AbortSignal.timeout(CANCEL_TIMEOUT_MS);
     try {
-      await this.#delete(session.url, signal).catch(async () => {
-        // distribution refuses an address whose state is older than the bytes it has: a chunk was cut.
-        await this.#delete((await this.#ask(session, signal)).url, signal);
-      });
+      await this.#cancelAt(session, signal);
     } catch {
       // It expires by itself.
+    }
+  }
+
+  /**
+   * distribution refuses (416) an address whose state is older than the bytes it has, and goes on writing a chunk that was
+   * cut for a moment: then it is asked for the newest address and told again.
+   */
+  async #cancelAt(session: Session, signal: AbortSignal, triesLeft = CANCEL_TRIES): Promise<void> {
+    try {
+      await this.#delete(session.url, signal);
+    } catch (thrown) {
+      if (triesLeft <= 1) throw thrown;
+      await sleep(CANCEL_PAUSE_MS, undefined, { signal });
+      await this.#cancelAt(await this.#ask(session, signal), signal, triesLeft - 1);
     }
   }
 
