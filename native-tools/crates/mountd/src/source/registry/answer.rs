@@ -77,11 +77,15 @@ impl From<FetchError> for Refusal {
 
 /// A request that got no response.
 pub(super) fn transport(error: &ureq::Error, uri: &Uri) -> Refusal {
-    let kind = match error {
-        ureq::Error::Timeout(_) => FetchKind::Stalled,
-        _ => FetchKind::Unavailable,
-    };
-    Refusal::now(kind, format!("GET {}: {error}", without_query(uri)))
+    let message = format!("GET {}: {error}", without_query(uri));
+    match error {
+        ureq::Error::Timeout(_) => Refusal::now(FetchKind::Stalled, message),
+        // It will not be trusted in a moment either. TLS hands its reason through as text alone.
+        ureq::Error::Io(io) if io.to_string().starts_with("invalid peer certificate") => {
+            Refusal::final_(FetchKind::Unavailable, message)
+        }
+        _ => Refusal::now(FetchKind::Unavailable, message),
+    }
 }
 
 /// Reads status and headers; the body only when it holds the wanted bytes.
