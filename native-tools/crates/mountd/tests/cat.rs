@@ -19,6 +19,7 @@ use std::process::{Command, Stdio};
 use archive_format::digest::{hex, oci, sha256};
 use serde_json::Value;
 use support::TestImage;
+use support::daemon::copy_program;
 use support::testing::server::Fault;
 use support::testing::{Stored, assert_same};
 
@@ -32,7 +33,7 @@ fn cat(request: &Value, directory: &Path) -> (Value, bool) {
     let program = directory.join("clipyard-mountd");
     if !program.exists() {
         fs::set_permissions(directory, fs::Permissions::from_mode(0o777)).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_clipyard-mountd"), &program).unwrap();
+        copy_program(&program);
     }
     let mut child = Command::new(program)
         .arg("cat")

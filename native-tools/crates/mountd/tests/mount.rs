@@ -20,7 +20,7 @@ use archive_format::digest::oci;
 use archive_format::footer::SectionType;
 use archive_format::read::Archive;
 use support::TestImage;
-use support::daemon::{drop_page_cache, is_mounted, serve};
+use support::daemon::{copy_program, drop_page_cache, is_mounted, serve};
 use support::testing::server::Fault;
 use support::testing::{Stored, assert_same};
 
@@ -563,7 +563,7 @@ fn without_privilege_it_says_so() {
     request["mountpoint"] = directory.path().to_str().unwrap().into();
     request["runDir"] = directory.path().to_str().unwrap().into();
     let program = directory.path().join("clipyard-mountd");
-    fs::copy(env!("CARGO_BIN_EXE_clipyard-mountd"), &program).unwrap();
+    copy_program(&program);
     let mut child = Command::new(program)
         .arg("serve")
         .uid(65_534)
@@ -579,6 +579,73 @@ fn without_privilege_it_says_so() {
     let event: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(event["code"], "PRIVILEGE_REQUIRED");
     assert!(!output.status.success());
+}
+
+#[test]
+fn a_caller_that_leaves_before_the_mount_is_there_ends_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    let mut request = image.request(&directory.path().join("cache"));
+    let pipe = directory.path().join("archive that never opens");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    request["archive"] = pipe.to_str().unwrap().into();
+    for name in ["mnt", "run"] {
+        fs::create_dir(directory.path().join(name)).unwrap();
+    }
+    request["mountpoint"] = directory.path().join("mnt").to_str().unwrap().into();
+    request["runDir"] = directory.path().join("run").to_str().unwrap().into();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_clipyard-mountd"))
+        .arg("serve")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, format!("{request}\n").as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert!(!output.status.success() && output.stdout.is_empty());
+    assert!(!is_mounted(&directory.path().join("mnt")));
+    assert_eq!(
+        fs::read_dir(directory.path().join("run")).unwrap().count(),
+        0
+    );
+}
+
+#[test]
+fn without_a_fuse_device_it_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    let mut request = image.request(&directory.path().join("cache"));
+    for (field, name) in [("mountpoint", "mnt"), ("runDir", "run")] {
+        fs::create_dir(directory.path().join(name)).unwrap();
+        request[field] = directory.path().join(name).to_str().unwrap().into();
+    }
+    let mut child = Command::new("unshare")
+        .args([
+            "-m",
+            "sh",
+            "-c",
+            "mount -t tmpfs none /dev && exec \"$0\" serve",
+        ])
+        .arg(env!("CARGO_BIN_EXE_clipyard-mountd"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, format!("{request}\n").as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let event: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(event["code"], "FUSE_UNAVAILABLE", "{event}");
 }
 
 #[test]

@@ -151,6 +151,19 @@ impl Daemon {
     }
 }
 
+/// A copy of the program that anybody may run. Written by another process: a test beside this one that forks while we had
+/// it open for writing would make it "busy".
+pub(crate) fn copy_program(to: &Path) {
+    assert!(
+        Command::new("cp")
+            .arg(env!("CARGO_BIN_EXE_clipyard-mountd"))
+            .arg(to)
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
 /// Whether the mount table names a path.
 pub(crate) fn is_mounted(path: &Path) -> bool {
     let wanted = format!(" {} ", path.display());
