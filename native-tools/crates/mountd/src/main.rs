@@ -17,9 +17,12 @@ use tool_protocol::{EventWriter, read_request};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    let command = std::env::args().nth(1);
+    if command.as_deref() == Some("serve") {
+        sys::process::close_inherited();
+    }
     log_to_stderr();
     let events = EventWriter::stdout();
-    let command = std::env::args().nth(1);
     let done = match command.as_deref() {
         Some("serve") => serve(&events),
         Some("cat") => run_cat(&events),

@@ -620,6 +620,24 @@ fn a_caller_that_leaves_before_the_mount_is_there_ends_it() {
 }
 
 #[test]
+fn the_daemon_keeps_nothing_of_its_callers_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    // Not close-on-exec, as what a shell or an older program leaves open.
+    rustix::io::fcntl_setfd(&writer, rustix::io::FdFlags::empty()).unwrap();
+    let daemon = serve(
+        image.request(&directory.path().join("cache")),
+        directory.path(),
+    )
+    .unwrap();
+    drop(writer);
+    let mut bytes = vec![];
+    reader.read_to_end(&mut bytes).unwrap();
+    assert!(daemon.is_mounted(), "and the pipe has ended");
+}
+
+#[test]
 fn without_a_fuse_device_it_says_so() {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), SMALL);

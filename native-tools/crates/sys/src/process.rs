@@ -35,3 +35,29 @@ pub fn inherited(descriptor: RawFd) -> io::Result<File> {
 pub fn leave_session() {
     let _ = rustix::process::setsid();
 }
+
+/// Closes every descriptor but stdin, stdout and stderr, for a process that outlives its caller: a pipe that the caller's
+/// caller waits on must not stay open with it.
+///
+/// Call it first of all, before this process has opened anything.
+#[expect(
+    unsafe_code,
+    reason = "closing a descriptor that no object of this process owns"
+)]
+pub fn close_inherited() {
+    let Ok(entries) = std::fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let open: Vec<RawFd> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|descriptor| *descriptor > 2)
+        .collect();
+    for descriptor in open {
+        // The listing's own descriptor is among them and closed by now.
+        if std::fs::symlink_metadata(format!("/proc/self/fd/{descriptor}")).is_ok() {
+            // SAFETY: it is open, and nothing in this process owns a descriptor yet, as the caller promises.
+            unsafe { rustix::io::close(descriptor) };
+        }
+    }
+}
