@@ -2,6 +2,8 @@ import { constants } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import type { Digest } from '../digest/index.ts';
 import type { Cancelable } from '../errors/index.ts';
+import { removeQuietly } from '../files/index.ts';
+import { fileHolds } from '../indexer/index.ts';
 import { OciLayout } from '../oci/index.ts';
 import type { PlannedManifest, PlatformImage } from './image-plan.ts';
 import type { PackedLayer } from './pack-step.ts';
@@ -12,7 +14,7 @@ export interface ResultLayout {
   readonly manifests: readonly PlannedManifest[];
   readonly images: readonly PlatformImage[];
   readonly packed: readonly PackedLayer[];
-  /** Fetches a blob that is not on this machine (a base layer whose pack was cached) into a file. */
+  /** Fetches a blob that is not on this machine (a layer whose pack was cached) into a new file. */
   readonly fetchBlob: (descriptor: { readonly digest: Digest; readonly size: number }, path: string) => Promise<void>;
 }
 
@@ -27,12 +29,17 @@ export async function writeResultLayout(
 ): Promise<void> {
   const layout = await OciLayout.open(directory, { create: true, signal });
   await using _lock = await layout.lock({ signal });
-  for (const { layer, blobPath } of result.packed) {
+  for (const { layer, blobPath, fromCache } of result.packed) {
     const descriptor = { digest: layer.digest, size: layer.sizeBytes };
     if (await layout.hasBlob(descriptor)) continue;
     const path = await layout.temporaryPath();
-    if (blobPath === undefined) await result.fetchBlob(descriptor, path);
-    else await copyFile(blobPath, path, constants.COPYFILE_FICLONE);
+    if (blobPath !== undefined) await copyFile(blobPath, path, constants.COPYFILE_FICLONE);
+    // What was packed just now is known to be right; a cached blob that the registry had was not read by anybody yet.
+    const proven = blobPath !== undefined && (!fromCache || (await fileHolds(path, layer, { signal })));
+    if (!proven) {
+      await removeQuietly(path);
+      await result.fetchBlob(descriptor, path);
+    }
     signal.throwIfAborted();
     await layout.adoptFile(path, { digest: descriptor.digest, sizeBytes: descriptor.size });
   }

@@ -52,6 +52,7 @@ export function addBuildCommand(program: Command, context: CommandContext): void
     .option('--level <n>', 'compression level (zstd 1-19, gzip 1-9)')
     .option('--chunk <size>', 'plain bytes of a frame, a power of two', '256KiB')
     .option('--no-pack-cache', 'pack every layer again')
+    .option('--pack-cache-store <url>', 'share packs of layers through an object store (CLIPYARD_PACK_CACHE)')
     .option('--buildkit <address>', 'unix:///path or tcp://host:port (CLIPYARD_BUILDKIT)')
     .option('--progress <mode>', 'auto, plain, tty', 'auto')
     .addHelpText('after', EXAMPLES)
