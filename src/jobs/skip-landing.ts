@@ -13,8 +13,8 @@ export interface SkipOptions extends PackRules {
 
 /**
  * Whether a blob of a build need not come from the daemon: a layer whose index is cached and whose blob, as the image will name
- * it, is in the cache or in the registry. The daemon then never reads it; a base layer that it has not pulled yet it never
- * pulls. Only the digest is known here, so both keys that the layer may have are tried.
+ * it, is in the cache or in the registry. Nobody reads it then. (A daemon that never had a base layer still pulls it: BuildKit's
+ * exporter `oci` fetches all layers before it offers the first.) Only the digest is known here, so both keys are tried.
  */
 export async function needNotLand(blob: Expected, options: SkipOptions): Promise<boolean> {
   const { cache, inRegistry } = options;
