@@ -1,4 +1,5 @@
-import type { BuildResult, JobEvent } from '../../src/jobs/index.ts';
+import type { BuildEvent } from '../../src/buildkit/index.ts';
+import type { BuildResult } from '../../src/jobs/index.ts';
 import { runCommand } from './command-line.ts';
 
 export interface ObservedBuild {
@@ -8,8 +9,6 @@ export interface ObservedBuild {
   /** Lines of the log. */
   readonly warnings: readonly string[];
 }
-
-type BlobLine = Extract<Extract<JobEvent, { type: 'buildkit' }>['event'], { type: 'blob' }>;
 
 /** Runs `build --json` and keeps what it told meanwhile. */
 export async function observeBuild(
@@ -23,7 +22,7 @@ export async function observeBuild(
     .filter((line) => line.startsWith('{'))
     .map(
       (line) =>
-        JSON.parse(line) as { readonly event?: BlobLine | string; readonly level?: string; readonly msg?: string },
+        JSON.parse(line) as { readonly event?: BuildEvent | string; readonly level?: string; readonly msg?: string },
     );
   const landed = lines.flatMap(({ event }): [string, string | undefined][] =>
     typeof event === 'object' && event.type === 'blob' && event.state === 'landed' ? [[event.digest, event.via]] : [],
