@@ -1,8 +1,8 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { imageTag } from '../archive/index.ts';
-import type { BuildkitClient, BuildkitResult, LandedVia } from '../buildkit/index.ts';
-import type { Digest } from '../digest/index.ts';
+import type { BuildkitClient, BuildRequest as BuildkitRequest, BuildkitResult, LandedVia } from '../buildkit/index.ts';
+import { type Digest, hexOf } from '../digest/index.ts';
 import { type Cancelable, messageOf, toWorkerError, WorkerError } from '../errors/index.ts';
 import { collectPacks, encoderIds, PackCache, SharedPacks } from '../indexer/index.ts';
 import type { NativeToolPaths } from '../native/index.ts';
@@ -11,6 +11,7 @@ import { ABSENT_ANNOTATION, type Descriptor, formatPlatform, OciLayout } from '.
 import type { PushOutcome, RegistryClient } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { archiveStep } from './archive-step.ts';
+import { type PlannedAttestation, planAttestation, readAttestations } from './attestations.ts';
 import { buildRecord } from './build-record.ts';
 import type { BuildResult, ImageBuild } from './build-request.ts';
 import { dropDamagedPacks } from './damaged-packs.ts';
@@ -176,13 +177,14 @@ async function runBuild(build: Build): Promise<BuildResult> {
     const archives = await clock.during('archiving', () =>
       Promise.all(images.map((image) => assembleOne(image, build))),
     );
+    const attestations = await attestAndPush(solved, images, archives, pusher, build);
     const outcomes = await pusher.drain();
     const manifests = archives.map(({ manifest }) => manifest);
-    const top = topOf(manifests);
+    const top = topOf(manifests, attestations);
     const { generation } = await clock.during('publishing', async () => {
       const record = buildRecord({ request, storageRef, solved, archives, layers: [...packed.values()] });
       const published = await publish(
-        { request, tag: build.tag, storageRef, before: build.before, top, archives, record },
+        { request, tag: build.tag, storageRef, before: build.before, top, archives, attestations, record },
         build,
       );
       clock.addBytes('publishing', published.bytes);
@@ -193,7 +195,7 @@ async function runBuild(build: Build): Promise<BuildResult> {
         fetchBlobTo(client, target, blob, path, { signal });
       await writeResultLayout(
         request.layoutDir,
-        { tag: build.tag, top, manifests, images, packed: [...packed.values()], fetchBlob },
+        { tag: build.tag, top, manifests, attestations, images, packed: [...packed.values()], fetchBlob },
         { signal },
       );
     }
@@ -202,6 +204,7 @@ async function runBuild(build: Build): Promise<BuildResult> {
       sourceRef,
       images,
       archives,
+      attestations,
       outcomes,
       top,
       generation,
@@ -220,7 +223,7 @@ async function solveAndLand(build: Build): Promise<BuildkitResult> {
   const { buildkit, cache, clock, inRegistry, landing, report, request, rules, signal } = build;
   const skipping = { ...rules, cache, inRegistry, wantsLayout: request.layoutDir !== undefined };
   clock.start('building');
-  const solved = await buildkit.build(request.build, {
+  const solved = await buildkit.build(namedForAttestations(build), {
     signal,
     landing,
     have: (blob) => request.useCache && needNotLand(blob, skipping),
@@ -236,6 +239,12 @@ async function solveAndLand(build: Build): Promise<BuildkitResult> {
   const annotations = { ...solved.descriptor.annotations, ...(incomplete && { [ABSENT_ANNOTATION]: 'registry' }) };
   await landing.setTag('latest', { ...solved.descriptor, annotations }, { signal });
   return solved;
+}
+
+/** The name is part of what is attested, and of nothing else. */
+function namedForAttestations({ request, storageRef }: Build): BuildkitRequest {
+  const { attestations = {} } = request.build;
+  return Object.keys(attestations).length === 0 ? request.build : { ...request.build, imageName: storageRef };
 }
 
 /** Told once a blob, when it has landed. */
@@ -289,11 +298,33 @@ async function assembleOne(image: PlatformImage, build: Build): Promise<Assemble
   return { platform, path, result, manifest };
 }
 
+/** What BuildKit attests speaks of the manifests before packing: rewritten, as soon as the final ones are known. */
+async function attestAndPush(
+  solved: BuildkitResult,
+  images: readonly PlatformImage[],
+  archives: readonly AssembledArchive[],
+  pusher: Pusher,
+  { landing, scratchDir, signal }: Build,
+): Promise<readonly PlannedAttestation[]> {
+  const published = new Map(images.map(({ descriptor }, at) => [descriptor.digest, archives[at]?.manifest.descriptor]));
+  const attestations = (await readAttestations(landing, solved.descriptor, { signal })).flatMap((attestation) => {
+    const subject = published.get(attestation.subject);
+    return subject === undefined ? [] : [planAttestation(attestation, subject)];
+  });
+  for (const { bytes, descriptor } of attestations.flatMap(({ blobs }) => blobs)) {
+    const path = join(scratchDir, hexOf(descriptor.digest));
+    await writeFile(path, bytes);
+    pusher.push({ digest: descriptor.digest, sizeBytes: bytes.length, path });
+  }
+  return attestations;
+}
+
 interface Outcome {
   readonly solved: BuildkitResult;
   readonly sourceRef: string;
   readonly images: readonly PlatformImage[];
   readonly archives: readonly AssembledArchive[];
+  readonly attestations: readonly PlannedAttestation[];
   readonly outcomes: ReadonlyMap<Digest, PushOutcome>;
   readonly top: PlannedManifest;
   readonly generation: number;
@@ -334,6 +365,11 @@ function describeBuild({ clock, packed, request, storageRef, store, tag }: Build
       mountBytes,
       manifestDigest: manifest.descriptor.digest,
     })),
+    attestations: outcome.attestations.map(({ manifest, predicateTypes, subject }) => ({
+      manifestDigest: manifest.descriptor.digest,
+      subject,
+      predicateTypes,
+    })),
     phases: clock.phases(),
     bytesPushed: outcome.bytesPushed,
     buildkit: { cachedSteps: solved.cachedSteps, steps: solved.steps },
@@ -341,11 +377,12 @@ function describeBuild({ clock, packed, request, storageRef, store, tag }: Build
   };
 }
 
-/** One platform: its manifest. Several: the index over them. */
-function topOf(manifests: readonly PlannedManifest[]): PlannedManifest {
+/** One platform: its manifest. Several, or attestations: the index over them. */
+function topOf(manifests: readonly PlannedManifest[], attestations: readonly PlannedAttestation[]): PlannedManifest {
   const [only] = manifests;
   if (only === undefined) throw new WorkerError('MANIFEST_INVALID', 'the build gave no image');
-  return manifests.length === 1 ? only : planIndex(manifests.map(({ descriptor }) => descriptor));
+  const all = [...manifests, ...attestations.map(({ manifest }) => manifest)];
+  return all.length === 1 ? only : planIndex(all.map(({ descriptor }) => descriptor));
 }
 
 function packedOf(packed: ReadonlyMap<Digest, PackedLayer>, source: Digest): PackedLayer {

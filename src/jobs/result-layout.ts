@@ -5,6 +5,7 @@ import type { Cancelable } from '../errors/index.ts';
 import { removeQuietly } from '../files/index.ts';
 import { fileHolds } from '../indexer/index.ts';
 import { OciLayout } from '../oci/index.ts';
+import type { PlannedAttestation } from './attestations.ts';
 import type { PlannedManifest, PlatformImage } from './image-plan.ts';
 import type { PackedLayer } from './pack-step.ts';
 
@@ -12,6 +13,7 @@ export interface ResultLayout {
   readonly tag: string;
   readonly top: PlannedManifest;
   readonly manifests: readonly PlannedManifest[];
+  readonly attestations: readonly PlannedAttestation[];
   readonly images: readonly PlatformImage[];
   readonly packed: readonly PackedLayer[];
   /** Fetches a blob that is not on this machine (a layer whose pack was cached) into a new file. */
@@ -46,7 +48,9 @@ export async function writeResultLayout(
   for (const { configBytes, manifest } of result.images) {
     await layout.addBlob(configBytes, { digest: manifest.config.digest, sizeBytes: configBytes.length }, { signal });
   }
-  for (const { bytes, descriptor } of result.manifests)
+  for (const { bytes, descriptor } of result.attestations.flatMap(({ blobs }) => blobs))
+    await layout.addBlob(bytes, { digest: descriptor.digest, sizeBytes: bytes.length }, { signal });
+  for (const { bytes, descriptor } of [...result.manifests, ...result.attestations.map(({ manifest }) => manifest)])
     await layout.putManifest(bytes, descriptor.mediaType, { signal });
   const top = await layout.putManifest(result.top.bytes, result.top.descriptor.mediaType, { signal });
   for (const name of new Set(['latest', result.tag])) await layout.setTag(name, top, { signal });

@@ -37,6 +37,12 @@ export function addBuildCommand(program: Command, context: CommandContext): void
     )
     .option('--platform <list>', 'platforms, e.g. linux/amd64,linux/arm64')
     .option('--build-context <name=value>', 'named context: a folder, docker-image://REF, or a URL', collect, [])
+    .option(
+      '--attest <what>',
+      'put attestations into the index: provenance[,mode=min|max], sbom[,generator=IMAGE]',
+      collect,
+      [],
+    )
     .option('--add-host <host:ip>', 'entry for /etc/hosts of the steps', collect, [])
     .option('--network <mode>', 'network of the steps: default, none, host')
     .option('--no-cache', "do not use BuildKit's cache")
