@@ -177,6 +177,17 @@ test.for<[what: string, platforms: string, attest: readonly string[]]>([
   expect(result.attestations.map(({ subject }) => subject).toSorted()).toEqual(manifests.toSorted());
 });
 
+test('with layers that are kept, manifests and what is attested of them stay as BuildKit made them', async () => {
+  const result = await buildJson([...flags(`kept_${process.pid}`), '--compression', 'none', '--attest', 'provenance']);
+  const directory = result.sourceRef.slice('oci:'.length, -':latest'.length);
+  const layout = await OciLayout.open(directory, { signal });
+  const bytes = await layout.readBlob(await layout.resolve('latest'), { maxBytes: 1 << 22, signal });
+  const digestsOf = ({ manifests }: Index) => manifests.map(({ digest }) => digest);
+  const landed = digestsOf(JSON.parse(Buffer.from(bytes).toString('utf8')) as Index);
+  expect(digestsOf((await raw(result.storageRef)).document as Index)).toEqual(landed);
+  expect(result.layers.map(({ packed }) => packed)).toEqual(result.layers.map(() => 'kept'));
+});
+
 test('an attestation of an unknown kind is refused', async () => {
   expect((await commandError(['build', ...flags('unknown'), '--attest', 'horoscope'])).code).toBe('USAGE');
 });
