@@ -27,6 +27,10 @@ export interface BuildRequest {
   readonly noCache?: boolean;
   /** By name: a directory of this machine, or what BuildKit knows (`docker-image://…`, `https://…`). */
   readonly namedContexts?: Readonly<Record<string, { readonly dir: string } | { readonly url: string }>>;
+  /** What BuildKit shall attest: `{provenance: {mode: 'max'}, sbom: {generator: …}}`. Makes an index, also of one platform. */
+  readonly attestations?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** `host/repository:tag`: what the attestations' subjects are called. Without it they have no subject. */
+  readonly imageName?: string;
   readonly cacheFrom?: readonly CacheSpec[];
   readonly cacheTo?: readonly CacheSpec[];
   /** Entries for /etc/hosts of the steps. */

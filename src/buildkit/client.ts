@@ -37,7 +37,7 @@ export interface BuildOptions extends Cancelable {
   /** Where the image's blobs go; an `OciLayout`. Manifests and configuration land there too. */
   readonly landing: Landing;
   readonly onEvent?: BuildListener;
-  /** Blobs the caller has elsewhere and does not want in the layout. */
+  /** Blobs the caller has elsewhere and does not want in the layout; asked once a blob, while the daemon waits. */
   readonly have?: LanderOptions['have'];
   /** Ways a blob may come; default: all. */
   readonly paths?: readonly LandingPath[];

@@ -22,13 +22,16 @@ export function solveRequestOf(
   request: BuildRequest,
   { dockerfileName, ref, sessionId }: SolveIds,
 ): DeepPartial<SolveRequest> {
-  const { cacheFrom = [], cacheTo = [], network } = request;
+  const { cacheFrom = [], cacheTo = [], imageName, network } = request;
+  const name = imageName === undefined ? {} : { name: imageName };
   return {
     Ref: ref,
     Session: sessionId,
     Frontend: 'dockerfile.v0',
     FrontendAttrs: frontendAttrsOf(request, dockerfileName),
-    Exporters: [{ Type: 'oci', Attrs: { tar: 'false', compression: 'uncompressed', 'oci-mediatypes': 'true' } }],
+    Exporters: [
+      { Type: 'oci', Attrs: { tar: 'false', compression: 'uncompressed', 'oci-mediatypes': 'true', ...name } },
+    ],
     Cache: { Exports: cacheTo.map(cacheEntryOf), Imports: cacheFrom.map(cacheEntryOf) },
     Entitlements: network === 'host' ? ['network.host'] : [],
   };
@@ -36,7 +39,15 @@ export function solveRequestOf(
 
 /** What the Dockerfile frontend is told (BuildKit frontend/dockerui, "config.go"). */
 export function frontendAttrsOf(request: BuildRequest, dockerfileName: string): Record<string, string> {
-  const { addHosts = [], buildArgs = {}, cacheFrom = [], labels = {}, namedContexts = {}, network } = request;
+  const {
+    addHosts = [],
+    attestations = {},
+    buildArgs = {},
+    cacheFrom = [],
+    labels = {},
+    namedContexts = {},
+    network,
+  } = request;
   const { noCache = false, platforms = [], sourceDateEpoch, target } = request;
   const attrs: Record<string, string> = { filename: dockerfileName };
   if (target !== undefined) attrs['target'] = target;
@@ -49,6 +60,11 @@ export function frontendAttrsOf(request: BuildRequest, dockerfileName: string): 
   if (sourceDateEpoch !== undefined) attrs['build-arg:SOURCE_DATE_EPOCH'] = String(sourceDateEpoch);
   for (const [name, value] of Object.entries(buildArgs)) attrs[`build-arg:${name}`] = value;
   for (const [name, value] of Object.entries(labels)) attrs[`label:${name}`] = value;
+  for (const [type, options] of Object.entries(attestations)) {
+    attrs[`attest:${type}`] = Object.entries(options)
+      .map(([name, value]) => `${name}=${value}`)
+      .join(',');
+  }
   for (const [name, source] of Object.entries(namedContexts)) {
     attrs[`context:${name}`] = 'dir' in source ? `local:${mountOfContext(name)}` : source.url;
   }

@@ -21,6 +21,7 @@ export interface BuildkitFlags {
   readonly caBundle?: string;
   readonly platform?: string;
   readonly buildContext: readonly string[];
+  readonly attest: readonly string[];
   readonly addHost: readonly string[];
   readonly network?: string;
   readonly cache: boolean;
@@ -50,6 +51,7 @@ export async function buildkitRequest(flags: BuildkitFlags, { env }: CommandCont
       ]),
     ),
     addHosts: flags.addHost.map(hostEntry),
+    attestations: Object.fromEntries(flags.attest.map(attestationOf)),
     noCache: !flags.cache,
     cacheFrom: flags.cacheFrom.map((text) => cacheSpec(text, '--cache-from')),
     cacheTo: flags.cacheTo.map((text) => cacheSpec(text, '--cache-to')),
@@ -105,6 +107,14 @@ function hostEntry(text: string): { readonly host: string; readonly ip: string }
   const separator = text.search(/[:=]/);
   if (separator <= 0) throw new WorkerError('USAGE', `--add-host ${text}: write HOST:IP`);
   return { host: text.slice(0, separator), ip: text.slice(separator + 1) };
+}
+
+/** `provenance`, `provenance,mode=max`, or as docker writes it, `type=provenance,mode=max`. */
+function attestationOf(text: string): readonly [string, Readonly<Record<string, string>>] {
+  const { type, ...options } = parseFields(text.startsWith('type=') ? text : `type=${text}`, '--attest');
+  if (type !== 'provenance' && type !== 'sbom')
+    throw new WorkerError('USAGE', `--attest ${text}: write provenance[,mode=min|max] or sbom[,generator=IMAGE]`);
+  return [type, options];
 }
 
 /** A bare word is a reference of a registry cache, as in docker. */

@@ -6,6 +6,7 @@ import { nativeToolPaths } from '../native/index.ts';
 import { createLog } from '../telemetry/index.ts';
 import { addArchiveCommands } from './commands/archive.ts';
 import { addBuildCommand } from './commands/build.ts';
+import { addCacheCommands } from './commands/cache.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addIndexCommand } from './commands/index-image.ts';
 import { addMountCommands } from './commands/mount.ts';
@@ -72,9 +73,10 @@ function createProgram(context: CommandContext): Command {
   addArchiveCommands(program, context);
   addMountCommands(program, context);
   addRunCommand(program, context);
+  addCacheCommands(program, context);
   addDoctorCommand(program, context);
   // Every command takes --json in front of or behind its name.
-  for (const command of program.commands)
+  for (const command of program.commands.flatMap((each) => [each, ...each.commands]))
     command.option('--json', 'print the result as one JSON document').exitOverride();
   return program;
 }

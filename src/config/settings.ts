@@ -30,6 +30,16 @@ export const SettingsSchema = z.object({
     .default('.clipyard')
     .describe('Directory for caches, layouts and mounts; it must lie on a real filesystem (ext4, xfs, btrfs).'),
   CLIPYARD_CACHE: z.string().optional().describe('Directory of the runtime cache; default `cache` in CLIPYARD_STATE.'),
+  CLIPYARD_PACK_CACHE: z
+    .string()
+    .optional()
+    .describe(
+      'Object store that shares indexes of packed layers between machines: `s3://bucket[/prefix]` or `file:///directory`. Who may write there is trusted like this machine.',
+    ),
+  CLIPYARD_PACK_CACHE_SIZE: z
+    .string()
+    .default('20GB')
+    .describe('Size that the local pack cache (`packs` in CLIPYARD_STATE) is kept below: `20GB`, `512MiB`.'),
   CLIPYARD_WORKSPACE: z.string().default('default').describe('Workspace id of builds without `--workspace`.'),
   CLIPYARD_NATIVE_DIR: z
     .string()
@@ -52,6 +62,9 @@ export interface Settings {
   readonly store: string | undefined;
   readonly stateDir: string;
   readonly cacheDir: string;
+  readonly packCacheStore: string | undefined;
+  /** As written; the command line parses sizes. */
+  readonly packCacheSize: string;
   readonly workspace: string;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
@@ -77,6 +90,8 @@ export function loadSettings(env: Readonly<Record<string, string | undefined>>):
     store: data.CLIPYARD_STORE,
     stateDir,
     cacheDir: data.CLIPYARD_CACHE === undefined ? join(stateDir, 'cache') : resolve(data.CLIPYARD_CACHE),
+    packCacheStore: data.CLIPYARD_PACK_CACHE,
+    packCacheSize: data.CLIPYARD_PACK_CACHE_SIZE,
     workspace: data.CLIPYARD_WORKSPACE,
     logLevel: data.CLIPYARD_LOG,
   });

@@ -141,6 +141,11 @@ export const ERROR_CODES = {
     retryable: false,
     help: 'The media type is none that can be indexed.',
   },
+  ATTESTATION_SIGNED: {
+    category: 'invalid',
+    retryable: false,
+    help: 'A signed attestation names the manifest before packing and cannot be rewritten; leave it out, or keep the layers with `--compression none`.',
+  },
   PLATFORM_NOT_FOUND: { category: 'not_found', retryable: false, help: 'The image has no manifest for the platform.' },
   BLOB_MISMATCH: {
     category: 'data_loss',

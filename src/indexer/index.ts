@@ -1,4 +1,5 @@
 export { type Codec, type Compression, DEFAULT_CHUNK_BYTES, DEFAULT_LEVEL, LEVELS } from './compression.ts';
+export { fileHolds } from './hash-file.ts';
 export {
   type AssembleRequest,
   assembleArchive,
@@ -8,5 +9,17 @@ export {
   packLayers,
   verifyArchive,
 } from './layer-indexer.ts';
-export { linkOrCopy, PackCache, type PackEntry, type PackKey } from './pack-cache.ts';
+export { PackCache, type PackCacheOptions, type PackEntry } from './pack-cache.ts';
+export { nameOfKey, type PackDocument, type PackKey } from './pack-entry.ts';
+export {
+  collectPacks,
+  listPacks,
+  type PackDamage,
+  type PackGarbage,
+  type PackListing,
+  type PackReport,
+  planGarbage,
+  verifyPacks,
+} from './pack-upkeep.ts';
 export type { AssembleResult, LayerResult, VerifyResult } from './results.ts';
+export { SharedPacks } from './shared-packs.ts';

@@ -1,67 +1,73 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { copyFile, link, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { copyFile, link, mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Digest, hexOf } from '../digest/index.ts';
-import { systemCodeOf } from '../errors/index.ts';
-import type { Compression } from './compression.ts';
-import { LayerResult } from './results.ts';
-
-/** What decides a pack result: the same key always means the same bytes (design: deterministic packing). */
-export interface PackKey {
-  /** diffID of a plain layer that is packed, blob digest of one that is kept. */
-  readonly source: Digest;
-  readonly action: 'pack' | 'keep';
-  readonly compression: Compression;
-  /** Of the native tool: library, version and index format. */
-  readonly encoder: string;
-}
+import { type Digest, type Expected, hexOf } from '../digest/index.ts';
+import { type Cancelable, systemCodeOf } from '../errors/index.ts';
+import { removeQuietly } from '../files/index.ts';
+import { hashFile } from './hash-file.ts';
+import {
+  nameOfKey,
+  PACK_FILES,
+  PACK_FOLDERS,
+  type PackDocument,
+  type PackKey,
+  parsePackDocument,
+} from './pack-entry.ts';
+import type { LayerResult } from './results.ts';
+import type { SharedPacks } from './shared-packs.ts';
 
 export interface PackEntry {
   readonly layer: LayerResult;
   readonly indexPath: string;
+  /** What the index was when it was put. */
+  readonly index: Expected;
   /** The packed blob; absent when it was cleaned up or the layer was kept. */
   readonly blobPath: string | undefined;
 }
 
+export interface PackCacheOptions extends Cancelable {
+  readonly root: string;
+  /** A folder of the job on the cache's file system: what the job uses gets a second name there and stays until it ends. */
+  readonly pinDir: string;
+  /** Asked before packing, told afterwards. */
+  readonly shared?: SharedPacks | undefined;
+}
+
 /**
- * Pack results by key in one directory, shared by processes without locks: an entry appears by one rename and is never
- * changed. A blob may be missing (cleaned up); the index then still serves for a blob that the registry has.
+ * Pack results by key in one directory, shared by processes without locks: an entry appears by one rename, is never changed
+ * and leaves by one rename. A blob may be missing (cleaned up); the index then still serves for a blob the registry has.
+ * Nothing is proven here: the assembler refuses a damaged index, the registry a damaged blob, and both are then dropped.
  *
  * ```
  * packs/<key>/layer.json, index      blobs/<hex>      tmp/
  * ```
  */
-export class PackCache {
-  readonly #root: string;
+export class PackCache implements AsyncDisposable {
+  readonly #options: PackCacheOptions;
+  readonly #sharing: Promise<void>[] = [];
+  /** What this job found: asked once, also when it was not there. */
+  readonly #found = new Map<string, Promise<PackEntry | undefined>>();
 
-  constructor(root: string) {
-    this.#root = root;
+  constructor(options: PackCacheOptions) {
+    this.#options = options;
   }
 
-  static keyOf(key: PackKey): string {
-    const { codec, level, chunkBytes } = key.compression;
-    const parts = key.action === 'pack' ? [codec, level, chunkBytes] : [chunkBytes];
-    return createHash('sha256')
-      .update(JSON.stringify([1, key.source, key.action, key.encoder, ...parts]))
-      .digest('hex');
+  /** Waits for what is still on its way to the shared cache. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#sharing);
   }
 
-  /** undefined when there is no entry or it cannot be read: then the layer is packed again. */
+  /** undefined when there is no entry, here or in the shared cache, or it cannot be read: then the layer is packed. */
   async get(key: PackKey): Promise<PackEntry | undefined> {
-    const directory = join(this.#root, 'packs', PackCache.keyOf(key));
-    try {
-      const layer = LayerResult.parse(JSON.parse(await readFile(join(directory, 'layer.json'), 'utf8')));
-      const indexPath = join(directory, 'index');
-      await stat(indexPath);
-      return { layer, indexPath, blobPath: await this.#blobOf(layer) };
-    } catch {
-      return undefined;
-    }
+    const name = nameOfKey(key);
+    const found = this.#found.get(name) ?? this.#find(name);
+    this.#found.set(name, found);
+    return await found;
   }
 
   /** Paths for a pack that is about to run; they are on the cache's filesystem, so `put` only renames. */
   async scratch(): Promise<{ index: string; blob: string }> {
-    const directory = join(this.#root, 'tmp');
+    const directory = join(this.#options.root, PACK_FOLDERS.temporary);
     await mkdir(directory, { recursive: true });
     const name = `${process.pid}-${randomUUID()}`;
     return { index: join(directory, `${name}.idx`), blob: join(directory, `${name}.blob`) };
@@ -73,63 +79,131 @@ export class PackCache {
     layer: LayerResult,
     files: { readonly index: string; readonly blob?: string },
   ): Promise<PackEntry> {
-    const directory = join(this.#root, 'packs', PackCache.keyOf(key));
+    const { shared, signal } = this.#options;
+    const name = nameOfKey(key);
+    const index = await hashFile(files.index, { signal });
+    const document: PackDocument = { version: 1, key: { ...key, compression: { ...key.compression } }, layer, index };
+    // Pinned before others can see them, and under names of their own: what is pinned already may be what was damaged.
+    const pins = { index: await this.#pinPath(), blob: await this.#pinPath() };
+    await linkOrCopy(files.index, pins.index);
     if (files.blob !== undefined) {
-      await mkdir(join(this.#root, 'blobs'), { recursive: true });
+      await linkOrCopy(files.blob, pins.blob);
+      await mkdir(join(this.#options.root, PACK_FOLDERS.blobs), { recursive: true });
       await rename(files.blob, this.#blobPath(layer.digest));
     }
-    const staged = `${files.index}.d`;
-    await mkdir(staged);
-    await mkdir(join(this.#root, 'packs'), { recursive: true });
-    await rename(files.index, join(staged, 'index'));
-    await writeFile(join(staged, 'layer.json'), `${JSON.stringify(layer)}\n`);
-    await this.#publish(staged, directory, key);
-    return {
-      layer,
-      indexPath: join(directory, 'index'),
-      blobPath: files.blob === undefined ? undefined : this.#blobPath(layer.digest),
-    };
+    await this.#publish(name, document, files.index);
+    if (shared !== undefined) this.#sharing.push(shared.store(name, document, pins.index, { signal }));
+    const entry = { layer, index, indexPath: pins.index, blobPath: files.blob === undefined ? undefined : pins.blob };
+    this.#found.set(name, Promise.resolve(entry));
+    return entry;
   }
 
-  /** One rename makes an entry; where one stands already it stays if it is whole, and makes room if a crash left it broken. */
-  async #publish(staged: string, directory: string, key: PackKey): Promise<void> {
+  /** Drops an entry that turned out damaged, and with `blob` the packed blob too. */
+  async drop(key: PackKey, { blob }: { readonly blob?: Digest } = {}): Promise<void> {
+    this.#found.delete(nameOfKey(key));
+    await removeEntry(this.#options.root, nameOfKey(key));
+    if (blob !== undefined) await rm(this.#blobPath(blob), { force: true });
+  }
+
+  async #find(name: string): Promise<PackEntry | undefined> {
+    return (await this.#pinned(name)) ?? ((await this.#fetch(name)) ? await this.#pinned(name) : undefined);
+  }
+
+  /** Only where it is used does an entry count as used: gc removes the longest unused first. */
+  async #pinned(name: string): Promise<PackEntry | undefined> {
+    const directory = join(this.#options.root, PACK_FOLDERS.entries, name);
     try {
-      await rename(staged, directory);
-    } catch (thrown) {
-      if (systemCodeOf(thrown) !== 'ENOTEMPTY' && systemCodeOf(thrown) !== 'EEXIST') throw thrown;
-      if ((await this.get(key)) === undefined) {
-        await this.drop(key);
-        await this.#publish(staged, directory, key);
-      } else await rm(staged, { recursive: true, force: true });
-    }
-  }
-
-  /** Drops an entry that turned out damaged. */
-  async drop(key: PackKey): Promise<void> {
-    await rm(join(this.#root, 'packs', PackCache.keyOf(key)), { recursive: true, force: true });
-  }
-
-  async #blobOf(layer: LayerResult): Promise<string | undefined> {
-    const path = this.#blobPath(layer.digest);
-    try {
-      const { size } = await stat(path);
-      return size === layer.sizeBytes ? path : undefined;
+      const documentPath = join(directory, PACK_FILES.document);
+      const document = parsePackDocument(await readFile(documentPath, 'utf8'), name);
+      if (document === undefined) return undefined;
+      const indexPath = await this.#pinPath();
+      await linkOrCopy(join(directory, PACK_FILES.index), indexPath);
+      if ((await stat(indexPath)).size !== document.index.sizeBytes) return undefined;
+      const now = new Date();
+      await utimes(documentPath, now, now).catch(() => undefined); // it may be gone by now; what is pinned stays
+      const blobPath = document.key.action === 'pack' ? await this.#pinnedBlob(document.layer) : undefined;
+      return { layer: document.layer, index: document.index, indexPath, blobPath };
     } catch {
       return undefined;
     }
   }
 
+  async #pinnedBlob(layer: LayerResult): Promise<string | undefined> {
+    try {
+      const path = await this.#pinPath();
+      await linkOrCopy(this.#blobPath(layer.digest), path);
+      return (await stat(path)).size === layer.sizeBytes ? path : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #fetch(name: string): Promise<boolean> {
+    const { shared, signal } = this.#options;
+    if (shared === undefined) return false;
+    const { index } = await this.scratch();
+    try {
+      const document = await shared.fetch(name, index, { signal });
+      if (document === undefined) return false;
+      await this.#publish(name, document, index);
+      return true;
+    } finally {
+      await removeQuietly(index);
+    }
+  }
+
+  /** One rename makes an entry; where one stands already it stays if it is whole, and makes room if a crash left it broken. */
+  async #publish(name: string, document: PackDocument, indexFile: string): Promise<void> {
+    const { root } = this.#options;
+    const target = join(root, PACK_FOLDERS.entries, name);
+    const staged = `${indexFile}.d`;
+    await mkdir(staged);
+    await mkdir(join(root, PACK_FOLDERS.entries), { recursive: true });
+    await rename(indexFile, join(staged, PACK_FILES.index));
+    await writeFile(join(staged, PACK_FILES.document), `${JSON.stringify(document)}\n`);
+    for (;;) {
+      try {
+        await rename(staged, target);
+        return;
+      } catch (thrown) {
+        if (systemCodeOf(thrown) !== 'ENOTEMPTY' && systemCodeOf(thrown) !== 'EEXIST') throw thrown;
+        if ((await this.#pinned(name)) !== undefined) break;
+        await removeEntry(root, name);
+      }
+    }
+    await rm(staged, { recursive: true, force: true });
+  }
+
   #blobPath(digest: Digest): string {
-    return join(this.#root, 'blobs', hexOf(digest));
+    return join(this.#options.root, PACK_FOLDERS.blobs, hexOf(digest));
+  }
+
+  async #pinPath(): Promise<string> {
+    await mkdir(this.#options.pinDir, { recursive: true });
+    return join(this.#options.pinDir, randomUUID());
   }
 }
 
-/** Gives a file a second name, or copies it where links do not reach (another filesystem). The target must be new. */
-export async function linkOrCopy(from: string, to: string): Promise<void> {
+/** Takes an entry away whole: a reader sees all of it or nothing. Nothing happens when it is not there. */
+export async function removeEntry(root: string, name: string): Promise<void> {
+  const temporary = join(root, PACK_FOLDERS.temporary);
+  await mkdir(temporary, { recursive: true });
+  const aside = join(temporary, `${process.pid}-${randomUUID()}.d`);
+  try {
+    await rename(join(root, PACK_FOLDERS.entries, name), aside);
+  } catch (thrown) {
+    if (systemCodeOf(thrown) === 'ENOENT') return;
+    throw thrown;
+  }
+  await rm(aside, { recursive: true, force: true });
+}
+
+/** Gives a file a second name, or copies it where links do not reach (another owner, another file system). */
+async function linkOrCopy(from: string, to: string): Promise<void> {
   try {
     await link(from, to);
   } catch (thrown) {
-    if (systemCodeOf(thrown) === 'EEXIST') return;
+    if (systemCodeOf(thrown) === 'ENOENT') throw thrown;
     await copyFile(from, to);
   }
 }

@@ -1,29 +1,34 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { imageTag } from '../archive/index.ts';
-import type { BuildkitClient, BuildkitResult } from '../buildkit/index.ts';
-import type { Digest } from '../digest/index.ts';
-import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts';
-import { encoderIds, PackCache } from '../indexer/index.ts';
+import type { BuildkitClient, BuildRequest as BuildkitRequest, BuildkitResult, LandedVia } from '../buildkit/index.ts';
+import { type Digest, hexOf } from '../digest/index.ts';
+import { type Cancelable, messageOf, toWorkerError, WorkerError } from '../errors/index.ts';
+import { collectPacks, encoderIds, PackCache, SharedPacks } from '../indexer/index.ts';
 import type { NativeToolPaths } from '../native/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
-import { formatPlatform, OciLayout } from '../oci/index.ts';
+import { ABSENT_ANNOTATION, type Descriptor, formatPlatform, OciLayout } from '../oci/index.ts';
 import type { PushOutcome, RegistryClient } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { archiveStep } from './archive-step.ts';
+import { type PlannedAttestation, planAttestation, readAttestations } from './attestations.ts';
 import { buildRecord } from './build-record.ts';
 import type { BuildResult, ImageBuild } from './build-request.ts';
+import { dropDamagedPacks } from './damaged-packs.ts';
 import type { JobReporter } from './events.ts';
 import { fetchBlobTo } from './fetch-blob.ts';
 import { layersOf, type PlannedManifest, type PlatformImage, planIndex, planManifest } from './image-plan.ts';
 import { readImages } from './landing.ts';
 import { mountCandidates } from './mount-candidates.ts';
-import { type PackedLayer, type PackStepOptions, packStep } from './pack-step.ts';
+import { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
+import { type PackedLayer, type PackRules, packStep } from './pack-step.ts';
 import { PhaseClock } from './phases.ts';
 import { type ReadPointer, readPointer, storeKeys } from './publish.ts';
 import { type AssembledArchive, publish } from './publish-step.ts';
 import { PUSH_WIDTH, Pusher } from './push-step.ts';
+import { type BlobLookup, blobLookup } from './registry-blobs.ts';
 import { writeResultLayout } from './result-layout.ts';
+import { needNotLand } from './skip-landing.ts';
 
 export interface BuildContext extends Cancelable {
   readonly buildkit: BuildkitClient;
@@ -31,6 +36,7 @@ export interface BuildContext extends Cancelable {
   readonly store: ObjectStore;
   readonly tools: NativeToolPaths;
   readonly stateDir: string;
+  readonly packCache: PackCacheSettings;
   /** Cores for packing. */
   readonly jobs: number;
   readonly log: Log;
@@ -39,35 +45,39 @@ export interface BuildContext extends Cancelable {
   readonly now: () => number;
 }
 
-/** What every step of one build shares. */
-interface Build extends BuildContext {
+/** What both attempts of one build share. */
+interface Preparation extends BuildContext {
   readonly request: ImageBuild;
   readonly tag: string;
   readonly storageRef: string;
   readonly landing: OciLayout;
   readonly scratchDir: string;
-  readonly cache: PackCache;
-  readonly encoders: Readonly<Record<string, string>>;
+  readonly rules: PackRules;
   readonly before: ReadPointer | undefined;
   readonly clock: PhaseClock;
-  /** Ends everything that runs on the build's signal. */
+  /** Of blobs, by all attempts. */
+  readonly sent: { bytes: number };
+}
+
+/** What every step of one attempt shares. */
+interface Build extends Preparation {
+  readonly cache: PackCache;
+  readonly inRegistry: BlobLookup;
+  /** Layers by the digest BuildKit gave them, as they become ready. */
+  readonly packed: Map<Digest, PackedLayer>;
+  /** Ends everything that runs on the attempt's signal. */
   readonly stop: (reason: unknown) => void;
 }
 
 /**
  * The whole line: solve → land → pack → push → archive → publish (docs/architecture.md). Steps overlap where they can;
  * nothing becomes visible before everything it needs is there. Killed at any moment, the same call again ends it: packs are
- * cached, blobs the registry has are not sent again, and the pointer's generation decides who may set the tag.
+ * cached, blobs the registry has are not sent again, and the pointer's generation decides who may set the tag. A damaged
+ * pack cache costs a second attempt, nothing else.
  */
 export async function buildImage(request: ImageBuild, context: BuildContext): Promise<BuildResult> {
   const { workspaceId, imageId, target } = request;
-  const { report, stateDir } = context;
-  // One failing branch stops the others: they share this signal.
-  const failure = new AbortController();
-  const signal = AbortSignal.any([context.signal, failure.signal]);
-  const stop = (reason: unknown) => {
-    failure.abort(reason);
-  };
+  const { report, signal, stateDir } = context;
   const clock = new PhaseClock(context.now, (phase, state) => {
     report({ type: 'phase', phase, state });
   });
@@ -85,32 +95,72 @@ export async function buildImage(request: ImageBuild, context: BuildContext): Pr
       encoderIds({ tools: context.tools, signal }),
     ]);
     clock.end('preparing');
-    const cache = new PackCache(join(stateDir, 'packs'));
-    return await runBuild({
-      ...context,
-      request,
-      tag,
-      storageRef,
-      landing,
-      scratchDir,
-      cache,
-      encoders,
-      before,
-      clock,
-      signal,
-      stop,
-    });
+    const rules = { encoders, compression: request.compression, keepAll: false };
+    const sent = { bytes: 0 };
+    const preparation = { ...context, request, tag, storageRef, landing, scratchDir, rules, before, clock, sent };
+    const result = await attemptTwice(preparation);
+    await trimCache(result, preparation);
+    return result;
   } catch (thrown) {
-    stop(thrown);
-    context.signal.throwIfAborted();
+    signal.throwIfAborted();
     throw toWorkerError(thrown, `build ${storageRef}`);
   } finally {
     await rm(scratchDir, { recursive: true, force: true });
   }
 }
 
+/** What the pack cache gave may be damaged; that shows where it is used. Then it is dropped, and the line runs once more. */
+async function attemptTwice(preparation: Preparation): Promise<BuildResult> {
+  const { log, request, signal } = preparation;
+  const packed = new Map<Digest, PackedLayer>();
+  try {
+    return await attempt(preparation, packed);
+  } catch (thrown) {
+    signal.throwIfAborted();
+    const cache = packCacheOf(preparation, signal);
+    if (!(await dropDamagedPacks(thrown, [...packed.values()], { cache, signal }))) throw thrown;
+    const { code, message } = toWorkerError(thrown, 'use the pack cache');
+    log.warn({ code, reason: message }, 'the pack cache was damaged; packing again');
+    // The steps ran a moment ago: BuildKit gives their layers again.
+    const again = { ...request, build: { ...request.build, noCache: false } };
+    return await attempt({ ...preparation, request: again }, new Map());
+  }
+}
+
+async function attempt(preparation: Preparation, packed: Map<Digest, PackedLayer>): Promise<BuildResult> {
+  // One failing branch stops the others: they share this signal.
+  const failure = new AbortController();
+  const signal = AbortSignal.any([preparation.signal, failure.signal]);
+  const stop = (reason: unknown) => {
+    failure.abort(reason);
+  };
+  await using cache = packCacheOf(preparation, signal);
+  const inRegistry = blobLookup(preparation.client, preparation.request.target, { signal });
+  try {
+    return await runBuild({ ...preparation, cache, inRegistry, packed, signal, stop });
+  } catch (thrown) {
+    stop(thrown);
+    throw thrown;
+  }
+}
+
+function packCacheOf({ log, packCache, scratchDir, stateDir }: Preparation, signal: AbortSignal): PackCache {
+  const shared = packCache.shared === undefined ? undefined : new SharedPacks(packCache.shared, log);
+  return new PackCache({ root: packsDirectory(stateDir), pinDir: join(scratchDir, 'pins'), shared, signal });
+}
+
+/** The image is published: a cache that cannot be trimmed is worth a warning. */
+async function trimCache(result: BuildResult, { log, packCache, signal, stateDir }: Preparation): Promise<void> {
+  if (!result.layers.some(({ packed }) => packed === 'new')) return;
+  try {
+    await collectPacks(packsDirectory(stateDir), { maxBytes: packCache.maxBytes, signal });
+  } catch (thrown) {
+    log.warn({ reason: messageOf(thrown) }, 'the pack cache could not be trimmed');
+  }
+}
+
 async function runBuild(build: Build): Promise<BuildResult> {
-  const { client, clock, landing, log, report, request, signal, storageRef } = build;
+  const { client, clock, inRegistry, landing, log, packed, report, request, sent, signal, storageRef } = build;
   const solved = await solveAndLand(build);
   const images = await readImages(landing, solved.descriptor, { signal });
   const sourceRef = `oci:${landing.directory}:latest`;
@@ -120,19 +170,21 @@ async function runBuild(build: Build): Promise<BuildResult> {
   );
 
   const mountFrom = mountCandidates(solved.baseReferences, request.target.registry);
-  const pusher = new Pusher({ client, target: request.target, mountFrom, width: PUSH_WIDTH, clock, report, signal });
+  const { target } = request;
+  const pusher = new Pusher({ client, target, inRegistry, mountFrom, width: PUSH_WIDTH, clock, report, signal });
   try {
-    const packed = await packAndPush(images, pusher, build);
+    await packAndPush(images, pusher, build);
     const archives = await clock.during('archiving', () =>
-      Promise.all(images.map((image) => assembleOne(image, packed, build))),
+      Promise.all(images.map((image) => assembleOne(image, build))),
     );
+    const attestations = await attestAndPush(solved, images, archives, pusher, build);
     const outcomes = await pusher.drain();
     const manifests = archives.map(({ manifest }) => manifest);
-    const top = topOf(manifests);
+    const top = topOf(manifests, attestations);
     const { generation } = await clock.during('publishing', async () => {
       const record = buildRecord({ request, storageRef, solved, archives, layers: [...packed.values()] });
       const published = await publish(
-        { request, tag: build.tag, storageRef, before: build.before, top, archives, record },
+        { request, tag: build.tag, storageRef, before: build.before, top, archives, attestations, record },
         build,
       );
       clock.addBytes('publishing', published.bytes);
@@ -140,10 +192,10 @@ async function runBuild(build: Build): Promise<BuildResult> {
     });
     if (request.layoutDir !== undefined) {
       const fetchBlob = (blob: { readonly digest: Digest; readonly size: number }, path: string) =>
-        fetchBlobTo(client, request.target, blob, path, { signal });
+        fetchBlobTo(client, target, blob, path, { signal });
       await writeResultLayout(
         request.layoutDir,
-        { tag: build.tag, top, manifests, images, packed: [...packed.values()], fetchBlob },
+        { tag: build.tag, top, manifests, attestations, images, packed: [...packed.values()], fetchBlob },
         { signal },
       );
     }
@@ -151,60 +203,63 @@ async function runBuild(build: Build): Promise<BuildResult> {
       solved,
       sourceRef,
       images,
-      packed,
       archives,
+      attestations,
       outcomes,
       top,
       generation,
-      bytesPushed: pusher.bytesSent,
+      bytesPushed: sent.bytes + pusher.bytesSent,
     });
   } catch (thrown) {
     build.stop(thrown);
     await pusher.abandon();
+    sent.bytes += pusher.bytesSent;
     throw thrown;
   }
 }
 
-/** BuildKit's result in the landing layout, tagged `latest`. What earlier builds left there and nothing names goes. */
-async function solveAndLand({ buildkit, clock, landing, report, request, signal }: Build): Promise<BuildkitResult> {
+/** BuildKit's result in the landing layout, tagged `latest`. Layers whose packs are known and whose blobs are safe stay out. */
+async function solveAndLand(build: Build): Promise<BuildkitResult> {
+  const { buildkit, cache, clock, inRegistry, landing, report, request, rules, signal } = build;
+  const skipping = { ...rules, cache, inRegistry, wantsLayout: request.layoutDir !== undefined };
   clock.start('building');
-  const solved = await buildkit.build(request.build, {
+  const solved = await buildkit.build(namedForAttestations(build), {
     signal,
     landing,
+    have: (blob) => request.useCache && needNotLand(blob, skipping),
     onEvent: (event) => {
       if (event.type === 'export-started') clock.start('landing');
-      if (event.type === 'blob' && event.state === 'landed') clock.addBytes('landing', event.sizeBytes);
+      if (event.type === 'blob' && cameOver(event.via)) clock.addBytes('landing', event.sizeBytes);
       report({ type: 'buildkit', event });
     },
   });
   clock.end('building');
   clock.end('landing');
-  await landing.setTag('latest', solved.descriptor, { signal });
+  const incomplete = solved.blobs.some(({ via }) => via === 'elsewhere');
+  const annotations = { ...solved.descriptor.annotations, ...(incomplete && { [ABSENT_ANNOTATION]: 'registry' }) };
+  await landing.setTag('latest', { ...solved.descriptor, annotations }, { signal });
   return solved;
 }
 
+/** The name is part of what is attested, and of nothing else. */
+function namedForAttestations({ request, storageRef }: Build): BuildkitRequest {
+  const { attestations = {} } = request.build;
+  return Object.keys(attestations).length === 0 ? request.build : { ...request.build, imageName: storageRef };
+}
+
+/** Told once a blob, when it has landed. */
+function cameOver(via: LandedVia | undefined): boolean {
+  return via === 'link' || via === 'read' || via === 'session';
+}
+
 /** Packs the distinct layers of all platforms and hands each to the pusher the moment it is done. */
-async function packAndPush(
-  images: readonly PlatformImage[],
-  pusher: Pusher,
-  build: Build,
-): Promise<ReadonlyMap<Digest, PackedLayer>> {
-  const { cache, clock, encoders, jobs, landing, report, request, signal, tools } = build;
+async function packAndPush(images: readonly PlatformImage[], pusher: Pusher, build: Build): Promise<void> {
+  const { clock, landing, packed, request, rules } = build;
   const distinct = new Map(images.flatMap(layersOf).map((layer) => [layer.descriptor.digest, layer]));
-  const packed = new Map<Digest, PackedLayer>();
   clock.start('packing');
-  const options: PackStepOptions = {
-    tools,
-    cache,
-    encoders,
-    jobs,
-    report,
-    signal,
-    compression: request.compression,
-    keepAll: false,
-    useCache: request.useCache,
-    blobPath: ({ digest }) => landing.blobPath(digest),
-  };
+  const sourceOf = async (descriptor: Descriptor) =>
+    (await landing.hasBlob(descriptor)) ? landing.blobPath(descriptor.digest) : undefined;
+  const options = { ...build, ...rules, useCache: request.useCache, sourceOf };
   for (const { manifest, configBytes } of images) {
     pusher.push({
       digest: manifest.config.digest,
@@ -218,15 +273,10 @@ async function packAndPush(
     pusher.push({ digest: layer.layer.digest, sizeBytes: layer.layer.sizeBytes, path: layer.blobPath });
   }
   clock.end('packing');
-  return packed;
 }
 
-async function assembleOne(
-  image: PlatformImage,
-  packed: ReadonlyMap<Digest, PackedLayer>,
-  build: Build,
-): Promise<AssembledArchive> {
-  const { clock, report, request, scratchDir, signal, storageRef, tools } = build;
+async function assembleOne(image: PlatformImage, build: Build): Promise<AssembledArchive> {
+  const { clock, packed, report, request, scratchDir, signal, storageRef, tools } = build;
   const platform = formatPlatform(image.platform);
   const manifest = planManifest(image, (source) => packedOf(packed, source).layer);
   const path = join(scratchDir, `${platform.replaceAll('/', '-')}.clip`);
@@ -248,20 +298,41 @@ async function assembleOne(
   return { platform, path, result, manifest };
 }
 
+/** What BuildKit attests speaks of the manifests before packing: rewritten, as soon as the final ones are known. */
+async function attestAndPush(
+  solved: BuildkitResult,
+  images: readonly PlatformImage[],
+  archives: readonly AssembledArchive[],
+  pusher: Pusher,
+  { landing, scratchDir, signal }: Build,
+): Promise<readonly PlannedAttestation[]> {
+  const published = new Map(images.map(({ descriptor }, at) => [descriptor.digest, archives[at]?.manifest.descriptor]));
+  const attestations = (await readAttestations(landing, solved.descriptor, { signal })).flatMap((attestation) => {
+    const subject = published.get(attestation.subject);
+    return subject === undefined ? [] : [planAttestation(attestation, subject)];
+  });
+  for (const { bytes, descriptor } of attestations.flatMap(({ blobs }) => blobs)) {
+    const path = join(scratchDir, hexOf(descriptor.digest));
+    await writeFile(path, bytes);
+    pusher.push({ digest: descriptor.digest, sizeBytes: bytes.length, path });
+  }
+  return attestations;
+}
+
 interface Outcome {
   readonly solved: BuildkitResult;
   readonly sourceRef: string;
   readonly images: readonly PlatformImage[];
-  readonly packed: ReadonlyMap<Digest, PackedLayer>;
   readonly archives: readonly AssembledArchive[];
+  readonly attestations: readonly PlannedAttestation[];
   readonly outcomes: ReadonlyMap<Digest, PushOutcome>;
   readonly top: PlannedManifest;
   readonly generation: number;
   readonly bytesPushed: number;
 }
 
-function describeBuild({ clock, request, storageRef, store, tag }: Build, outcome: Outcome): BuildResult {
-  const { archives, images, outcomes, packed, solved } = outcome;
+function describeBuild({ clock, packed, request, storageRef, store, tag }: Build, outcome: Outcome): BuildResult {
+  const { archives, images, outcomes, solved } = outcome;
   // In the order of the (first) image's manifest, whatever order they were packed in.
   const order = [...new Set(images.flatMap(({ manifest }) => manifest.layers.map(({ digest }) => digest)))];
   return {
@@ -294,6 +365,11 @@ function describeBuild({ clock, request, storageRef, store, tag }: Build, outcom
       mountBytes,
       manifestDigest: manifest.descriptor.digest,
     })),
+    attestations: outcome.attestations.map(({ manifest, predicateTypes, subject }) => ({
+      manifestDigest: manifest.descriptor.digest,
+      subject,
+      predicateTypes,
+    })),
     phases: clock.phases(),
     bytesPushed: outcome.bytesPushed,
     buildkit: { cachedSteps: solved.cachedSteps, steps: solved.steps },
@@ -301,11 +377,12 @@ function describeBuild({ clock, request, storageRef, store, tag }: Build, outcom
   };
 }
 
-/** One platform: its manifest. Several: the index over them. */
-function topOf(manifests: readonly PlannedManifest[]): PlannedManifest {
+/** One platform: its manifest. Several, or attestations: the index over them. */
+function topOf(manifests: readonly PlannedManifest[], attestations: readonly PlannedAttestation[]): PlannedManifest {
   const [only] = manifests;
   if (only === undefined) throw new WorkerError('MANIFEST_INVALID', 'the build gave no image');
-  return manifests.length === 1 ? only : planIndex(manifests.map(({ descriptor }) => descriptor));
+  const all = [...manifests, ...attestations.map(({ manifest }) => manifest)];
+  return all.length === 1 ? only : planIndex(all.map(({ descriptor }) => descriptor));
 }
 
 function packedOf(packed: ReadonlyMap<Digest, PackedLayer>, source: Digest): PackedLayer {

@@ -32,6 +32,8 @@ export interface BuildResult {
   readonly platforms: readonly string[];
   readonly layers: readonly BuiltLayer[];
   readonly archives: readonly BuiltArchive[];
+  /** Provenance and SBOMs that are in the index. */
+  readonly attestations: readonly BuiltAttestation[];
   readonly phases: readonly Phase[];
   readonly bytesPushed: number;
   readonly buildkit: { readonly cachedSteps: number; readonly steps: number };
@@ -46,6 +48,13 @@ export interface BuiltLayer {
   readonly plainBytes: number;
   readonly packed: 'new' | 'cached' | 'kept';
   readonly pushed: PushOutcome;
+}
+
+export interface BuiltAttestation {
+  readonly manifestDigest: Digest;
+  /** The manifest it speaks of. */
+  readonly subject: Digest;
+  readonly predicateTypes: readonly string[];
 }
 
 export interface BuiltArchive {

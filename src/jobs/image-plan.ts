@@ -38,25 +38,34 @@ export function layersOf({ config, manifest }: PlatformImage): readonly { descri
   return manifest.layers.map((descriptor, at) => ({ descriptor, diffId: diffIds[at] as Digest }));
 }
 
-/** The manifest with packed layers in the place of the plain ones; everything else stays as BuildKit wrote it. */
+/** The manifest with packed layers in the place of the plain ones; the same bytes where every layer is kept. */
 export function planManifest(image: PlatformImage, packedOf: (source: Digest) => LayerResult): PlannedManifest {
-  const layers = image.manifest.layers.map((source): Descriptor => {
+  const { descriptor, manifest, manifestBytes, platform } = image;
+  const layers = manifest.layers.map((source): Descriptor => {
     const { digest, mediaType, sizeBytes } = packedOf(source.digest);
     return { ...source, mediaType, digest, size: sizeBytes };
   });
-  const bytes = canonicalJson({ ...image.manifest, mediaType: MEDIA_TYPES.ociManifest, layers });
+  const keepsAll = layers.every(({ digest, mediaType }, at) => {
+    const source = manifest.layers[at];
+    return digest === source?.digest && mediaType === source.mediaType;
+  });
+  if (keepsAll) {
+    const { digest, mediaType, size } = descriptor;
+    return { bytes: manifestBytes, descriptor: { mediaType, digest, size, platform } };
+  }
+  const bytes = canonicalJson({ ...manifest, mediaType: MEDIA_TYPES.ociManifest, layers });
   return {
     bytes,
     descriptor: {
       mediaType: MEDIA_TYPES.ociManifest,
       digest: digestOf(bytes),
       size: bytes.length,
-      platform: image.platform,
+      platform,
     },
   };
 }
 
-/** The index over several platforms, in the order given (image-spec 1.1, image-index.md). */
+/** The index over several platforms and what is attested of them, in the order given (image-spec 1.1, image-index.md). */
 export function planIndex(manifests: readonly Descriptor[]): PlannedManifest {
   const index: Index = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: [...manifests] };
   const bytes = canonicalJson(index);

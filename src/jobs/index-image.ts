@@ -2,12 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type Digest } from '../digest/index.ts';
-import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts';
-import { type AssembleResult, type Compression, encoderIds, PackCache } from '../indexer/index.ts';
+import { type Cancelable, messageOf, toWorkerError, WorkerError } from '../errors/index.ts';
+import { type AssembleResult, type Compression, encoderIds, PackCache, SharedPacks } from '../indexer/index.ts';
 import type { NativeToolPaths } from '../native/index.ts';
 import {
   type Descriptor,
   isIndexType,
+  layerCodecOf,
   OciLayout,
   type Platform,
   parseIndex,
@@ -17,11 +18,13 @@ import {
 import { formatReference, type Reference, type RegistryClient } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { archiveStep } from './archive-step.ts';
+import { dropDamagedPacks } from './damaged-packs.ts';
 import type { JobReporter } from './events.ts';
 import { fetchBlobTo } from './fetch-blob.ts';
-import { layersOf } from './image-plan.ts';
+import { layersOf, type PlatformImage } from './image-plan.ts';
 import { readImages } from './landing.ts';
-import { type PackedLayer, packStep } from './pack-step.ts';
+import { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
+import { type PackedLayer, type PackRules, packKeyOf, packStep } from './pack-step.ts';
 
 /** An image that is there already: in an OCI layout, or in a registry. */
 export type IndexSource =
@@ -43,6 +46,7 @@ export interface IndexContext extends Cancelable {
   readonly client: RegistryClient;
   readonly tools: NativeToolPaths;
   readonly stateDir: string;
+  readonly packCache: Pick<PackCacheSettings, 'shared'>;
   readonly log: Log;
   readonly report: JobReporter;
 }
@@ -71,10 +75,10 @@ export interface IndexResult {
 
 /**
  * Makes an archive for an image as it is: every layer keeps its bytes. From a layout nothing is asked of any registry;
- * from a registry the layers are fetched once, verified. The output appears whole or not at all.
+ * from a registry the layers that were never indexed are fetched once, verified. The output appears whole or not at all.
  */
 export async function indexImage(request: IndexRequest, context: IndexContext): Promise<IndexResult> {
-  const { log, signal, stateDir, tools } = context;
+  const { log, signal, stateDir } = context;
   const began = performance.now();
   const output = resolve(request.output);
   const scratchDir = join(stateDir, 'tmp', `index-${randomUUID()}`);
@@ -95,20 +99,7 @@ export async function indexImage(request: IndexRequest, context: IndexContext): 
         'indexing from local OCI layout with remote storage reference',
       );
     }
-    const packed = await keepLayers(layersOf(image), layout, request, context);
-    const layers = image.manifest.layers.map(({ digest }) => found(packed, digest));
-    const result = await archiveStep(
-      {
-        layers,
-        configBytes: image.configBytes,
-        manifest: { bytes: image.manifestBytes, digest: image.descriptor.digest },
-        registry: request.storage.registry,
-        repository: request.storage.repository,
-        imageName: storageRef,
-        output: temporary,
-      },
-      { scratchDir, signal, tools },
-    );
+    const { layers, result } = await assembleTwice({ image, layout, request, scratchDir, output: temporary }, context);
     await rename(temporary, output);
     return describeIndex({
       result,
@@ -126,7 +117,68 @@ export async function indexImage(request: IndexRequest, context: IndexContext): 
   }
 }
 
-/** The layout to read: the given one, or a temporary one that a registry's blobs are fetched into. */
+interface Assembly {
+  readonly image: PlatformImage;
+  readonly layout: OciLayout;
+  readonly request: IndexRequest;
+  readonly scratchDir: string;
+  readonly output: string;
+}
+
+interface Assembled {
+  readonly layers: readonly PackedLayer[];
+  readonly result: AssembleResult;
+}
+
+/** A cached index that turns out damaged is dropped and made again, once. */
+async function assembleTwice(assembly: Assembly, context: IndexContext): Promise<Assembled> {
+  const { log, packCache, signal, stateDir, tools } = context;
+  const { request } = assembly;
+  const compression: Compression = { codec: 'none', level: 0, chunkBytes: request.chunkBytes };
+  const rules = { compression, encoders: await encoderIds({ tools, signal }), keepAll: true };
+  const shared = packCache.shared === undefined ? undefined : new SharedPacks(packCache.shared, log);
+  const pinDir = join(assembly.scratchDir, 'pins');
+  await using cache = new PackCache({ root: packsDirectory(stateDir), pinDir, shared, signal });
+  const packed = new Map<Digest, PackedLayer>();
+  const attempt = async (): Promise<Assembled> => {
+    if (request.source.kind === 'docker') await fetchLayers(request.source.reference, assembly, rules, cache, context);
+    await keepLayers(assembly, rules, packed, cache, context);
+    return await assemble(assembly, packed, context);
+  };
+  try {
+    return await attempt();
+  } catch (thrown) {
+    signal.throwIfAborted();
+    if (!(await dropDamagedPacks(thrown, [...packed.values()], { cache, signal }))) throw thrown;
+    log.warn({ reason: messageOf(thrown) }, 'the pack cache was damaged; indexing again');
+    packed.clear();
+    return await attempt();
+  }
+}
+
+async function assemble(
+  { image, output, request, scratchDir }: Assembly,
+  packed: ReadonlyMap<Digest, PackedLayer>,
+  { signal, tools }: IndexContext,
+): Promise<Assembled> {
+  const { registry, repository } = request.storage;
+  const layers = image.manifest.layers.map(({ digest }) => found(packed, digest));
+  const result = await archiveStep(
+    {
+      layers,
+      configBytes: image.configBytes,
+      manifest: { bytes: image.manifestBytes, digest: image.descriptor.digest },
+      registry,
+      repository,
+      imageName: formatReference(request.storage),
+      output,
+    },
+    { scratchDir, signal, tools },
+  );
+  return { layers, result };
+}
+
+/** The layout to read: the given one, or a temporary one that a registry's documents are fetched into. */
 async function sourceLayout(
   source: IndexSource,
   scratchDir: string,
@@ -137,15 +189,36 @@ async function sourceLayout(
   if (source.kind === 'oci') return await OciLayout.open(source.directory, { signal });
   const layout = await OciLayout.open(join(scratchDir, 'layout'), { create: true, signal });
   const manifest = await fetchManifest(source.reference, platform, layout, context);
-  const { config, layers } = parseManifest(await layout.readBlob(manifest, { maxBytes: manifest.size, signal }));
-  const blobs = new Map([config, ...layers].map((blob) => [blob.digest, blob]));
-  for (const blob of blobs.values()) {
-    const path = await layout.temporaryPath();
-    await fetchBlobTo(context.client, source.reference, blob, path, { signal });
-    await layout.adoptFile(path, { digest: blob.digest, sizeBytes: blob.size });
-  }
+  const { config } = parseManifest(await layout.readBlob(manifest, { maxBytes: manifest.size, signal }));
+  await fetchInto(layout, source.reference, config, context);
   await layout.setTag('latest', manifest, { signal });
   return layout;
+}
+
+/** Layers that no cached index describes. */
+async function fetchLayers(
+  reference: Reference,
+  { image, layout, request }: Assembly,
+  rules: PackRules,
+  cache: PackCache,
+  context: IndexContext,
+): Promise<void> {
+  for (const { descriptor, diffId } of layersOf(image)) {
+    const key = packKeyOf(descriptor.digest, layerCodecOf(descriptor.mediaType), rules);
+    const cached = request.useCache && (await cache.get(key))?.layer.diffId === diffId;
+    if (!cached && !(await layout.hasBlob(descriptor))) await fetchInto(layout, reference, descriptor, context);
+  }
+}
+
+async function fetchInto(
+  layout: OciLayout,
+  reference: Reference,
+  { digest, size }: Descriptor,
+  { client, signal }: IndexContext,
+): Promise<void> {
+  const path = await layout.temporaryPath();
+  await fetchBlobTo(client, reference, { digest, size }, path, { signal });
+  await layout.adoptFile(path, { digest, sizeBytes: size });
 }
 
 async function fetchManifest(
@@ -162,29 +235,27 @@ async function fetchManifest(
 }
 
 async function keepLayers(
-  layers: ReturnType<typeof layersOf>,
-  layout: OciLayout,
-  request: IndexRequest,
-  context: IndexContext,
-): Promise<ReadonlyMap<Digest, PackedLayer>> {
-  const { report, signal, stateDir, tools } = context;
-  const compression: Compression = { codec: 'none', level: 0, chunkBytes: request.chunkBytes };
-  const distinct = new Map(layers.map((layer) => [layer.descriptor.digest, layer]));
-  const packed = new Map<Digest, PackedLayer>();
+  { image, layout, request: { jobs, useCache } }: Assembly,
+  rules: PackRules,
+  packed: Map<Digest, PackedLayer>,
+  cache: PackCache,
+  { report, signal, tools }: IndexContext,
+): Promise<void> {
+  const distinct = new Map(layersOf(image).map((layer) => [layer.descriptor.digest, layer]));
   const options = {
+    ...rules,
     tools,
     report,
     signal,
-    compression,
-    jobs: request.jobs,
-    useCache: request.useCache,
-    keepAll: true,
-    cache: new PackCache(join(stateDir, 'packs')),
-    encoders: await encoderIds({ tools, signal }),
-    blobPath: ({ digest }: { readonly digest: Digest }) => layout.blobPath(digest),
+    jobs,
+    useCache,
+    cache,
+    sourceOf: async (descriptor: Descriptor) =>
+      (await layout.hasBlob(descriptor)) ? layout.blobPath(descriptor.digest) : undefined,
+    // The image is pushed already; its layers are where the storage reference says.
+    inRegistry: () => Promise.resolve(true),
   };
   for await (const layer of packStep([...distinct.values()], options)) packed.set(layer.source.digest, layer);
-  return packed;
 }
 
 interface Indexed {

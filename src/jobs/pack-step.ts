@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises';
-import type { Digest } from '../digest/index.ts';
+import type { Digest, Expected } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
 import {
   type Compression,
@@ -13,29 +13,39 @@ import {
 import type { NativeToolPaths } from '../native/index.ts';
 import { type Descriptor, layerCodecOf } from '../oci/index.ts';
 import type { JobReporter } from './events.ts';
+import type { BlobLookup } from './registry-blobs.ts';
 
 /** A layer as it goes into the image: the descriptor to push, the index to assemble from, the file that holds it. */
 export interface PackedLayer {
   readonly source: Descriptor;
+  readonly key: PackKey;
   readonly layer: LayerResult;
   readonly packed: 'new' | 'cached' | 'kept';
   /** Whether the index was there already; a kept layer's may be. */
   readonly fromCache: boolean;
+  readonly index: Expected;
   readonly indexPath: string;
-  /** Absent when the bytes are not on this machine any more (a cached pack whose blob was cleaned up). */
+  /** Absent when the bytes are not on this machine: the registry has them. */
   readonly blobPath: string | undefined;
 }
 
-export interface PackStepOptions extends Cancelable {
-  readonly tools: NativeToolPaths;
-  readonly cache: PackCache;
+/** What decides how layers are packed. */
+export interface PackRules {
   readonly encoders: Readonly<Record<string, string>>;
   readonly compression: Compression;
-  readonly jobs: number;
   /** Keep every layer's bytes (indexing an image that is pushed already). */
   readonly keepAll: boolean;
+}
+
+export interface PackStepOptions extends Cancelable, PackRules {
+  readonly tools: NativeToolPaths;
+  readonly cache: PackCache;
+  readonly jobs: number;
   readonly useCache: boolean;
-  readonly blobPath: (descriptor: Descriptor) => string;
+  /** Where a layer's bytes are on this machine; undefined: they are not. */
+  readonly sourceOf: (descriptor: Descriptor) => Promise<string | undefined>;
+  /** A cached layer whose blob is in the registry serves without the blob. */
+  readonly inRegistry: BlobLookup;
   readonly report: JobReporter;
 }
 
@@ -48,45 +58,50 @@ interface Planned {
 /**
  * Turns the layers of an image into packed ones, each as soon as it is ready: cached ones at once, the others in one
  * native pass. Plain layers are packed, compressed ones keep their bytes (no layer of a base image changes its digest).
+ * Throws BLOB_MISSING for a layer that must be packed and is not on this machine.
  */
 export async function* packStep(
   layers: readonly { readonly descriptor: Descriptor; readonly diffId: Digest }[],
   options: PackStepOptions,
 ): AsyncGenerator<PackedLayer> {
   const missing: Planned[] = [];
-  for (const plan of layers.map((layer) => planLayer(layer, options))) {
-    const entry = options.useCache ? await usableEntry(plan, options) : undefined;
-    if (entry === undefined) missing.push(plan);
-    else yield finished(plan, entry, true, options);
+  for (const { descriptor, diffId } of layers) {
+    const plan = { descriptor, diffId, key: packKeyOf(descriptor.digest, layerCodecOf(descriptor.mediaType), options) };
+    const cached = options.useCache ? await cachedLayer(plan, options) : undefined;
+    if (cached === undefined) missing.push(plan);
+    else yield reported(cached, options);
   }
   yield* packMissing(missing, options);
 }
 
-function planLayer(
-  { descriptor, diffId }: { descriptor: Descriptor; diffId: Digest },
-  options: PackStepOptions,
-): Planned {
-  const plain = layerCodecOf(descriptor.mediaType) === 'plain';
-  const { compression, encoders, keepAll } = options;
-  const action = plain && !keepAll && compression.codec !== 'none' ? 'pack' : 'keep';
+/** The cache key of a layer as BuildKit or a layout gives it. */
+export function packKeyOf(
+  source: Digest,
+  codec: 'plain' | 'gzip' | 'zstd',
+  { compression, encoders, keepAll }: PackRules,
+): PackKey {
+  const action = codec === 'plain' && !keepAll && compression.codec !== 'none' ? 'pack' : 'keep';
   const encoder = [encoders['index'], action === 'pack' ? encoders[compression.codec] : undefined].join('+');
-  return { descriptor, diffId, key: { source: descriptor.digest, action, compression, encoder } };
+  return { source, action, compression, encoder };
 }
 
-/** A cached index serves when the blob it describes is known to be the one the configuration names. */
-async function usableEntry({ key, diffId }: Planned, { cache }: PackStepOptions): Promise<PackEntry | undefined> {
-  const entry = await cache.get(key);
-  return entry?.layer.diffId === diffId ? entry : undefined;
+/** An entry serves when it is of the layer that the configuration names, and its blob is here or in the registry. */
+async function cachedLayer(plan: Planned, options: PackStepOptions): Promise<PackedLayer | undefined> {
+  const entry = await options.cache.get(plan.key);
+  if (entry?.layer.diffId !== plan.diffId) return undefined;
+  const layer = await packedLayer(plan, entry, true, options);
+  return layer.blobPath !== undefined || (await options.inRegistry(layer.layer)) ? layer : undefined;
 }
 
 async function* packMissing(missing: readonly Planned[], options: PackStepOptions): AsyncGenerator<PackedLayer> {
   const { cache, compression, jobs, report, signal, tools } = options;
+  const sources = await Promise.all(missing.map(({ descriptor }) => requiredSource(descriptor, options)));
   const scratch = await Promise.all(missing.map(() => cache.scratch()));
   const tasks = missing.map(({ descriptor, diffId, key }, at): LayerTask => {
     const files = itemAt(scratch, at);
     return {
       id: String(at),
-      source: options.blobPath(descriptor),
+      source: itemAt(sources, at),
       mediaType: descriptor.mediaType,
       diffId,
       expected: { digest: descriptor.digest, sizeBytes: descriptor.size },
@@ -102,7 +117,7 @@ async function* packMissing(missing: readonly Planned[], options: PackStepOption
       const plan = itemAt(missing, Number(id));
       const { index, blob } = itemAt(scratch, Number(id));
       const entry = await cache.put(plan.key, layer, { index, ...(plan.key.action === 'pack' && { blob }) });
-      yield finished(plan, entry, false, options);
+      yield reported(await packedLayer(plan, entry, false, options), options);
     }
   } finally {
     await Promise.all(
@@ -111,17 +126,36 @@ async function* packMissing(missing: readonly Planned[], options: PackStepOption
   }
 }
 
-function finished(
-  plan: Planned,
+async function requiredSource(descriptor: Descriptor, { sourceOf }: PackStepOptions): Promise<string> {
+  const path = await sourceOf(descriptor);
+  if (path !== undefined) return path;
+  const { digest } = descriptor;
+  throw new WorkerError('BLOB_MISSING', `layer ${digest} must be read and is not on this machine`, { digest });
+}
+
+async function packedLayer(
+  { descriptor, key }: Planned,
   entry: PackEntry,
   fromCache: boolean,
-  { blobPath, report }: PackStepOptions,
-): PackedLayer {
-  const packed = plan.key.action === 'keep' ? 'kept' : fromCache ? 'cached' : 'new';
-  const { digest, diffId, plainBytes, sizeBytes } = entry.layer;
-  report({ type: 'layer', digest, diffId, packed, plainBytes, sizeBytes });
-  const path = plan.key.action === 'keep' ? blobPath(plan.descriptor) : entry.blobPath;
-  return { source: plan.descriptor, layer: entry.layer, packed, fromCache, indexPath: entry.indexPath, blobPath: path };
+  { sourceOf }: PackStepOptions,
+): Promise<PackedLayer> {
+  const keeps = key.action === 'keep';
+  return {
+    source: descriptor,
+    key,
+    layer: entry.layer,
+    packed: keeps ? 'kept' : fromCache ? 'cached' : 'new',
+    fromCache,
+    index: entry.index,
+    indexPath: entry.indexPath,
+    blobPath: keeps ? await sourceOf(descriptor) : entry.blobPath,
+  };
+}
+
+function reported(layer: PackedLayer, { report }: PackStepOptions): PackedLayer {
+  const { digest, diffId, plainBytes, sizeBytes } = layer.layer;
+  report({ type: 'layer', digest, diffId, packed: layer.packed, plainBytes, sizeBytes });
+  return layer;
 }
 
 function itemAt<T>(items: readonly T[], at: number): T {

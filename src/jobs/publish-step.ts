@@ -2,6 +2,7 @@ import type { Cancelable } from '../errors/index.ts';
 import type { AssembleResult } from '../indexer/index.ts';
 import { type ObjectStore, readObject } from '../objects/index.ts';
 import type { RegistryClient } from '../registry/index.ts';
+import type { PlannedAttestation } from './attestations.ts';
 import type { ImageBuild } from './build-request.ts';
 import type { JobReporter } from './events.ts';
 import type { PlannedManifest } from './image-plan.ts';
@@ -24,6 +25,7 @@ export interface Publication {
   /** What the tag will name: the index, or the only manifest. */
   readonly top: PlannedManifest;
   readonly archives: readonly AssembledArchive[];
+  readonly attestations: readonly PlannedAttestation[];
   /** The build record, argument values redacted. */
   readonly record: object;
 }
@@ -42,10 +44,10 @@ export async function publish(
   publication: Publication,
   context: PublishContext,
 ): Promise<{ readonly generation: number; readonly bytes: number }> {
-  const { archives, before, request, storageRef, tag, top } = publication;
+  const { archives, attestations, before, request, storageRef, tag, top } = publication;
   const { client, report, signal, store } = context;
   const { target, workspaceId, imageId } = request;
-  const manifests = archives.map(({ manifest }) => manifest);
+  const manifests = [...archives, ...attestations].map(({ manifest }) => manifest);
   for (const { bytes, descriptor } of isSame(manifests, top) ? manifests : [...manifests, top]) {
     await client.putManifest(target, descriptor.digest, bytes, descriptor.mediaType, { signal });
     report({ type: 'published', what: 'manifest', name: descriptor.digest });

@@ -5,12 +5,15 @@ import { type Cancelable, WorkerError } from '../errors/index.ts';
 import type { PushOutcome, RegistryClient, Repository } from '../registry/index.ts';
 import type { JobReporter } from './events.ts';
 import type { PhaseClock } from './phases.ts';
+import type { BlobLookup } from './registry-blobs.ts';
 
 export interface PusherOptions extends Cancelable {
   readonly client: RegistryClient;
   readonly target: Repository;
   /** Repositories of the same registry that may hold the image's base layers. */
   readonly mountFrom: readonly string[];
+  /** Whether the target has a blob; each is asked for once. */
+  readonly inRegistry: BlobLookup;
   readonly width: number;
   readonly clock: PhaseClock;
   readonly report: JobReporter;
@@ -70,8 +73,7 @@ export class Pusher {
   async #pushOne(blob: PushableBlob): Promise<PushOutcome> {
     const { clock, report } = this.#options;
     const { digest, path, sizeBytes } = blob;
-    const outcome =
-      path === undefined ? await this.#mustExist(digest) : await this.#upload({ digest, path, sizeBytes });
+    const outcome = path === undefined ? await this.#mustExist(blob) : await this.#upload({ digest, path, sizeBytes });
     if (outcome === 'sent') {
       this.#bytesSent += sizeBytes;
       clock.addBytes('pushing', sizeBytes);
@@ -92,9 +94,9 @@ export class Pusher {
     return await client.pushBlob(target, blob, { mountFrom, onProgress, signal });
   }
 
-  async #mustExist(digest: Digest): Promise<PushOutcome> {
-    const { client, signal, target } = this.#options;
-    if ((await client.headBlob(target, digest, { signal })) !== undefined) return 'present';
+  async #mustExist({ digest, sizeBytes }: PushableBlob): Promise<PushOutcome> {
+    const { inRegistry, target } = this.#options;
+    if (await inRegistry({ digest, sizeBytes })) return 'present';
     throw new WorkerError(
       'BLOB_MISSING',
       `blob ${digest} is neither here nor in ${target.registry}/${target.repository}`,

@@ -2,7 +2,10 @@ import { constants } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import type { Digest } from '../digest/index.ts';
 import type { Cancelable } from '../errors/index.ts';
+import { removeQuietly } from '../files/index.ts';
+import { fileHolds } from '../indexer/index.ts';
 import { OciLayout } from '../oci/index.ts';
+import type { PlannedAttestation } from './attestations.ts';
 import type { PlannedManifest, PlatformImage } from './image-plan.ts';
 import type { PackedLayer } from './pack-step.ts';
 
@@ -10,9 +13,10 @@ export interface ResultLayout {
   readonly tag: string;
   readonly top: PlannedManifest;
   readonly manifests: readonly PlannedManifest[];
+  readonly attestations: readonly PlannedAttestation[];
   readonly images: readonly PlatformImage[];
   readonly packed: readonly PackedLayer[];
-  /** Fetches a blob that is not on this machine (a base layer whose pack was cached) into a file. */
+  /** Fetches a blob that is not on this machine (a layer whose pack was cached) into a new file. */
   readonly fetchBlob: (descriptor: { readonly digest: Digest; readonly size: number }, path: string) => Promise<void>;
 }
 
@@ -27,19 +31,26 @@ export async function writeResultLayout(
 ): Promise<void> {
   const layout = await OciLayout.open(directory, { create: true, signal });
   await using _lock = await layout.lock({ signal });
-  for (const { layer, blobPath } of result.packed) {
+  for (const { layer, blobPath, fromCache } of result.packed) {
     const descriptor = { digest: layer.digest, size: layer.sizeBytes };
     if (await layout.hasBlob(descriptor)) continue;
     const path = await layout.temporaryPath();
-    if (blobPath === undefined) await result.fetchBlob(descriptor, path);
-    else await copyFile(blobPath, path, constants.COPYFILE_FICLONE);
+    if (blobPath !== undefined) await copyFile(blobPath, path, constants.COPYFILE_FICLONE);
+    // What was packed just now is known to be right; a cached blob that the registry had was not read by anybody yet.
+    const proven = blobPath !== undefined && (!fromCache || (await fileHolds(path, layer, { signal })));
+    if (!proven) {
+      await removeQuietly(path);
+      await result.fetchBlob(descriptor, path);
+    }
     signal.throwIfAborted();
     await layout.adoptFile(path, { digest: descriptor.digest, sizeBytes: descriptor.size });
   }
   for (const { configBytes, manifest } of result.images) {
     await layout.addBlob(configBytes, { digest: manifest.config.digest, sizeBytes: configBytes.length }, { signal });
   }
-  for (const { bytes, descriptor } of result.manifests)
+  for (const { bytes, descriptor } of result.attestations.flatMap(({ blobs }) => blobs))
+    await layout.addBlob(bytes, { digest: descriptor.digest, sizeBytes: bytes.length }, { signal });
+  for (const { bytes, descriptor } of [...result.manifests, ...result.attestations.map(({ manifest }) => manifest)])
     await layout.putManifest(bytes, descriptor.mediaType, { signal });
   const top = await layout.putManifest(result.top.bytes, result.top.descriptor.mediaType, { signal });
   for (const name of new Set(['latest', result.tag])) await layout.setTag(name, top, { signal });

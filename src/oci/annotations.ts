@@ -9,3 +9,5 @@ export const ABSENT_ANNOTATION = 'dev.clipyard.blob.absent';
 
 /** What BuildKit puts on the manifests of an index that describe another one. */
 export const ATTESTATION_TYPE_ANNOTATION = 'vnd.docker.reference.type';
+/** Which one. */
+export const ATTESTATION_SUBJECT_ANNOTATION = 'vnd.docker.reference.digest';

@@ -24,8 +24,8 @@ export interface LanderOptions extends Cancelable {
   /** A connection of its own, so that blob bytes never queue in front of status and health traffic. */
   readonly reader: Client;
   readonly paths: readonly LandingPath[];
-  /** Blobs that the caller has elsewhere: they count as present and do not come over. */
-  readonly have: (blob: Expected) => boolean;
+  /** Blobs that the caller has elsewhere and does not want: they do not come over. */
+  readonly have: (blob: Expected) => boolean | Promise<boolean>;
   readonly listener: BuildListener;
   readonly log: Log;
 }
@@ -45,11 +45,18 @@ export class Lander {
     return [...this.#landed.values()];
   }
 
-  /** True when the blob is in the layout now; false: take it from the session. Throws when no way is left, or the layout fails. */
+  /**
+   * True when the blob need not come any more (it is in the layout now, or the caller has it elsewhere); false: take it from
+   * the session. Throws when no way is left, or the layout fails.
+   */
   async fetch(blob: Expected): Promise<boolean> {
     const { have, landing, paths, signal } = this.#options;
-    if (have(blob) || (await landing.hasBlob({ digest: blob.digest, size: blob.sizeBytes }))) {
+    if (await landing.hasBlob({ digest: blob.digest, size: blob.sizeBytes })) {
       this.landedBy('present', blob);
+      return true;
+    }
+    if (await have(blob)) {
+      this.landedBy('elsewhere', blob);
       return true;
     }
     this.#tell(blob, 'started', 0, undefined);

@@ -1,7 +1,7 @@
 import type { Digest } from '../../digest/index.ts';
 
-/** How a blob came into the landing layout. */
-export type LandedVia = 'present' | 'link' | 'read' | 'session';
+/** How a blob came into the landing layout: it was there, or by one of three ways; `elsewhere`: it stays out, the caller has it. */
+export type LandedVia = 'present' | 'elsewhere' | 'link' | 'read' | 'session';
 
 /**
  * What a build tells while it runs. `step` numbers the vertices of BuildKit's graph in the order they appear; it is the

@@ -8,7 +8,7 @@ import type { CommandContext } from '../context.ts';
 import { formatBytes, formatSeconds, formatTable, writeResult } from '../output.ts';
 import { type CompressionFlags, parseCompression, parseRegistryTarget } from '../parse-options.ts';
 import { createProgress, type ProgressMode } from '../progress/index.ts';
-import { objectStore, registryClient } from '../services.ts';
+import { objectStore, packCacheSettings, registryClient } from '../services.ts';
 
 export interface BuildFlags extends BuildkitFlags, CompressionFlags {
   readonly workspace?: string;
@@ -19,6 +19,7 @@ export interface BuildFlags extends BuildkitFlags, CompressionFlags {
   readonly layout?: string;
   readonly buildkit?: string;
   readonly packCache: boolean;
+  readonly packCacheStore?: string;
   readonly progress: ProgressMode;
 }
 
@@ -45,6 +46,7 @@ async function runBuild(flags: BuildFlags, json: boolean, context: CommandContex
   using progress = createProgress({ mode: json ? 'json' : flags.progress, stderr: context.stderr });
   await using client = await registryClient(context, flags);
   await using store = objectStore(context, flags.store);
+  await using packCache = packCacheSettings(context, flags.packCacheStore);
   await using buildkit = await connectBuildkit({
     address,
     log,
@@ -59,6 +61,7 @@ async function runBuild(flags: BuildFlags, json: boolean, context: CommandContex
     log,
     signal,
     stateDir: settings.stateDir,
+    packCache,
     jobs: availableParallelism(),
     report: progress.report,
     now: () => performance.now(),

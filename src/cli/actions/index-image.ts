@@ -7,7 +7,7 @@ import type { CommandContext } from '../context.ts';
 import { formatBytes, formatSeconds, writeResult } from '../output.ts';
 import { parseCount, parseSize } from '../parse-options.ts';
 import { createProgress } from '../progress/index.ts';
-import { registryClient } from '../services.ts';
+import { packCacheSettings, registryClient } from '../services.ts';
 
 export interface IndexFlags {
   readonly from: string;
@@ -16,6 +16,7 @@ export interface IndexFlags {
   readonly engine: string;
   readonly jobs: string;
   readonly cache: boolean;
+  readonly packCacheStore?: string;
   readonly platform?: string;
   readonly chunk: string;
   readonly plainHttp?: boolean;
@@ -28,6 +29,7 @@ export async function index(flags: IndexFlags, json: boolean, context: CommandCo
   const storage = storageOf(flags, source);
   using progress = createProgress({ mode: json ? 'json' : 'auto', stderr: context.stderr });
   await using client = await registryClient(context, flags);
+  await using packCache = packCacheSettings(context, flags.packCacheStore);
   const result = await indexImage(
     {
       source,
@@ -42,6 +44,7 @@ export async function index(flags: IndexFlags, json: boolean, context: CommandCo
       client,
       tools: context.tools,
       stateDir: context.settings.stateDir,
+      packCache,
       log: context.log,
       report: progress.report,
       signal: context.signal,

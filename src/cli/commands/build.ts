@@ -37,6 +37,12 @@ export function addBuildCommand(program: Command, context: CommandContext): void
     )
     .option('--platform <list>', 'platforms, e.g. linux/amd64,linux/arm64')
     .option('--build-context <name=value>', 'named context: a folder, docker-image://REF, or a URL', collect, [])
+    .option(
+      '--attest <what>',
+      'put attestations into the index: provenance[,mode=min|max], sbom[,generator=IMAGE]',
+      collect,
+      [],
+    )
     .option('--add-host <host:ip>', 'entry for /etc/hosts of the steps', collect, [])
     .option('--network <mode>', 'network of the steps: default, none, host')
     .option('--no-cache', "do not use BuildKit's cache")
@@ -52,6 +58,7 @@ export function addBuildCommand(program: Command, context: CommandContext): void
     .option('--level <n>', 'compression level (zstd 1-19, gzip 1-9)')
     .option('--chunk <size>', 'plain bytes of a frame, a power of two', '256KiB')
     .option('--no-pack-cache', 'pack every layer again')
+    .option('--pack-cache-store <url>', 'share packs of layers through an object store (CLIPYARD_PACK_CACHE)')
     .option('--buildkit <address>', 'unix:///path or tcp://host:port (CLIPYARD_BUILDKIT)')
     .option('--progress <mode>', 'auto, plain, tty', 'auto')
     .addHelpText('after', EXAMPLES)

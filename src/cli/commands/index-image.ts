@@ -21,6 +21,7 @@ export function addIndexCommand(program: Command, context: CommandContext): void
     .option('--engine <name>', 'native', 'native')
     .option('--jobs <n>', 'cores to use', String(availableParallelism()))
     .option('--no-cache', 'read every layer, whatever was indexed before')
+    .option('--pack-cache-store <url>', 'share indexes of layers through an object store (CLIPYARD_PACK_CACHE)')
     .option('--platform <platform>', 'of a multi-platform image (default: this machine)')
     .option('--chunk <size>', 'plain bytes of a chunk, a power of two', '256KiB')
     .option('--plain-http', 'speak http to a registry that is not on this machine')

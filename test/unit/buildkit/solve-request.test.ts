@@ -32,6 +32,11 @@ test.for<[what: string, request: Partial<BuildRequest>, attrs: Record<string, st
     { 'context:src': 'local:context-src', 'context:base': 'docker-image://a/b:c' },
   ],
   [
+    'attestations',
+    { attestations: { provenance: { mode: 'max', version: 'v1' }, sbom: {} } },
+    { 'attest:provenance': 'mode=max,version=v1', 'attest:sbom': '' },
+  ],
+  [
     'a cache to import',
     { cacheFrom: [{ type: 'registry', attrs: { ref: 'r/c' } }] },
     { 'cache-imports': '[{"Type":"registry","Attrs":{"ref":"r/c"}}]' },

@@ -1,76 +1,111 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
-import { digestOf } from '../../../src/digest/index.ts';
-import { DEFAULT_CHUNK_BYTES, type LayerResult, PackCache, type PackKey } from '../../../src/indexer/index.ts';
-import { temporaryDirectory } from '../../support/temporary-directory.ts';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { digestOf, hexOf } from '../../../src/digest/index.ts';
+import { collectPacks, nameOfKey, type PackKey } from '../../../src/indexer/index.ts';
+import { cacheOf, indexOf, packOf, putPack } from '../../support/pack-cache.ts';
+import { type TemporaryDirectory, temporaryDirectory } from '../../support/temporary-directory.ts';
 
-const source = digestOf('plain layer');
-const key: PackKey = {
-  source,
-  action: 'pack',
-  encoder: 'index-1+zstd-1.5.7',
-  compression: { codec: 'zstd', level: 1, chunkBytes: DEFAULT_CHUNK_BYTES },
-};
-const layer: LayerResult = {
-  digest: digestOf('blob'),
-  diffId: source,
-  mediaType: 't',
-  sizeBytes: 4,
-  plainBytes: 11,
-  entries: 1,
-  chunks: 1,
-  spans: 1,
-  seekable: true,
-  warnings: {},
-};
-
-async function putEntry(cache: PackCache, blob = 'blob'): Promise<void> {
-  const scratch = await cache.scratch();
-  await writeFile(scratch.index, 'index');
-  await writeFile(scratch.blob, blob);
-  await cache.put(key, layer, scratch);
-}
-
-test('what was put is found again, blob and index', async () => {
-  await using directory = await temporaryDirectory();
-  const cache = new PackCache(directory.path);
-  expect(await cache.get(key)).toBeUndefined();
-  await putEntry(cache);
-  const entry = await new PackCache(directory.path).get(key);
-  expect(entry?.layer).toEqual(layer);
-  expect(await readFile(entry?.indexPath ?? '', 'utf8')).toBe('index');
-  expect(await readFile(entry?.blobPath ?? '', 'utf8')).toBe('blob');
+let directory: TemporaryDirectory;
+let root: string;
+beforeEach(async () => {
+  directory = await temporaryDirectory();
+  root = directory.path;
+});
+afterEach(async () => {
+  await directory[Symbol.asyncDispose]();
 });
 
-test('a second put of the same key keeps one whole entry and leaves no scratch', async () => {
-  await using directory = await temporaryDirectory();
-  const cache = new PackCache(directory.path);
-  await Promise.all([putEntry(cache), putEntry(cache), putEntry(cache)]);
-  expect((await cache.get(key))?.layer).toEqual(layer);
-  await rm(join(directory.path, 'tmp'), { recursive: true });
+const { key, layer } = packOf('a');
+const signal = AbortSignal.timeout(60_000);
+
+test('what was put is found again, blob and index', async () => {
+  const cache = await cacheOf(root, 'first');
+  expect(await cache.get(key)).toBeUndefined();
+  await putPack(cache, 'a');
+  const entry = await (await cacheOf(root, 'second')).get(key);
+  expect(entry?.layer).toEqual(layer);
+  expect(await readFile(entry?.indexPath ?? '', 'utf8')).toBe('index of a');
+  expect(await readFile(entry?.blobPath ?? '', 'utf8')).toBe('blob of a');
+});
+
+test('puts of one key by many jobs at once keep one whole entry and leave no scratch', async () => {
+  const caches = await Promise.all(Array.from({ length: 8 }, (_, at) => cacheOf(root, String(at))));
+  await Promise.all(caches.map((cache) => putPack(cache, 'a')));
+  expect((await (await cacheOf(root, 'reader')).get(key))?.layer).toEqual(layer);
+  expect(await readdir(join(root, 'tmp'))).toEqual([]);
+  expect(await readdir(join(root, 'packs'))).toEqual([nameOfKey(key)]);
+});
+
+test('a job keeps what it found or put when others drop and collect it', async () => {
+  const [writer, reader] = [await cacheOf(root, 'writer'), await cacheOf(root, 'reader')];
+  const put = await putPack(writer, 'a');
+  const got = await reader.get(key);
+  await collectPacks(root, { maxBytes: 0, signal });
+  expect(await readdir(join(root, 'packs'))).toEqual([]);
+  expect(await readdir(join(root, 'blobs'))).toEqual([]);
+  for (const entry of [put, got]) {
+    expect(await readFile(entry?.indexPath ?? '', 'utf8')).toBe('index of a');
+    expect(await readFile(entry?.blobPath ?? '', 'utf8')).toBe('blob of a');
+  }
+});
+
+test('a dropped entry is gone for others too; with its blob, when that is what was damaged', async () => {
+  const cache = await cacheOf(root, 'one');
+  await putPack(cache, 'a');
+  await cache.drop(key);
+  expect(await (await cacheOf(root, 'two')).get(key)).toBeUndefined();
+  expect(await readdir(join(root, 'blobs'))).toEqual([hexOf(layer.digest)]);
+  await putPack(cache, 'a');
+  await cache.drop(key, { blob: layer.digest });
+  expect(await readdir(join(root, 'blobs'))).toEqual([]);
+  expect(await cache.get(key)).toBeUndefined();
+});
+
+test('what is put after a drop is whole, also for the job that used the damaged one', async () => {
+  const cache = await cacheOf(root, 'one');
+  await putPack(cache, 'a');
+  await writeFile(join(root, 'packs', nameOfKey(key), 'index'), 'xndex of a');
+  const reader = await cacheOf(root, 'two');
+  expect(await readFile((await reader.get(key))?.indexPath ?? '', 'utf8')).toBe('xndex of a');
+  await reader.drop(key);
+  await putPack(reader, 'a');
+  expect(await readFile((await reader.get(key))?.indexPath ?? '', 'utf8')).toBe(indexOf('a'));
 });
 
 test('a blob that was cleaned up leaves an entry without one; a blob of another size does not count', async () => {
-  await using directory = await temporaryDirectory();
-  const cache = new PackCache(directory.path);
-  await putEntry(cache);
-  const { blobPath = '' } = (await cache.get(key)) ?? {};
-  await writeFile(blobPath, 'longer than it was');
-  expect((await cache.get(key))?.blobPath).toBeUndefined();
-  await rm(blobPath);
-  expect(await cache.get(key)).toMatchObject({ blobPath: undefined });
+  await putPack(await cacheOf(root, 'one'), 'a');
+  const blob = join(root, 'blobs', hexOf(layer.digest));
+  await writeFile(blob, 'longer than it was before');
+  expect((await (await cacheOf(root, 'two')).get(key))?.blobPath).toBeUndefined();
+  await rm(blob);
+  expect(await (await cacheOf(root, 'three')).get(key)).toMatchObject({ layer, blobPath: undefined });
 });
 
-test('an entry that a crash left half-written is a miss, and a new put replaces it', async () => {
-  await using directory = await temporaryDirectory();
-  const cache = new PackCache(directory.path);
-  const broken = join(directory.path, 'packs', PackCache.keyOf(key));
-  await mkdir(broken, { recursive: true });
-  await writeFile(join(broken, 'layer.json'), '');
+test.for<[what: string, spoil: (entry: string) => Promise<void>]>([
+  ['its document is empty', (entry) => writeFile(join(entry, 'layer.json'), '')],
+  ['its document is gone', (entry) => rm(join(entry, 'layer.json'))],
+  ['its index is shorter', (entry) => writeFile(join(entry, 'index'), 'inde')],
+  ['its index is gone', (entry) => rm(join(entry, 'index'))],
+])('an entry is a miss when %s, and a new put replaces it', async ([, spoil]) => {
+  await putPack(await cacheOf(root, 'one'), 'a');
+  await spoil(join(root, 'packs', nameOfKey(key)));
+  const cache = await cacheOf(root, 'two');
   expect(await cache.get(key)).toBeUndefined();
-  await putEntry(cache);
-  expect((await cache.get(key))?.layer).toEqual(layer);
+  await putPack(cache, 'a');
+  expect((await (await cacheOf(root, 'three')).get(key))?.layer).toEqual(layer);
+});
+
+test('an entry under the name of another key is a miss', async () => {
+  await putPack(await cacheOf(root, 'one'), 'a');
+  const other = packOf('b').key;
+  await mkdir(join(root, 'packs', nameOfKey(other)));
+  for (const file of ['layer.json', 'index'])
+    await writeFile(
+      join(root, 'packs', nameOfKey(other), file),
+      await readFile(join(root, 'packs', nameOfKey(key), file)),
+    );
+  expect(await (await cacheOf(root, 'two')).get(other)).toBeUndefined();
 });
 
 test('every part of a key makes another key', () => {
@@ -83,10 +118,10 @@ test('every part of a key makes another key', () => {
     { ...key, compression: { ...key.compression, level: 2 } },
     { ...key, compression: { ...key.compression, chunkBytes: 4096 } },
   ];
-  expect(new Set(keys.map((each) => PackCache.keyOf(each))).size).toBe(keys.length);
+  expect(new Set(keys.map(nameOfKey)).size).toBe(keys.length);
 });
 
 test('a kept layer does not care how new ones would be compressed', () => {
   const kept: PackKey = { ...key, action: 'keep' };
-  expect(PackCache.keyOf({ ...kept, compression: { ...kept.compression, level: 9 } })).toBe(PackCache.keyOf(kept));
+  expect(nameOfKey({ ...kept, compression: { ...kept.compression, level: 9 } })).toBe(nameOfKey(kept));
 });

@@ -1,0 +1,193 @@
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { digestOfHex, hexOf, isDigest } from '../digest/index.ts';
+import { type Cancelable, systemCodeOf, toWorkerError } from '../errors/index.ts';
+import { fileHolds } from './hash-file.ts';
+import { removeEntry } from './pack-cache.ts';
+import { PACK_FILES, PACK_FOLDERS, type PackDocument, parsePackDocument } from './pack-entry.ts';
+
+/** Files that another process may be about to name are left alone for this long; no pack of one layer takes longer. */
+const GRACE_MS = 60 * 60 * 1000;
+
+/** An entry of the cache; without `document` it cannot be read. */
+export interface PackListing {
+  readonly name: string;
+  readonly document: PackDocument | undefined;
+  readonly indexBytes: number;
+  /** undefined when there is no blob of that size here. */
+  readonly blobBytes: number | undefined;
+  readonly lastUsedMs: number;
+}
+
+/** The entries of a cache, the longest unused first. A cache that was never used is empty. */
+export async function listPacks(root: string): Promise<readonly PackListing[]> {
+  const names = await namesIn(join(root, PACK_FOLDERS.entries));
+  const listings: PackListing[] = [];
+  for (const { name } of names) {
+    const listing = await listingOf(root, name);
+    if (listing !== undefined) listings.push(listing);
+  }
+  return listings.toSorted((a, b) => a.lastUsedMs - b.lastUsedMs || (a.name < b.name ? -1 : 1));
+}
+
+export interface PackGarbage {
+  /** Entries that go, or with `dryRun` would. */
+  readonly entries: readonly string[];
+  readonly blobs: readonly string[];
+  readonly temporaryFiles: number;
+  readonly freedBytes: number;
+  readonly keptBytes: number;
+}
+
+/**
+ * Makes the cache no larger than `maxBytes`: first the blobs of the longest unused entries go (an index is a hundredth of its
+ * blob and still serves while the registry has it), then those entries. Broken entries and what killed packs left behind
+ * go in any case. Needs no lock: others see an entry whole or not at all, and running jobs have what they use pinned.
+ */
+export async function collectPacks(
+  root: string,
+  { dryRun = false, maxBytes, signal }: Cancelable & { readonly maxBytes: number; readonly dryRun?: boolean },
+): Promise<PackGarbage> {
+  const listings = await listPacks(root);
+  const plan = planGarbage(listings, await namesIn(join(root, PACK_FOLDERS.blobs)), maxBytes);
+  const stale = (await namesIn(join(root, PACK_FOLDERS.temporary))).filter(isStale);
+  if (!dryRun) {
+    for (const name of plan.entries) {
+      signal.throwIfAborted();
+      await removeEntry(root, name);
+    }
+    for (const name of plan.blobs) await rm(join(root, PACK_FOLDERS.blobs, name), { force: true });
+    for (const { name } of stale) await rm(join(root, PACK_FOLDERS.temporary, name), { recursive: true, force: true });
+  }
+  return { ...plan, temporaryFiles: stale.length };
+}
+
+interface NamedFile {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly ageMs: number;
+}
+
+/** Pure: which entries and blobs go. Blobs that more than one entry describes go with the first of them. */
+export function planGarbage(
+  listings: readonly PackListing[],
+  blobs: readonly NamedFile[],
+  maxBytes: number,
+): Omit<PackGarbage, 'temporaryFiles'> {
+  const broken = listings.filter(({ document }) => document === undefined);
+  const whole = listings.filter(({ document }) => document !== undefined);
+  const sizes = new Map(blobs.map(({ name, sizeBytes }) => [name, sizeBytes]));
+  const described = new Set(whole.flatMap(blobNamesOf));
+  const removedBlobs = new Set(
+    blobs.filter((file) => !described.has(file.name) && isStale(file)).map(({ name }) => name),
+  );
+  const removedEntries = new Set(broken.map(({ name }) => name));
+  const sum = (numbers: Iterable<number>) => [...numbers].reduce((total, next) => total + next, 0);
+  const totalBytes = sum(sizes.values()) + sum(listings.map(({ indexBytes }) => indexBytes));
+  let keptBytes =
+    totalBytes -
+    sum([...removedBlobs].map((name) => sizes.get(name) ?? 0)) -
+    sum(broken.map(({ indexBytes }) => indexBytes));
+  for (const name of whole.flatMap(blobNamesOf)) {
+    if (keptBytes <= maxBytes) break;
+    if (removedBlobs.has(name) || !sizes.has(name)) continue;
+    removedBlobs.add(name);
+    keptBytes -= sizes.get(name) ?? 0;
+  }
+  for (const { indexBytes, name } of whole) {
+    if (keptBytes <= maxBytes) break;
+    removedEntries.add(name);
+    keptBytes -= indexBytes;
+  }
+  return { entries: [...removedEntries], blobs: [...removedBlobs], freedBytes: totalBytes - keptBytes, keptBytes };
+}
+
+export interface PackDamage {
+  readonly name: string;
+  readonly part: 'entry' | 'index' | 'blob';
+}
+
+export interface PackReport {
+  readonly entries: number;
+  readonly blobs: number;
+  /** Read and proven. */
+  readonly bytes: number;
+  readonly damaged: readonly PackDamage[];
+}
+
+/** Reads every index and blob and proves its digest. With `drop` what is damaged goes; it is packed again when needed. */
+export async function verifyPacks(
+  root: string,
+  { drop = false, signal }: Cancelable & { readonly drop?: boolean },
+): Promise<PackReport> {
+  const damaged: PackDamage[] = [];
+  const listings = await listPacks(root);
+  let bytes = 0;
+  for (const { document, indexBytes, name } of listings) {
+    const path = join(root, PACK_FOLDERS.entries, name, PACK_FILES.index);
+    if (document === undefined) damaged.push({ name, part: 'entry' });
+    else if (await fileHolds(path, document.index, { signal })) bytes += indexBytes;
+    else damaged.push({ name, part: 'index' });
+  }
+  const blobs = await namesIn(join(root, PACK_FOLDERS.blobs));
+  for (const { name, sizeBytes } of blobs) {
+    const whole =
+      isDigest(`sha256:${name}`) &&
+      (await fileHolds(join(root, PACK_FOLDERS.blobs, name), { digest: digestOfHex(name), sizeBytes }, { signal }));
+    if (whole) bytes += sizeBytes;
+    else damaged.push({ name, part: 'blob' });
+  }
+  if (drop) {
+    for (const { name, part } of damaged) {
+      if (part === 'blob') await rm(join(root, PACK_FOLDERS.blobs, name), { force: true });
+      else await removeEntry(root, name);
+    }
+  }
+  return { entries: listings.length, blobs: blobs.length, bytes, damaged };
+}
+
+/** undefined when another process removed it just now. */
+async function listingOf(root: string, name: string): Promise<PackListing | undefined> {
+  const directory = join(root, PACK_FOLDERS.entries, name);
+  try {
+    const [text, used, index] = await Promise.all([
+      readFile(join(directory, PACK_FILES.document), 'utf8'),
+      stat(join(directory, PACK_FILES.document)),
+      stat(join(directory, PACK_FILES.index)),
+    ]);
+    const document = parsePackDocument(text, name);
+    const blobBytes = document === undefined ? undefined : await blobBytesOf(root, document);
+    return { name, document, indexBytes: index.size, blobBytes, lastUsedMs: used.mtimeMs };
+  } catch (thrown) {
+    if (systemCodeOf(thrown) !== 'ENOENT') throw toWorkerError(thrown, `look at ${directory}`);
+    const stats = await stat(directory).catch(() => undefined);
+    return stats && { name, document: undefined, indexBytes: 0, blobBytes: undefined, lastUsedMs: stats.mtimeMs };
+  }
+}
+
+async function blobBytesOf(root: string, { key, layer }: PackDocument): Promise<number | undefined> {
+  if (key.action === 'keep') return undefined;
+  const size = (await stat(join(root, PACK_FOLDERS.blobs, hexOf(layer.digest))).catch(() => undefined))?.size;
+  return size === layer.sizeBytes ? size : undefined;
+}
+
+function blobNamesOf({ document }: PackListing): readonly string[] {
+  return document === undefined || document.key.action === 'keep' ? [] : [hexOf(document.layer.digest)];
+}
+
+function isStale({ ageMs }: NamedFile): boolean {
+  return ageMs > GRACE_MS;
+}
+
+async function namesIn(directory: string): Promise<readonly NamedFile[]> {
+  const names = await readdir(directory).catch((thrown: unknown) => {
+    if (systemCodeOf(thrown) === 'ENOENT') return [];
+    throw toWorkerError(thrown, `list ${directory}`);
+  });
+  const files: NamedFile[] = [];
+  for (const name of names) {
+    const stats = await stat(join(directory, name)).catch(() => undefined);
+    if (stats !== undefined) files.push({ name, sizeBytes: stats.size, ageMs: Date.now() - stats.mtimeMs });
+  }
+  return files;
+}
