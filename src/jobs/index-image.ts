@@ -3,7 +3,7 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type Digest } from '../digest/index.ts';
 import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts';
-import { type AssembleResult, type Compression, encoderIds, PackCache } from '../indexer/index.ts';
+import { type AssembleResult, type Compression, encoderIds, type LayerResult, PackCache } from '../indexer/index.ts';
 import type { NativeToolPaths } from '../native/index.ts';
 import {
   type Descriptor,
@@ -16,12 +16,14 @@ import {
 } from '../oci/index.ts';
 import { formatReference, type Reference, type RegistryClient } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
-import { archiveStep } from './archive-step.ts';
+import { type ArchiveRequest, archiveStep } from './archive-step.ts';
 import type { JobReporter } from './events.ts';
 import { fetchBlobTo } from './fetch-blob.ts';
 import { layersOf } from './image-plan.ts';
+import { type EngineChoice, engineOf, type IndexEngine } from './index-engine.ts';
 import { readImages } from './landing.ts';
 import { type PackedLayer, packStep } from './pack-step.ts';
+import { portableStep } from './portable-step.ts';
 
 /** An image that is there already: in an OCI layout, or in a registry. */
 export type IndexSource =
@@ -34,6 +36,7 @@ export interface IndexRequest {
   readonly storage: Reference;
   readonly output: string;
   readonly platform: Platform;
+  readonly engine: EngineChoice;
   readonly jobs: number;
   readonly chunkBytes: number;
   readonly useCache: boolean;
@@ -48,6 +51,7 @@ export interface IndexContext extends Cancelable {
 }
 
 export interface IndexResult {
+  readonly engine: IndexEngine;
   readonly archive: {
     readonly path: string;
     readonly digest: Digest;
@@ -74,7 +78,8 @@ export interface IndexResult {
  * from a registry the layers are fetched once, verified. The output appears whole or not at all.
  */
 export async function indexImage(request: IndexRequest, context: IndexContext): Promise<IndexResult> {
-  const { log, signal, stateDir, tools } = context;
+  const { log, signal, stateDir } = context;
+  const engine = engineOf(request.engine, context);
   const began = performance.now();
   const output = resolve(request.output);
   const scratchDir = join(stateDir, 'tmp', `index-${randomUUID()}`);
@@ -95,22 +100,21 @@ export async function indexImage(request: IndexRequest, context: IndexContext): 
         'indexing from local OCI layout with remote storage reference',
       );
     }
-    const packed = await keepLayers(layersOf(image), layout, request, context);
-    const layers = image.manifest.layers.map(({ digest }) => found(packed, digest));
-    const result = await archiveStep(
-      {
-        layers,
-        configBytes: image.configBytes,
-        manifest: { bytes: image.manifestBytes, digest: image.descriptor.digest },
-        registry: request.storage.registry,
-        repository: request.storage.repository,
-        imageName: storageRef,
-        output: temporary,
-      },
-      { scratchDir, signal, tools },
-    );
+    const wanted = {
+      configBytes: image.configBytes,
+      manifest: { bytes: image.manifestBytes, digest: image.descriptor.digest },
+      registry: request.storage.registry,
+      repository: request.storage.repository,
+      imageName: storageRef,
+      output: temporary,
+    };
+    const { result, layers } =
+      engine === 'portable'
+        ? await portableStep(wanted, layersOf(image), layout, { ...context, chunkBytes: request.chunkBytes })
+        : await nativeSteps(wanted, layersOf(image), layout, request, { ...context, scratchDir });
     await rename(temporary, output);
     return describeIndex({
+      engine,
       result,
       output,
       storageRef,
@@ -161,6 +165,19 @@ async function fetchManifest(
   return await layout.putManifest(chosen.bytes, chosen.mediaType, { signal });
 }
 
+/** Indexes with the native tool: layers by way of the pack cache, then the archive. */
+async function nativeSteps(
+  wanted: Omit<ArchiveRequest, 'layers'>,
+  planned: ReturnType<typeof layersOf>,
+  layout: OciLayout,
+  request: IndexRequest,
+  context: IndexContext & { readonly scratchDir: string },
+): Promise<Pick<Indexed, 'result' | 'layers'>> {
+  const packed = await keepLayers(planned, layout, request, context);
+  const layers = planned.map(({ descriptor }) => found(packed, descriptor.digest));
+  return { layers, result: await archiveStep({ ...wanted, layers }, context) };
+}
+
 async function keepLayers(
   layers: ReturnType<typeof layersOf>,
   layout: OciLayout,
@@ -188,17 +205,27 @@ async function keepLayers(
 }
 
 interface Indexed {
+  readonly engine: IndexEngine;
   readonly result: AssembleResult;
   readonly output: string;
   readonly storageRef: string;
-  readonly layers: readonly PackedLayer[];
+  readonly layers: readonly { readonly layer: LayerResult; readonly fromCache: boolean }[];
   readonly manifestDigest: Digest;
   readonly durationMs: number;
 }
 
-function describeIndex({ durationMs, layers, manifestDigest, output, result, storageRef }: Indexed): IndexResult {
+function describeIndex({
+  durationMs,
+  engine,
+  layers,
+  manifestDigest,
+  output,
+  result,
+  storageRef,
+}: Indexed): IndexResult {
   const { digest, entries, mountBytes, sizeBytes } = result;
   return {
+    engine,
     archive: { path: output, digest, sizeBytes, entries },
     storageRef,
     manifestDigest,
