@@ -57,11 +57,15 @@ async function skip(blob: BlobReader): Promise<void> {
 /** One frame, whose magic was read, used up to its last byte. */
 async function* decode(blob: BlobReader, start: number): AsyncGenerator<Buffer> {
   const engine = createZstdDecompress({ chunkSize: PLAIN_PIECE_BYTES });
-  const found = { isComplete: false };
+  const found: Found = { isComplete: false, contentBytes: undefined };
+  let plainBytes = 0n;
   const fed = pipeline(frameBytes(blob, found, start), engine);
   fed.catch(() => undefined); // the engine has the same error
   try {
-    for await (const piece of engine) yield piece as Buffer;
+    for await (const piece of engine as AsyncIterable<Buffer>) {
+      plainBytes += BigInt(piece.length);
+      yield piece;
+    }
     await fed;
   } catch (cause) {
     throw faultOf(cause, start, found.isComplete);
@@ -69,6 +73,16 @@ async function* decode(blob: BlobReader, start: number): AsyncGenerator<Buffer> 
     engine.destroy();
   }
   if (!found.isComplete) throw ended();
+  // the library does not look at it where the last block is empty
+  if (found.contentBytes !== undefined && found.contentBytes !== plainBytes)
+    throw corrupt(`the zstd frame at offset ${start} has ${plainBytes} bytes and says ${found.contentBytes}`);
+}
+
+/** What was learned of a frame on its way to the decoder. */
+interface Found {
+  isComplete: boolean;
+  /** What its header says about its content. */
+  contentBytes: bigint | undefined;
 }
 
 function faultOf(thrown: unknown, start: number, isComplete: boolean): unknown {
@@ -85,7 +99,7 @@ function windowTooLarge(start: number): WorkerError {
 }
 
 /** The bytes of a frame, magic included, as far as the blob has them; whether it has all is noted in `found`. */
-async function* frameBytes(blob: BlobReader, found: { isComplete: boolean }, start: number): AsyncGenerator<Buffer> {
+async function* frameBytes(blob: BlobReader, found: Found, start: number): AsyncGenerator<Buffer> {
   yield MAGIC;
   const [descriptor] = await blob.available();
   if (descriptor === undefined) return;
@@ -96,6 +110,7 @@ async function* frameBytes(blob: BlobReader, found: { isComplete: boolean }, sta
     return;
   }
   if (windowOf(header) > BigInt(MAX_WINDOW_BYTES)) throw windowTooLarge(start);
+  found.contentBytes = contentSizeOf(header);
   yield header;
   for (let isLast = false; !isLast; ) {
     const block = await blob.take(3);
@@ -133,7 +148,13 @@ function windowOf(header: Buffer): bigint {
     const base = 2n ** BigInt(10 + (second >>> 3));
     return base + (base / 8n) * BigInt(second & 7);
   }
-  const width = contentSizeBytes(descriptor);
+  return contentSizeOf(header) ?? 0n;
+}
+
+/** RFC 8878, "Frame_Content_Size": little-endian, at the end of the header. */
+function contentSizeOf(header: Buffer): bigint | undefined {
+  const width = contentSizeBytes(header[0] ?? 0);
+  if (width === 0) return undefined;
   const size = header.subarray(header.length - width).reduceRight((value, byte) => (value << 8n) | BigInt(byte), 0n);
   return width === 2 ? size + 256n : size;
 }

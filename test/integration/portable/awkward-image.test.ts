@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, describe as group, test } from 'vitest';
 import type { Limits } from '../../../src/portable/index.ts';
@@ -14,7 +15,7 @@ import {
 } from '../../support/corpus/index.ts';
 import { writeStack } from '../../support/engines.ts';
 import { requireAgreement } from '../../support/engines-agree.ts';
-import { awkwardTars } from '../../support/native/index.ts';
+import { awkwardTars, layoutOf, packLayers } from '../../support/native/index.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const stack = new AsyncDisposableStack();
@@ -47,6 +48,18 @@ group('both engines', () => {
       const { gnu, plain } = await awkwardTars();
       const files = await writeStack(dir, stackOf([...plain, ...gnu, overlayLayer()], suffix));
       expect(await requireAgreement(files)).toBe('archive');
+    },
+  );
+
+  test.for(['zstd', 'gzip'] as const)(
+    'make the same parts of it as it was packed: %s, a span a chunk',
+    async (codec) => {
+      const { gnu, plain } = await awkwardTars();
+      const tars = [...plain, ...gnu];
+      const packed = await packLayers((await layoutOf(dir, tars)).layers, { dir, codec });
+      const blobs = await Promise.all(packed.map(({ blob }) => readFile(blob)));
+      const layers = tars.map((tar, at) => ({ tar, blob: blobs[at]!, mediaType: packed[at]!.mediaType }));
+      expect(await requireAgreement(await writeStack(dir, { ...stackOf([]), layers }))).toBe('archive');
     },
   );
 

@@ -17,8 +17,18 @@ beforeAll(async () => {
   for (const engine of ['native', 'portable'] as const) {
     archives[engine] = join(dir, `${engine}.clip`);
     const from = ['--from', `oci:${layout.dir}`, '--storage-ref', '127.0.0.1:5000/images:portable'];
-    const args = ['index', ...from, '--engine', engine, '--platform', 'linux/amd64', '--output', archives[engine]];
-    results.set(engine, await commandJson<IndexResult>(args, { CLIPYARD_STATE_DIR: join(dir, 'state') }));
+    const args = [
+      'index',
+      ...from,
+      '--engine',
+      engine,
+      '--no-cache',
+      '--platform',
+      'linux/amd64',
+      '--output',
+      archives[engine],
+    ];
+    results.set(engine, await commandJson<IndexResult>(args, { CLIPYARD_STATE: join(dir, 'state') }));
   }
 });
 afterAll(() => stack.disposeAsync());
