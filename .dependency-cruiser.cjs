@@ -6,7 +6,7 @@ const layers = [
   ['oci'],
   ['archive'],
   ['registry', 'objects'],
-  ['buildkit', 'indexer', 'mount'],
+  ['buildkit', 'indexer', 'portable', 'mount'],
   ['jobs'],
   ['cli'],
   ['bin'],

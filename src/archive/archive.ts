@@ -6,6 +6,7 @@ import { type ImageDocuments, parseConfigSection } from './config-section.ts';
 import { corrupt } from './failure.ts';
 import { aligned, FOOTER_BYTES, type Footer, looksLikeFooter, parseFooter, type SectionName } from './footer.ts';
 import { type LayerRecord, parseLayersSection } from './layers-section.ts';
+import { requirePlaces } from './places.ts';
 import type { RangeSource } from './range-source.ts';
 import { readSection, readVerified, requireDigest, requireZeros } from './section.ts';
 import { type ArchiveStorage, decodeStorageInfo } from './storage-info.ts';
@@ -89,6 +90,20 @@ export function notLazy(): WorkerError {
   );
 }
 
+/** Whether there is a metadata image; the portable engine makes archives without. */
+export function isMountable({ sections }: Footer): boolean {
+  return sections.some(({ name }) => name === 'erofs');
+}
+
+/** Throws ARCHIVE_NOT_LAZY for an archive that the portable engine made. */
+export function requireMountable(footer: Footer): void {
+  if (isMountable(footer)) return;
+  throw new WorkerError(
+    'ARCHIVE_NOT_LAZY',
+    'the archive has no metadata image, because the portable engine made it: to mount it, make it again with `clipyard index --engine native`',
+  );
+}
+
 class SectionedArchive implements Archive {
   readonly kind = 'clipyard';
   readonly header: ClipHeader;
@@ -140,7 +155,8 @@ class SectionedArchive implements Archive {
     }
     await this.layers(options);
     await this.documents(options);
-    await this.#required('erofs', options);
+    if (isMountable(this.footer)) await this.#required('erofs', options);
+    else requirePlaces(await this.nodes(options), await this.layers(options));
   }
 
   async #clip(offset: number, length: number, options: Cancelable): Promise<Buffer> {

@@ -3,7 +3,7 @@ import { type FileHandle, open, rename } from 'node:fs/promises';
 import type { Digest } from '../digest/index.ts';
 import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts';
 import { removeQuietly } from '../files/index.ts';
-import { notLazy, openArchive } from './archive.ts';
+import { notLazy, openArchive, requireMountable } from './archive.ts';
 import { type ImageDocuments, parseConfigSection } from './config-section.ts';
 import { corrupt } from './failure.ts';
 import { FOOTER_BYTES, type Footer, looksLikeFooter, parseFooter } from './footer.ts';
@@ -70,11 +70,16 @@ export async function readDocuments(source: RangeSource, { signal }: Cancelable)
   return parseConfigSection(await readSection(source, record, { signal }));
 }
 
+/** The footer of an archive that can be mounted. */
 async function readFooter(source: RangeSource, { signal }: Cancelable): Promise<Footer> {
   const { sizeBytes } = source;
   const tail =
     sizeBytes < FOOTER_BYTES ? Buffer.alloc(0) : await source.read(sizeBytes - FOOTER_BYTES, FOOTER_BYTES, { signal });
-  if (looksLikeFooter(tail)) return parseFooter(tail, sizeBytes);
+  if (looksLikeFooter(tail)) {
+    const footer = parseFooter(tail, sizeBytes);
+    requireMountable(footer);
+    return footer;
+  }
   // No footer: opening says why, or that the archive is one without sections.
   await openArchive(source, { signal });
   throw notLazy();
@@ -87,7 +92,7 @@ async function writeParts(
   { signal }: Cancelable,
 ): Promise<void> {
   const wanted = footer.sections.filter(({ name }) => MOUNT_SECTIONS.includes(name));
-  for (const name of ['config', 'layers', 'erofs']) {
+  for (const name of ['config', 'layers']) {
     if (!wanted.some((section) => section.name === name)) throw corrupt(`there is no section ${name}`);
   }
   for (const section of wanted) {

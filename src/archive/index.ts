@@ -1,4 +1,4 @@
-export { type Archive, type ArchiveKind, openArchive } from './archive.ts';
+export { type Archive, type ArchiveKind, isMountable, openArchive } from './archive.ts';
 export { type ByteString, byteStringOfBytes, byteStringOfText, bytesOf, displayOf } from './byte-string.ts';
 export type { ClipHeader } from './clip-header.ts';
 export type { ClipAttributes, ClipNode, ClipNodeType, RemoteData } from './clip-node.ts';

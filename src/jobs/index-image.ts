@@ -3,7 +3,14 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type Digest } from '../digest/index.ts';
 import { type Cancelable, messageOf, toWorkerError, WorkerError } from '../errors/index.ts';
-import { type AssembleResult, type Compression, encoderIds, PackCache, SharedPacks } from '../indexer/index.ts';
+import {
+  type AssembleResult,
+  type Compression,
+  encoderIds,
+  type LayerResult,
+  PackCache,
+  SharedPacks,
+} from '../indexer/index.ts';
 import type { NativeToolPaths } from '../native/index.ts';
 import {
   type Descriptor,
@@ -22,9 +29,11 @@ import { dropDamagedPacks } from './damaged-packs.ts';
 import type { JobReporter } from './events.ts';
 import { fetchBlobTo } from './fetch-blob.ts';
 import { layersOf, type PlatformImage } from './image-plan.ts';
+import { type EngineChoice, engineOf, type IndexEngine } from './index-engine.ts';
 import { readImages } from './landing.ts';
 import { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
 import { type PackedLayer, type PackRules, packKeyOf, packStep } from './pack-step.ts';
+import { portableStep } from './portable-step.ts';
 
 /** An image that is there already: in an OCI layout, or in a registry. */
 export type IndexSource =
@@ -37,6 +46,7 @@ export interface IndexRequest {
   readonly storage: Reference;
   readonly output: string;
   readonly platform: Platform;
+  readonly engine: EngineChoice;
   readonly jobs: number;
   readonly chunkBytes: number;
   readonly useCache: boolean;
@@ -52,6 +62,7 @@ export interface IndexContext extends Cancelable {
 }
 
 export interface IndexResult {
+  readonly engine: IndexEngine;
   readonly archive: {
     readonly path: string;
     readonly digest: Digest;
@@ -79,6 +90,7 @@ export interface IndexResult {
  */
 export async function indexImage(request: IndexRequest, context: IndexContext): Promise<IndexResult> {
   const { log, signal, stateDir } = context;
+  const engine = engineOf(request.engine, context);
   const began = performance.now();
   const output = resolve(request.output);
   const scratchDir = join(stateDir, 'tmp', `index-${randomUUID()}`);
@@ -99,9 +111,25 @@ export async function indexImage(request: IndexRequest, context: IndexContext): 
         'indexing from local OCI layout with remote storage reference',
       );
     }
-    const { layers, result } = await assembleTwice({ image, layout, request, scratchDir, output: temporary }, context);
+    const { layers, result } =
+      engine === 'portable'
+        ? await portableStep(
+            {
+              configBytes: image.configBytes,
+              manifest: { bytes: image.manifestBytes, digest: image.descriptor.digest },
+              registry: request.storage.registry,
+              repository: request.storage.repository,
+              imageName: storageRef,
+              output: temporary,
+            },
+            layersOf(image),
+            layout,
+            { ...context, chunkBytes: request.chunkBytes },
+          )
+        : await assembleTwice({ image, layout, request, scratchDir, output: temporary }, context);
     await rename(temporary, output);
     return describeIndex({
+      engine,
       result,
       output,
       storageRef,
@@ -259,17 +287,27 @@ async function keepLayers(
 }
 
 interface Indexed {
+  readonly engine: IndexEngine;
   readonly result: AssembleResult;
   readonly output: string;
   readonly storageRef: string;
-  readonly layers: readonly PackedLayer[];
+  readonly layers: readonly { readonly layer: LayerResult; readonly fromCache: boolean }[];
   readonly manifestDigest: Digest;
   readonly durationMs: number;
 }
 
-function describeIndex({ durationMs, layers, manifestDigest, output, result, storageRef }: Indexed): IndexResult {
+function describeIndex({
+  durationMs,
+  engine,
+  layers,
+  manifestDigest,
+  output,
+  result,
+  storageRef,
+}: Indexed): IndexResult {
   const { digest, entries, mountBytes, sizeBytes } = result;
   return {
+    engine,
     archive: { path: output, digest, sizeBytes, entries },
     storageRef,
     manifestDigest,

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { WorkerError } from '../../errors/index.ts';
-import { type IndexResult, type IndexSource, indexImage } from '../../jobs/index.ts';
+import { type EngineChoice, type IndexResult, type IndexSource, indexImage } from '../../jobs/index.ts';
 import { localPlatform, parsePlatform } from '../../oci/index.ts';
 import { parseReference, type Reference } from '../../registry/index.ts';
 import type { CommandContext } from '../context.ts';
@@ -13,7 +13,7 @@ export interface IndexFlags {
   readonly from: string;
   readonly storageRef?: string;
   readonly output: string;
-  readonly engine: string;
+  readonly engine: EngineChoice;
   readonly jobs: string;
   readonly cache: boolean;
   readonly packCacheStore?: string;
@@ -24,7 +24,6 @@ export interface IndexFlags {
 
 /** `clipyard index`. */
 export async function index(flags: IndexFlags, json: boolean, context: CommandContext): Promise<void> {
-  if (flags.engine !== 'native') throw new WorkerError('USAGE', `--engine ${flags.engine}: only native is built in`);
   const source = parseSource(flags.from);
   const storage = storageOf(flags, source);
   using progress = createProgress({ mode: json ? 'json' : 'auto', stderr: context.stderr });
@@ -36,6 +35,7 @@ export async function index(flags: IndexFlags, json: boolean, context: CommandCo
       storage,
       output: flags.output,
       platform: flags.platform === undefined ? localPlatform() : parsePlatform(flags.platform),
+      engine: flags.engine,
       jobs: parseCount(flags.jobs, '--jobs', { min: 1, max: 256 }),
       chunkBytes: parseSize(flags.chunk, '--chunk'),
       useCache: flags.cache,
@@ -77,10 +77,10 @@ function storageOf({ storageRef }: IndexFlags, source: IndexSource): Reference {
   );
 }
 
-function summary({ archive, durationMs, layers, mountBytes, plainBytes, storageRef }: IndexResult): string {
+function summary({ archive, durationMs, engine, layers, mountBytes, plainBytes, storageRef }: IndexResult): string {
   const cached = layers.filter((layer) => layer.cached).length;
   return [
-    `archive  ${archive.path} (${archive.entries} entries, ${formatBytes(archive.sizeBytes)}; a mount fetches ${formatBytes(mountBytes)})`,
+    `archive  ${archive.path} (${archive.entries} entries, ${formatBytes(archive.sizeBytes)}; ${engine === 'portable' ? 'to be listed, not mounted' : `a mount fetches ${formatBytes(mountBytes)}`})`,
     `digest   ${archive.digest}`,
     `blobs    ${storageRef}`,
     `indexed  ${layers.length} layers, ${formatBytes(plainBytes)} plain, in ${formatSeconds(durationMs)} (${cached} from the cache)`,

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { IndexFlags } from '../actions/index-image.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
 
@@ -18,7 +18,11 @@ export function addIndexCommand(program: Command, context: CommandContext): void
     .requiredOption('--from <source>', 'oci:DIR[:NAME] or docker://REF')
     .option('--storage-ref <ref>', 'where runtimes read the blobs (default for docker://: the same reference)')
     .requiredOption('--output <file>', 'the archive')
-    .option('--engine <name>', 'native', 'native')
+    .addOption(
+      new Option('--engine <name>', 'portable needs no native tool; its archives can be listed, not mounted')
+        .choices(['auto', 'native', 'portable'])
+        .default('auto', 'native where its tool is built'),
+    )
     .option('--jobs <n>', 'cores to use', String(availableParallelism()))
     .option('--no-cache', 'read every layer, whatever was indexed before')
     .option('--pack-cache-store <url>', 'share indexes of layers through an object store (CLIPYARD_PACK_CACHE)')

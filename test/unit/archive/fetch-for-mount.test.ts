@@ -49,6 +49,16 @@ function largeArchive(): Buffer {
 }
 
 group('fetching what a mount needs', () => {
+  test('says ARCHIVE_NOT_LAZY for an archive without a metadata image', async () => {
+    const bytes = sectionedArchive([
+      { type: 5, plain: configSection('{}', '{}') },
+      { type: 2, plain: layersSection([LAYER]) },
+    ]);
+    const refused = { code: 'ARCHIVE_NOT_LAZY', message: expect.stringContaining('--engine native') as string };
+    await expect(fetchForMount(bytesSource(bytes), join(dir, 'part.clip'), { signal })).rejects.toMatchObject(refused);
+    await expect(readDocuments(bytesSource(bytes), { signal })).rejects.toMatchObject(refused);
+  });
+
   test('takes one request for a small archive and keeps the places of the parts', async () => {
     const bytes = smallArchive();
     const { source, reads } = recorded(bytes);

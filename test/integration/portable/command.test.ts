@@ -1,0 +1,65 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { ArchiveDescription } from '../../../src/archive/index.ts';
+import type { IndexResult } from '../../../src/jobs/index.ts';
+import { commandError, commandJson } from '../../support/command-line.ts';
+import { baseLayer, changeLayer, sparsePaxLayer, writeLayout } from '../../support/corpus/index.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+
+const stack = new AsyncDisposableStack();
+let dir = '';
+const archives = { native: '', portable: '' };
+const results = new Map<string, IndexResult>();
+
+beforeAll(async () => {
+  dir = stack.use(await temporaryDirectory('portable-command')).path;
+  const layout = await writeLayout(join(dir, 'layout'), [baseLayer(), changeLayer(), sparsePaxLayer()], 'zstd');
+  for (const engine of ['native', 'portable'] as const) {
+    archives[engine] = join(dir, `${engine}.clip`);
+    const from = ['--from', `oci:${layout.dir}`, '--storage-ref', '127.0.0.1:5000/images:portable'];
+    const args = [
+      'index',
+      ...from,
+      '--engine',
+      engine,
+      '--no-cache',
+      '--platform',
+      'linux/amd64',
+      '--output',
+      archives[engine],
+    ];
+    results.set(engine, await commandJson<IndexResult>(args, { CLIPYARD_STATE: join(dir, 'state') }));
+  }
+});
+afterAll(() => stack.disposeAsync());
+
+test('index --engine portable says the same of an image as the native engine', () => {
+  const said = (engine: string) => {
+    const { archive, engine: _, durationMs: __, mountBytes: ___, ...rest } = results.get(engine)!;
+    return { ...rest, entries: archive.entries };
+  };
+  expect(said('portable')).toEqual(said('native'));
+  expect(results.get('portable')?.engine).toBe('portable');
+});
+
+test('inspect, ls and verify read its archive; it has the sections config and layers', async () => {
+  const { counts, sections } = await commandJson<ArchiveDescription>(['inspect', archives.portable]);
+  expect(sections.map(({ name }) => name)).toEqual(['config', 'layers']);
+  expect(counts).toEqual((await commandJson<ArchiveDescription>(['inspect', archives.native])).counts);
+  expect(await commandJson(['ls', archives.portable, '/usr/bin'])).toEqual(
+    await commandJson(['ls', archives.native, '/usr/bin']),
+  );
+  expect(await commandJson(['verify', archives.portable])).toMatchObject({
+    ok: true,
+    kind: 'clipyard',
+    entries: counts.entries,
+  });
+});
+
+test('mount refuses its archive as ARCHIVE_NOT_LAZY and says what to do', async () => {
+  const error = await commandError(['mount', archives.portable, join(dir, 'mountpoint')]);
+  expect(error).toMatchObject({
+    code: 'ARCHIVE_NOT_LAZY',
+    message: expect.stringContaining('--engine native') as string,
+  });
+});
