@@ -73,10 +73,20 @@ function planLayer(
   return { descriptor, diffId, key: { source: descriptor.digest, action, compression, encoder } };
 }
 
-/** A cached index serves when the blob it describes is known to be the one the configuration names. */
-async function usableEntry({ key, diffId }: Planned, { cache }: PackStepOptions): Promise<PackEntry | undefined> {
+/**
+ * A cached index serves when the blob it describes is known to be the one the configuration names. The same bytes may be
+ * a layer under several media types (Docker's and OCI's): a kept one goes by its own image's, if it means the same codec.
+ */
+async function usableEntry(
+  { descriptor, key, diffId }: Planned,
+  { cache }: PackStepOptions,
+): Promise<PackEntry | undefined> {
   const entry = await cache.get(key);
-  return entry?.layer.diffId === diffId ? entry : undefined;
+  if (entry?.layer.diffId !== diffId) return undefined;
+  if (key.action === 'pack') return entry;
+  const { mediaType } = descriptor;
+  if (layerCodecOf(entry.layer.mediaType) !== layerCodecOf(mediaType)) return undefined;
+  return { ...entry, layer: { ...entry.layer, mediaType } };
 }
 
 async function* packMissing(missing: readonly Planned[], options: PackStepOptions): AsyncGenerator<PackedLayer> {
