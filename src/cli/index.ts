@@ -32,7 +32,7 @@ Exit codes: 0 done, 64 wrong input, 65 damaged data, 66 not found, 70 internal, 
 /** Runs one command and gives the exit code. Errors go to stderr: for people, or as one JSON document with `--json`. */
 export async function runCommandLine(argv: readonly string[], processContext: ProcessContext): Promise<number> {
   const { env, root, signal, stderr, stdout } = processContext;
-  const json = argv.includes('--json');
+  const json = asksForJson(argv);
   try {
     const settings = loadSettings(env);
     const context: CommandContext = {
@@ -45,10 +45,15 @@ export async function runCommandLine(argv: readonly string[], processContext: Pr
       log: createLog({ level: settings.logLevel }),
       tools: nativeToolPaths(env, root),
     };
-    await createProgram(context).parseAsync([...argv]);
+    await createProgram(context, json).parseAsync([...argv]);
     return typeof process.exitCode === 'number' ? process.exitCode : 0;
   } catch (thrown) {
-    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 64;
+    if (thrown instanceof CommanderError) {
+      if (thrown.exitCode === 0) return 0;
+      const message = thrown.code === 'commander.help' ? 'no command is named' : thrown.message.replace(/^error: /, '');
+      if (json) stderr.write(errorDocument(new WorkerError('USAGE', message)));
+      return 64;
+    }
     const error =
       signal.aborted && !(thrown instanceof WorkerError)
         ? new WorkerError('CANCELED', 'stopped', {}, { cause: thrown })
@@ -59,14 +64,24 @@ export async function runCommandLine(argv: readonly string[], processContext: Pr
   }
 }
 
-function createProgram(context: CommandContext): Command {
+/** Behind `--` everything belongs to the command that `run` starts. */
+function asksForJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf('--');
+  return (end === -1 ? argv : argv.slice(0, end)).includes('--json');
+}
+
+function createProgram(context: CommandContext, json: boolean): Command {
   const program = new Command('clipyard')
     .description('Builds images with BuildKit, pushes every blob once, and publishes archives that mount at once')
     .option('--json', 'print the result as one JSON document on stdout, events and errors as JSON lines on stderr')
     .version('0.1.0')
     .showHelpAfterError('(see --help)')
     .addHelpText('after', EPILOGUE)
-    .configureOutput({ writeOut: (text) => context.stdout.write(text), writeErr: (text) => context.stderr.write(text) })
+    .configureOutput({
+      writeOut: (text) => context.stdout.write(text),
+      // With --json a wrong command line is a document like every other error: runCommandLine writes it.
+      writeErr: (text) => json || context.stderr.write(text),
+    })
     .exitOverride();
   addBuildCommand(program, context);
   addIndexCommand(program, context);

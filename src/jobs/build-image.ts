@@ -27,7 +27,7 @@ import { type ReadPointer, readPointer, storeKeys } from './publish.ts';
 import { type AssembledArchive, publish } from './publish-step.ts';
 import { PUSH_WIDTH, Pusher } from './push-step.ts';
 import { type BlobLookup, blobLookup } from './registry-blobs.ts';
-import { writeResultLayout } from './result-layout.ts';
+import { checkResultDirectory, writeResultLayout } from './result-layout.ts';
 import { needNotLand } from './skip-landing.ts';
 
 export interface BuildContext extends Cancelable {
@@ -82,6 +82,7 @@ export async function buildImage(request: ImageBuild, context: BuildContext): Pr
     report({ type: 'phase', phase, state });
   });
   clock.start('preparing');
+  if (request.layoutDir !== undefined) await checkResultDirectory(request.layoutDir);
   const tag = imageTag(workspaceId, imageId);
   const storageRef = `${target.registry}/${target.repository}:${tag}`;
   const landing = await OciLayout.open(join(stateDir, 'landing', tag), { create: true, signal });

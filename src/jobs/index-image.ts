@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type Digest } from '../digest/index.ts';
 import { type Cancelable, messageOf, toWorkerError, WorkerError } from '../errors/index.ts';
@@ -96,6 +96,7 @@ export async function indexImage(request: IndexRequest, context: IndexContext): 
   const scratchDir = join(stateDir, 'tmp', `index-${randomUUID()}`);
   const temporary = join(dirname(output), `.${randomUUID()}.clip.tmp`);
   const storageRef = formatReference(request.storage);
+  await checkOutput(output);
   try {
     await mkdir(scratchDir, { recursive: true });
     const layout = await sourceLayout(request.source, scratchDir, request.platform, context);
@@ -143,6 +144,24 @@ export async function indexImage(request: IndexRequest, context: IndexContext): 
   } finally {
     await Promise.all([rm(scratchDir, { recursive: true, force: true }), rm(temporary, { force: true })]);
   }
+}
+
+/** Said before the first layer is read, not after the last. Throws PATH_NOT_FOUND, USAGE. */
+async function checkOutput(output: string): Promise<void> {
+  if (!(await isDirectory(dirname(output))))
+    throw new WorkerError(
+      'PATH_NOT_FOUND',
+      `the archive cannot be written to ${output}: ${dirname(output)} is no folder`,
+    );
+  if (await isDirectory(output))
+    throw new WorkerError('USAGE', `the archive cannot be written to ${output}: it is a folder; name a file`);
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  return await stat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
 }
 
 interface Assembly {

@@ -85,11 +85,19 @@ export function packKeyOf(
   return { source, action, compression, encoder };
 }
 
-/** An entry serves when it is of the layer that the configuration names, and its blob is here or in the registry. */
+/**
+ * An entry serves when it is of the layer that the configuration names, and its blob is here or in the registry. The same
+ * bytes may be a layer under several media types (Docker's and OCI's): a kept one goes by its own image's, if it means the
+ * same codec.
+ */
 async function cachedLayer(plan: Planned, options: PackStepOptions): Promise<PackedLayer | undefined> {
   const entry = await options.cache.get(plan.key);
   if (entry?.layer.diffId !== plan.diffId) return undefined;
-  const layer = await packedLayer(plan, entry, true, options);
+  const { mediaType } = plan.descriptor;
+  const kept = plan.key.action === 'keep';
+  if (kept && layerCodecOf(entry.layer.mediaType) !== layerCodecOf(mediaType)) return undefined;
+  const own = kept ? { ...entry, layer: { ...entry.layer, mediaType } } : entry;
+  const layer = await packedLayer(plan, own, true, options);
   return layer.blobPath !== undefined || (await options.inRegistry(layer.layer)) ? layer : undefined;
 }
 

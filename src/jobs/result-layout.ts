@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
-import { copyFile } from 'node:fs/promises';
+import { copyFile, readdir } from 'node:fs/promises';
 import type { Digest } from '../digest/index.ts';
-import type { Cancelable } from '../errors/index.ts';
+import { type Cancelable, systemCodeOf, toWorkerError, WorkerError } from '../errors/index.ts';
 import { removeQuietly } from '../files/index.ts';
 import { fileHolds } from '../indexer/index.ts';
 import { OciLayout } from '../oci/index.ts';
@@ -18,6 +18,31 @@ export interface ResultLayout {
   readonly packed: readonly PackedLayer[];
   /** Fetches a blob that is not on this machine (a layer whose pack was cached) into a new file. */
   readonly fetchBlob: (descriptor: { readonly digest: Digest; readonly size: number }, path: string) => Promise<void>;
+}
+
+/** What a layout may hold before its first file is whole: a killed build left that. */
+const LAYOUT_FILES: ReadonlySet<string> = new Set(['blobs', '.ingest', '.lock', '.index.lock', 'index.json']);
+
+/** Refuses a folder with somebody's files in it before anything is built. Throws LAYOUT_INVALID. */
+export async function checkResultDirectory(directory: string): Promise<void> {
+  const names = await namesIn(directory);
+  const foreign = names.find((name) => !LAYOUT_FILES.has(name));
+  if (foreign === undefined || names.includes('oci-layout')) return;
+  throw new WorkerError(
+    'LAYOUT_INVALID',
+    `${directory} is no OCI layout and not empty: it holds ${foreign}; name a new folder`,
+    { directory },
+  );
+}
+
+async function namesIn(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory);
+  } catch (thrown) {
+    if (systemCodeOf(thrown) === 'ENOENT') return [];
+    if (systemCodeOf(thrown) === 'ENOTDIR') throw new WorkerError('LAYOUT_INVALID', `${directory} is no folder`);
+    throw toWorkerError(thrown, `look into ${directory}`);
+  }
 }
 
 /**

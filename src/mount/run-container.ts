@@ -1,10 +1,13 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { access, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cancelable, messageOf, WorkerError } from '../errors/index.ts';
 import { runtimeSpec } from './runtime-spec.ts';
 import { resolveUser } from './user.ts';
+
+/** Between SIGTERM and SIGKILL, as long as a person waits before pressing Ctrl-C again. */
+const STOP_GRACE_MS = 5000;
 
 /** What the image configuration says about starting it. */
 export interface ImageDefaults {
@@ -61,11 +64,11 @@ export async function runContainer(command: ContainerCommand, { signal }: Cancel
     rootfs,
   ]);
   try {
-    return await runc(['--root', join(workDir, 'runc'), 'run', '--bundle', workDir, containerId], signal);
+    return await runc({ root: join(workDir, 'runc'), bundle: workDir, containerId, args }, signal);
   } finally {
     await runOrThrow('umount', [rootfs]);
     await Promise.all(
-      [rootfs, join(workDir, 'runc'), join(workDir, 'config.json')].map((path) =>
+      [rootfs, join(workDir, 'runc'), join(workDir, 'config.json'), join(workDir, 'pid')].map((path) =>
         rm(path, { recursive: true, force: true }),
       ),
     );
@@ -77,23 +80,61 @@ function option(path: string): string {
   return path.replaceAll(/[\\,:]/g, (char) => `\\${char}`);
 }
 
-async function runc(args: readonly string[], signal: AbortSignal): Promise<number> {
-  const child = spawn('runc', args, { stdio: 'inherit' });
-  // runc passes a signal on to the container's first process; a second chance is not needed: it is PID 1 of its namespace.
-  const stop = () => child.kill('SIGTERM');
+interface Container {
+  /** runc's state directory. */
+  readonly root: string;
+  readonly bundle: string;
+  readonly containerId: string;
+  readonly args: readonly string[];
+}
+
+async function runc({ root, bundle, containerId, args }: Container, signal: AbortSignal): Promise<number> {
+  signal.throwIfAborted();
+  const pidFile = join(bundle, 'pid');
+  const child = spawn('runc', ['--root', root, 'run', '--bundle', bundle, '--pid-file', pidFile, containerId], {
+    stdio: 'inherit',
+  });
+  const kill = () => spawnSync('runc', ['--root', root, 'kill', containerId, 'KILL'], { stdio: 'ignore' });
+  let late: NodeJS.Timeout | undefined;
+  // runc passes the signal on to the first process of the container, which is PID 1 there: without a handler it ignores it.
+  const stop = () => {
+    child.kill('SIGTERM');
+    late = setTimeout(kill, STOP_GRACE_MS);
+  };
   signal.addEventListener('abort', stop, { once: true });
+  // The second interruption ends this program at once: the container and its overlay do not outlive it.
+  const abandon = () => {
+    spawnSync('runc', ['--root', root, 'delete', '--force', containerId], { stdio: 'ignore' });
+    spawnSync('umount', ['--lazy', join(bundle, 'rootfs')], { stdio: 'ignore' });
+  };
+  process.once('exit', abandon);
   try {
     const [exitCode, exitSignal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
     signal.throwIfAborted();
     if (exitCode === null) throw new WorkerError('RUN_FAILED', `runc ended by ${exitSignal ?? 'a signal'}`);
+    // runc writes the file when the process stands; its own failure exits with 1 like many a command does.
+    if (exitCode !== 0 && !(await isThere(pidFile)))
+      throw new WorkerError(
+        'RUN_FAILED',
+        `runc could not start ${args[0] ?? ''} in the container: its words are above`,
+      );
     return exitCode;
   } catch (thrown) {
     signal.throwIfAborted();
     if (thrown instanceof WorkerError) throw thrown;
     throw new WorkerError('RUN_FAILED', `runc cannot be started: ${messageOf(thrown)}`, {}, { cause: thrown });
   } finally {
+    clearTimeout(late);
+    process.off('exit', abandon);
     signal.removeEventListener('abort', stop);
   }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function runOrThrow(program: string, args: readonly string[]): Promise<void> {

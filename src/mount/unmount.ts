@@ -1,9 +1,15 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Cancelable, WorkerError } from '../errors/index.ts';
+import { promisify } from 'node:util';
+import { type Cancelable, messageOf, WorkerError } from '../errors/index.ts';
 import { askDaemon, MountStat } from './control.ts';
 import { listMountRecords, type MountRecord, removeRunDirectory, runDirectoryOf } from './mount-record.ts';
+
+/** A daemon that nothing holds is gone in milliseconds; on a loaded machine it writes its statistics first. */
+const END_DEADLINE_MS = 10_000;
 
 /** The record of the mount at a folder. Throws MOUNT_NOT_FOUND. */
 export async function findMount(stateDir: string, mountpoint: string): Promise<MountRecord> {
@@ -16,12 +22,18 @@ export async function findMount(stateDir: string, mountpoint: string): Promise<M
 
 export async function statMount(stateDir: string, mountpoint: string, { signal }: Cancelable): Promise<MountStat> {
   const record = await findMount(stateDir, mountpoint);
+  if (!isAlive(record.pid))
+    throw new WorkerError(
+      'MOUNT_NOT_FOUND',
+      `the daemon ${record.pid} of ${mountpoint} is gone; clean up with clipyard umount ${mountpoint}`,
+      { mountpoint },
+    );
   return MountStat.parse(await askDaemon(controlSocket(stateDir, record), { op: 'stat' }, { signal }));
 }
 
 /**
- * Unmounts and forgets a mount, and gives its last statistics. Throws MOUNT_BUSY while a process uses it. A mount whose
- * daemon is gone already is only forgotten.
+ * Unmounts and forgets a mount, and gives its last statistics. Throws MOUNT_BUSY while a process uses it, also through
+ * another mount on top of it. Of a mount whose daemon was killed the rest is taken away.
  */
 export async function unmount(
   stateDir: string,
@@ -32,17 +44,11 @@ export async function unmount(
   const directory = runDirectoryOf(stateDir, record);
   try {
     await askDaemon(controlSocket(stateDir, record), { op: 'unmount' }, { signal });
-    await processEnd(record.pid, signal);
+    await processEnd(record, signal);
   } catch (thrown) {
     if (!(thrown instanceof WorkerError) || thrown.code !== 'MOUNT_NOT_FOUND') throw thrown;
-    if (await isMounted(record.mountpoint)) {
-      throw new WorkerError(
-        'MOUNT_FAILED',
-        `the daemon of ${mountpoint} is gone but the mount is not: run umount ${mountpoint}`,
-        { mountpoint },
-        { cause: thrown },
-      );
-    }
+    if (isAlive(record.pid) && (await isMounted(record.mountpoint))) throw thrown;
+    if (await isMounted(record.mountpoint)) await unmountLeftOver(record.mountpoint);
   }
   const stat = await lastStat(join(directory.path, 'stats.json'));
   await removeRunDirectory(directory);
@@ -61,14 +67,39 @@ async function lastStat(path: string): Promise<MountStat | undefined> {
   }
 }
 
-async function processEnd(pid: number, signal: AbortSignal): Promise<void> {
-  while (isAlive(pid)) await sleep(10, undefined, { signal });
+/** The daemon ends when the kernel lets go of the last file; an overlay on top keeps it. */
+async function processEnd({ mountpoint, pid }: MountRecord, signal: AbortSignal): Promise<void> {
+  const deadline = AbortSignal.timeout(END_DEADLINE_MS);
+  while (isAlive(pid)) {
+    if (deadline.aborted)
+      throw new WorkerError(
+        'MOUNT_BUSY',
+        `${mountpoint} is unmounted, but another mount on top of it keeps it in use; its daemon ${pid} ends with that one`,
+        { mountpoint, pid },
+      );
+    await sleep(10, undefined, { signal });
+  }
 }
 
+async function unmountLeftOver(mountpoint: string): Promise<void> {
+  try {
+    await promisify(execFile)('umount', [mountpoint]);
+  } catch (thrown) {
+    const busy = messageOf(thrown).includes('busy');
+    throw new WorkerError(
+      busy ? 'MOUNT_BUSY' : 'MOUNT_FAILED',
+      `the daemon of ${mountpoint} is gone and its mount cannot be taken away: ${messageOf(thrown)}`,
+      { mountpoint },
+      { cause: thrown },
+    );
+  }
+}
+
+/** A zombie is dead: in a container PID 1 may not collect what was left to it (proc(5), field 3 of stat). */
 function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
   } catch {
     return false;
   }

@@ -35,6 +35,11 @@ const common = {
   subject: orAbsent(DescriptorSchema).optional(),
   annotations: AnnotationsSchema.optional(),
 };
+// Go writes an empty list as null.
+const descriptors = z
+  .array(DescriptorSchema)
+  .nullable()
+  .transform((value) => value ?? []);
 // A document that is a manifest to one reader and an index to another is refused (CVE-2021-41190).
 const absent = z.undefined('this field belongs to the other kind of document').optional();
 const typeThat = (fits: (mediaType: string) => boolean) =>
@@ -44,17 +49,13 @@ const ManifestSchema = z.object({
   ...common,
   mediaType: typeThat(isManifestType),
   config: DescriptorSchema,
-  layers: z.array(DescriptorSchema),
+  layers: descriptors,
   manifests: absent,
 });
 const IndexSchema = z.object({
   ...common,
   mediaType: typeThat(isIndexType),
-  // Go writes an empty list as null.
-  manifests: z
-    .array(DescriptorSchema)
-    .nullable()
-    .transform((value) => value ?? []),
+  manifests: descriptors,
   config: absent,
   layers: absent,
 });

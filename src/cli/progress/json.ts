@@ -1,4 +1,4 @@
-import type { JobEvent } from '../../jobs/index.ts';
+import type { JobEvent, UntimedJobEvent } from '../../jobs/index.ts';
 import type { Progress, ProgressOutput } from './progress.ts';
 
 /** Progress of bytes at most this often for one thing; a script needs no more, and a pipe should not fill. */
@@ -15,11 +15,17 @@ export function jsonProgress(stderr: ProgressOutput): Progress {
         if (timeMs - (lastSaid.get(key) ?? 0) < INTERVAL_MS) return;
         lastSaid.set(key, timeMs);
       }
-      const { type, ...rest } = event;
-      stderr.write(`${JSON.stringify({ event: type, timeMs, ...rest })}\n`);
+      stderr.write(`${JSON.stringify(eventDocument(event, timeMs))}\n`);
     },
     [Symbol.dispose]: () => undefined,
   };
+}
+
+/** `event` is always the name; what BuildKit told stands under `buildkit`. */
+function eventDocument(event: UntimedJobEvent, timeMs: number): object {
+  if (event.type === 'buildkit') return { event: event.type, timeMs, buildkit: event.event };
+  const { type, ...rest } = event;
+  return { event: type, timeMs, ...rest };
 }
 
 function repeatedKey(event: JobEvent): string | undefined {

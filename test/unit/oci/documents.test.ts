@@ -66,6 +66,7 @@ test('nulls and unknown fields of other writers are left out', () => {
   });
   expect(parseIndex(json({ schemaVersion: 2, manifests: null }))).toEqual({ schemaVersion: 2, manifests: [] });
   expect(parseManifest(json({ ...manifest, annotations: null, extra: [] }))).toEqual(manifest);
+  expect(parseManifest(json({ ...manifest, layers: null }))).toEqual({ ...manifest, layers: [] });
   expect(parseImageConfig(json({ ...image, rootfs: { type: 'layers', diff_ids: null } })).rootfs.diff_ids).toEqual([]);
 });
 

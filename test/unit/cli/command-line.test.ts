@@ -1,0 +1,45 @@
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { expect, test } from 'vitest';
+import { runCommandLine } from '../../../src/cli/index.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+
+async function run(...args: readonly string[]) {
+  await using state = await temporaryDirectory();
+  const stdout = new PassThrough();
+  const stderr = new PassThrough();
+  const exitCode = await runCommandLine(['node', 'clipyard', ...args], {
+    env: { CLIPYARD_STATE: state.path },
+    root: join(import.meta.dirname, '../../..'),
+    signal: new AbortController().signal,
+    stdout,
+    stderr,
+  });
+  stdout.end();
+  stderr.end();
+  return { exitCode, stdout: await text(stdout), stderr: await text(stderr) };
+}
+
+test.for([
+  [['--json', 'frobnicate'], "unknown command 'frobnicate'"],
+  [['build', '--bogus', '--json'], "unknown option '--bogus'"],
+  [['--json', 'index', '--output', 'x'], "required option '--from <source>' not specified"],
+  [['--json'], 'no command is named'],
+] as const)('with --json a wrong command line is one document: %j', async ([args, message]) => {
+  const { exitCode, stderr, stdout } = await run(...args);
+  expect(exitCode).toBe(64);
+  expect(stdout).toBe('');
+  expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'USAGE', message } });
+});
+
+test('without --json a wrong command line is told in words', async () => {
+  const { exitCode, stderr } = await run('frobnicate');
+  expect(exitCode).toBe(64);
+  expect(stderr).toBe("error: unknown command 'frobnicate'\n(see --help)\n");
+});
+
+test('--json behind -- belongs to the command in the container', async () => {
+  const { stderr } = await run('run', '--platform', 'linux/amd64', '/nonexistent/x', '--', 'ls', '--json');
+  expect(stderr).toMatch(/^clipyard: /);
+});
