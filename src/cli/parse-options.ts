@@ -58,6 +58,9 @@ export function parseCount(
   return value;
 }
 
+/** What the packer takes: with larger chunks its memory bound would not hold (clipyard-index, request `pack`). */
+const MAX_CHUNK_BYTES = 4 * 1024 * 1024;
+
 export interface CompressionFlags {
   readonly compression: string;
   readonly level?: string;
@@ -78,8 +81,8 @@ export function parseCompression(flags: CompressionFlags): Compression {
       ? Math.max(DEFAULT_LEVEL, LEVELS[codec].min)
       : parseCount(flags.level, '--level', LEVELS[codec]);
   const chunkBytes = flags.chunk === undefined ? DEFAULT_CHUNK_BYTES : parseSize(flags.chunk, '--chunk');
-  if (chunkBytes < 4096 || chunkBytes > 16 * 1024 * 1024 || (chunkBytes & (chunkBytes - 1)) !== 0) {
-    throw new WorkerError('USAGE', `--chunk ${flags.chunk ?? ''}: a power of two from 4KiB to 16MiB is needed`);
+  if (chunkBytes < 4096 || chunkBytes > MAX_CHUNK_BYTES || (chunkBytes & (chunkBytes - 1)) !== 0) {
+    throw new WorkerError('USAGE', `--chunk ${flags.chunk ?? ''}: a power of two from 4KiB to 4MiB is needed`);
   }
   return { codec, level, chunkBytes };
 }

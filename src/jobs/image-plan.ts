@@ -45,10 +45,13 @@ export function planManifest(image: PlatformImage, packedOf: (source: Digest) =>
     const { digest, mediaType, sizeBytes } = packedOf(source.digest);
     return { ...source, mediaType, digest, size: sizeBytes };
   });
-  const keepsAll = layers.every(({ digest, mediaType }, at) => {
-    const source = manifest.layers[at];
-    return digest === source?.digest && mediaType === source.mediaType;
-  });
+  // BuildKit writes `layers: null` for an image without any, which readers of manifests refuse: that one is written anew.
+  const keepsAll =
+    layers.length > 0 &&
+    layers.every(({ digest, mediaType }, at) => {
+      const source = manifest.layers[at];
+      return digest === source?.digest && mediaType === source.mediaType;
+    });
   if (keepsAll) {
     const { digest, mediaType, size } = descriptor;
     return { bytes: manifestBytes, descriptor: { mediaType, digest, size, platform } };

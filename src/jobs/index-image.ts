@@ -46,6 +46,8 @@ export interface IndexRequest {
   readonly storage: Reference;
   readonly output: string;
   readonly platform: Platform;
+  /** Whether somebody asked for the platform: a single image of another one is then refused. */
+  readonly platformAsked: boolean;
   readonly engine: EngineChoice;
   readonly jobs: number;
   readonly chunkBytes: number;
@@ -103,7 +105,7 @@ export async function indexImage(request: IndexRequest, context: IndexContext): 
     const entry = await layout.resolve(request.source.kind === 'oci' ? request.source.name : undefined);
     const [image] = await readImages(layout, entry, {
       signal,
-      only: isIndexType(entry.mediaType) ? [request.platform] : [],
+      only: isIndexType(entry.mediaType) || request.platformAsked ? [request.platform] : [],
     });
     if (image === undefined) throw new WorkerError('PLATFORM_NOT_FOUND', 'the image holds no platform');
     if (request.source.kind === 'oci') {

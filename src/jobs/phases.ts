@@ -14,6 +14,8 @@ interface Span {
   startMs: number;
   endMs: number;
   bytes: number;
+  /** `endMs` was set by `mark` and stays. */
+  marked: boolean;
 }
 
 /** Measures phases that may overlap and be entered more than once: a phase lasts from its first start to its last end. */
@@ -32,7 +34,7 @@ export class PhaseClock {
   start(name: PhaseName): void {
     if (this.#spans.has(name)) return;
     const at = this.#elapsed();
-    this.#spans.set(name, { startMs: at, endMs: at, bytes: 0 });
+    this.#spans.set(name, { startMs: at, endMs: at, bytes: 0, marked: false });
     this.#onPhase?.(name, 'started');
   }
 
@@ -44,8 +46,16 @@ export class PhaseClock {
   end(name: PhaseName): void {
     const span = this.#spans.get(name);
     if (span === undefined) return;
-    span.endMs = this.#elapsed();
+    if (!span.marked) span.endMs = this.#elapsed();
     this.#onPhase?.(name, 'ended');
+  }
+
+  /** The phase's work is done for now; it is ended later, and more may come before. */
+  mark(name: PhaseName): void {
+    const span = this.#spans.get(name);
+    if (span === undefined) return;
+    span.endMs = this.#elapsed();
+    span.marked = true;
   }
 
   /** Runs `work` as one phase. */

@@ -78,6 +78,7 @@ export class Pusher {
       this.#bytesSent += sizeBytes;
       clock.addBytes('pushing', sizeBytes);
     }
+    clock.mark('pushing');
     report({ type: 'pushed', digest, outcome, sizeBytes });
     return outcome;
   }

@@ -96,7 +96,7 @@ async function unmountLeftOver(mountpoint: string): Promise<void> {
 }
 
 /** A zombie is dead: in a container PID 1 may not collect what was left to it (proc(5), field 3 of stat). */
-function isAlive(pid: number): boolean {
+export function isAlive(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
     return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
@@ -105,9 +105,23 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Whether the kernel has a mount at the path (mountinfo, field 5, escapes as the kernel writes them). */
+/** Whether the kernel has a mount at the path. */
 export async function isMounted(path: string): Promise<boolean> {
-  const escaped = path.replaceAll(/[ \t\n\\]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, '0')}`);
+  return (await mountpoints()).includes(path);
+}
+
+/** Mounts inside a folder, the newest first: the order in which they can be taken away. */
+export async function mountsBelow(directory: string): Promise<readonly string[]> {
+  return (await mountpoints()).filter((path) => path.startsWith(`${directory}/`)).toReversed();
+}
+
+/** All mount points in the order they were made (proc(5), mountinfo, field 5: blanks and backslashes as octal escapes). */
+async function mountpoints(): Promise<readonly string[]> {
   const mounts = await readFile('/proc/self/mountinfo', 'utf8');
-  return mounts.split('\n').some((line) => line.split(' ')[4] === escaped);
+  return mounts
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+    .map((path) =>
+      path.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))),
+    );
 }

@@ -35,6 +35,7 @@ export async function index(flags: IndexFlags, json: boolean, context: CommandCo
       storage,
       output: flags.output,
       platform: flags.platform === undefined ? localPlatform() : parsePlatform(flags.platform),
+      platformAsked: flags.platform !== undefined,
       engine: flags.engine,
       jobs: parseCount(flags.jobs, '--jobs', { min: 1, max: 256 }),
       chunkBytes: parseSize(flags.chunk, '--chunk'),

@@ -1,6 +1,6 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { runContainer, unmount } from '../../mount/index.ts';
+import { createWorkDirectory, removeWorkDirectory, runContainer, unmount } from '../../mount/index.ts';
 import type { CommandContext } from '../context.ts';
 import { type MountFlags, mountSource, statLine } from './mount.ts';
 
@@ -24,9 +24,7 @@ export async function run(
   context: CommandContext,
 ): Promise<number> {
   const { settings, signal } = context;
-  const root = join(settings.stateDir, 'runs');
-  await mkdir(root, { recursive: true });
-  const workDir = await mkdtemp(join(root, 'run-'));
+  const workDir = await createWorkDirectory(settings.stateDir, context);
   const lower = join(workDir, 'image');
   await mkdir(lower);
   try {
@@ -61,6 +59,6 @@ export async function run(
       else if (stat !== undefined && flags.stats === true) context.stderr.write(`clipyard: ${statLine(stat)}\n`);
     }
   } finally {
-    await rm(workDir, { recursive: true, force: true });
+    await removeWorkDirectory(workDir);
   }
 }

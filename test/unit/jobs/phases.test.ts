@@ -21,3 +21,16 @@ test('a phase lasts from its first start to its last end, and phases may overlap
     { name: 'publishing', startMs: 50, durationMs: 0, bytes: 0 },
   ]);
 });
+
+test('a phase that was marked ends where it was marked last, however late somebody ends it', () => {
+  let time = 0;
+  const clock = new PhaseClock(() => time);
+  clock.start('pushing');
+  for (const at of [10, 20]) {
+    time = at;
+    clock.mark('pushing');
+  }
+  time = 99;
+  clock.end('pushing');
+  expect(clock.phases()).toEqual([{ name: 'pushing', startMs: 0, durationMs: 20, bytes: 0 }]);
+});
