@@ -21,11 +21,10 @@ export async function observeBuild(
     .split('\n')
     .filter((line) => line.startsWith('{'))
     .map(
-      (line) =>
-        JSON.parse(line) as { readonly event?: BuildEvent | string; readonly level?: string; readonly msg?: string },
+      (line) => JSON.parse(line) as { readonly buildkit?: BuildEvent; readonly level?: string; readonly msg?: string },
     );
-  const landed = lines.flatMap(({ event }): [string, string | undefined][] =>
-    typeof event === 'object' && event.type === 'blob' && event.state === 'landed' ? [[event.digest, event.via]] : [],
+  const landed = lines.flatMap(({ buildkit }): [string, string | undefined][] =>
+    buildkit?.type === 'blob' && buildkit.state === 'landed' ? [[buildkit.digest, buildkit.via]] : [],
   );
   const warnings = lines.flatMap(({ level, msg }) => (level === 'warn' && msg !== undefined ? [msg] : []));
   return { result: JSON.parse(stdout) as BuildResult, landed: new Map(landed), warnings };
