@@ -1,4 +1,11 @@
-export { type Codec, type Compression, DEFAULT_CHUNK_BYTES, DEFAULT_LEVEL, LEVELS } from './compression.ts';
+export {
+  type Codec,
+  type Compression,
+  DEFAULT_CHUNK_BYTES,
+  DEFAULT_LEVEL,
+  LEVELS,
+  type Level,
+} from './compression.ts';
 export { fileHolds } from './hash-file.ts';
 export {
   type AssembleRequest,

@@ -1,12 +1,13 @@
 import type { Digest } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
 import { findNativeTool, type NativeToolPaths, runTool } from '../native/index.ts';
-import type { Codec, Compression } from './compression.ts';
+import { type Compression, DEFAULT_LEVEL } from './compression.ts';
 import { AssembleResult, LayerResult, VerifyResult } from './results.ts';
 
 /** One layer to read once: packed into a new blob, or kept as it is. */
 export interface LayerTask {
   readonly id: string;
+  /** A file, or `socket:` and a unix socket that serves blobs (layer-feed.ts). */
   readonly source: string;
   readonly mediaType: string;
   readonly diffId?: Digest;
@@ -21,6 +22,10 @@ export interface PackOptions extends Cancelable {
   readonly jobs: number;
   readonly compression: Compression;
   readonly onProgress?: (id: string, doneBytes: number, totalBytes: number | undefined) => void;
+  /** So many bytes stand in a layer's `output`. Told in order, before the layer is done. */
+  readonly onWritten?: (id: string, writtenBytes: number) => void;
+  /** Gets what sets the zstd level of all that is not compressed yet. */
+  readonly onStart?: (setLevel: (level: number) => void) => void;
 }
 
 /**
@@ -32,20 +37,31 @@ export async function* packLayers(
   options: PackOptions,
 ): AsyncGenerator<{ id: string; layer: LayerResult }> {
   if (tasks.length === 0) return;
-  const { compression, jobs, signal, tools, onProgress } = options;
+  const { compression, jobs, signal, tools, onProgress, onStart, onWritten } = options;
   const request = {
     v: 1,
     jobs,
     chunkBytes: compression.chunkBytes,
     layers: tasks.map((task) => layerRequest(task, compression)),
   };
-  for await (const event of runTool(findNativeTool('clipyard-index', tools), ['pack'], request, { signal })) {
-    if (event.event === 'progress') onProgress?.(event.id, event.doneBytes, event.totalBytes);
+  const running = {
+    signal,
+    onStart: (send: (line: unknown) => void) => {
+      onStart?.((level) => {
+        send({ level });
+      });
+    },
+  };
+  for await (const event of runTool(findNativeTool('clipyard-index', tools), ['pack'], request, running)) {
+    if (event.event === 'written') onWritten?.(event.id, event.writtenBytes);
+    else if (event.event === 'progress') onProgress?.(event.id, event.doneBytes, event.totalBytes);
     else if (event.id !== '') yield { id: event.id, layer: LayerResult.parse(event.result) };
   }
 }
 
-function layerRequest(task: LayerTask, { codec, level }: { codec: Codec; level: number }) {
+function layerRequest(task: LayerTask, compression: Compression) {
+  const { codec } = compression;
+  const level = compression.level === 'auto' ? DEFAULT_LEVEL : compression.level;
   const { id, source, mediaType, diffId, expected, output, index } = task;
   const action = output === undefined ? { kind: 'keep' } : { kind: 'pack', codec, level, output };
   return {

@@ -4,7 +4,10 @@ import type { Digest } from '../digest/index.ts';
 import type { Compression } from './compression.ts';
 import { LayerResult } from './results.ts';
 
-/** What decides a pack result: the same key always means the same bytes (packing is deterministic). */
+/**
+ * What decides a pack result: the same key always means the same bytes (packing is deterministic), but for the level `auto`:
+ * there it means the same layer, in the bytes of whoever packed it last.
+ */
 export interface PackKey {
   /** diffID of a plain layer that is packed, blob digest of one that is kept. */
   readonly source: Digest;
@@ -31,7 +34,11 @@ export const PackDocument = z.object({
   key: z.object({
     source: digest,
     action: z.enum(['pack', 'keep']),
-    compression: z.object({ codec: z.enum(['zstd', 'gzip', 'none']), level: z.number(), chunkBytes: z.number() }),
+    compression: z.object({
+      codec: z.enum(['zstd', 'gzip', 'none']),
+      level: z.union([z.number(), z.literal('auto')]),
+      chunkBytes: z.number(),
+    }),
     encoder: z.string(),
   }),
   layer: LayerResult,

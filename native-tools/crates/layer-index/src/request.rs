@@ -12,7 +12,9 @@ use crate::entry::Warnings;
 use crate::error::IndexError;
 use crate::limits::Limits;
 use crate::merge::MergeWarnings;
-use crate::pack::{Action, Encoding, LayerJob, LayerReport, PackOptions};
+use crate::pack::{
+    Action, Encoding, LayerJob, LayerReport, LevelControl, Origin, PackOptions, ZSTD_LEVELS,
+};
 
 /// Chunk sizes that can be asked for: those the format allows, as far as the pipeline's memory bound holds.
 const CHUNK_BYTES: std::ops::RangeInclusive<u32> = 4096..=4 << 20;
@@ -33,7 +35,8 @@ pub struct PackRequest {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PackLayer {
     id: String,
-    source: PathBuf,
+    /// A path, or `socket:` and the path of a unix socket.
+    source: String,
     media_type: String,
     diff_id: Option<String>,
     expected_digest: Option<String>,
@@ -86,6 +89,7 @@ impl PackRequest {
             jobs: self.jobs,
             chunk_bytes: self.chunk_bytes,
             limits: self.limits,
+            level: LevelControl::default(),
         };
         let jobs = self
             .layers
@@ -106,7 +110,7 @@ impl PackLayer {
                 output,
             } => Action::Pack {
                 encoding: match codec {
-                    CodecRequest::Zstd if (1..=19).contains(&level) => Encoding::Zstd(level),
+                    CodecRequest::Zstd if ZSTD_LEVELS.contains(&level) => Encoding::Zstd(level),
                     CodecRequest::Gzip if (1..=12).contains(&level) => Encoding::Gzip(level),
                     CodecRequest::None => Encoding::Plain,
                     _ => {
@@ -118,9 +122,19 @@ impl PackLayer {
                 output,
             },
         };
+        let source = match self.source.strip_prefix("socket:") {
+            Some(_) if self.expected_digest.is_none() => {
+                return Err(usage(format!(
+                    "layer {:?} from a socket needs an expectedDigest",
+                    self.id
+                )));
+            }
+            Some(path) => Origin::Socket(path.into()),
+            None => Origin::File(self.source.into()),
+        };
         Ok(LayerJob {
             id: self.id,
-            source: self.source,
+            source,
             media_type: self.media_type,
             diff_id: self.diff_id.as_deref().map(digest).transpose()?,
             expected_digest: self.expected_digest.as_deref().map(digest).transpose()?,
@@ -129,6 +143,14 @@ impl PackLayer {
             index: self.index,
         })
     }
+}
+
+/// What may follow a `pack` request on stdin, one line each.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PackControl {
+    /// The zstd level from now on.
+    pub level: i32,
 }
 
 /// The result of one packed layer.

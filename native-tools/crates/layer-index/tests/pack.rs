@@ -596,7 +596,7 @@ fn a_full_disk_and_missing_paths_have_their_codes() {
         ),
         (job(|job| job.index = "/dev/full".into()), "DISK_FULL"),
         (
-            job(|job| job.source = "/nowhere/blob".into()),
+            job(|job| job.source = std::path::PathBuf::from("/nowhere/blob").into()),
             "PATH_NOT_FOUND",
         ),
         (

@@ -1,6 +1,5 @@
 //! One layer from its source to its blob and index.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::{self, ScopedJoinHandle};
@@ -13,14 +12,16 @@ use super::expect;
 use super::feed::Feeder;
 use super::hash::{Hashed, hash_stream};
 use super::worker::Task;
-use super::{Action, Encoding, LayerJob, LayerReport, PackOptions};
+use super::{Action, Encoding, LayerJob, LayerReport, Observer, PackOptions};
 use crate::buffers::{BufferPool, Piece};
 use crate::error::IndexError;
 use crate::index_file::IndexWriter;
 use crate::limits::Limits;
 use crate::media::{codec_of, packed_media_type};
 use crate::output::OutputFile;
-use crate::source::{BlobReader, GzipSource, PlainSource, Source, SpanList, ZstdSource};
+use crate::source::{
+    BlobReader, GzipSource, Input, PlainSource, PlainStream, Source, SpanList, Stream, ZstdSource,
+};
 use crate::stop::Stop;
 use crate::tar::TarWalker;
 
@@ -32,6 +33,7 @@ const BLOB_PIECE_BYTES: usize = 256 << 10;
 /// What all layers share.
 pub(super) struct Shared<'a> {
     pub(super) options: &'a PackOptions,
+    pub(super) observer: &'a dyn Observer,
     pub(super) plain_pool: &'a BufferPool,
     pub(super) stored_pool: &'a BufferPool,
     pub(super) tasks: &'a Sender<Task>,
@@ -96,7 +98,7 @@ impl Pass {
         shared: &Shared<'_>,
         job: &LayerJob,
         codec: Codec,
-        source: File,
+        source: Input,
         blob: Option<Blob>,
         walker: &mut TarWalker,
         index: &mut IndexWriter,
@@ -108,15 +110,19 @@ impl Pass {
             None | Some(Encoding::Plain) => None,
             Some(encoding) => Some((encoding, shared.stored_pool)),
         };
+        let rest = rest_of(job, &source)?;
+        let is_hashed_apart = codec != Codec::Plain || rest.is_some();
+        let observer = shared.observer;
         thread::scope(|scope| {
             let (hasher, plain_pieces) = unbounded::<Arc<Piece>>();
             let plain_hasher = scope.spawn(move || hash_stream(&plain_pieces));
             let (blob_sender, blob_pieces) = bounded::<Arc<Piece>>(BLOB_PIECES);
             let blob_hasher = scope.spawn(move || hash_stream(&blob_pieces));
             let (reply, done) = unbounded();
+            let rest_sender = rest.as_ref().map(|_| blob_sender.clone());
             let collector_stop = stop.clone();
             let collector = scope.spawn(move || {
-                let collected = collect(&done, blob);
+                let collected = collect(&done, blob, &|bytes| observer.written(&job.id, bytes));
                 if collected.is_err() {
                     collector_stop.raise();
                 }
@@ -140,6 +146,12 @@ impl Pass {
                     .run()?;
                     Ok(source.spans())
                 });
+            let is_whole = match (&spans, rest, rest_sender) {
+                (Err(error), Some(rest), Some(hasher)) if error.blames_bytes() => {
+                    hash_rest(rest, job, hasher, stop).is_ok()
+                }
+                _ => false,
+            };
             let collected = join(collector)?;
             let (plain, source) = (join(plain_hasher)?, join(blob_hasher)?);
             // the collector's error is why the feeder was stopped, when it was
@@ -147,7 +159,12 @@ impl Pass {
                 (Err(error), Ok(_)) | (Err(error), Err(IndexError::Canceled))
                     if !matches!(error, IndexError::Canceled) =>
                 {
-                    return Err(spans.err().unwrap_or(IndexError::Canceled));
+                    let error = spans.err().unwrap_or(IndexError::Canceled);
+                    return Err(if is_whole {
+                        expect::explain_stream(job, error, source)
+                    } else {
+                        error
+                    });
                 }
                 (_, collected) => collected?,
             };
@@ -155,7 +172,7 @@ impl Pass {
                 spans: spans?,
                 collected,
                 plain,
-                source: (codec != Codec::Plain).then_some(source),
+                source: is_hashed_apart.then_some(source),
             })
         })
     }
@@ -227,22 +244,54 @@ impl Pass {
 
 fn source_of(
     codec: Codec,
-    file: File,
+    input: Input,
     job: &LayerJob,
     limits: &Limits,
     hasher: Sender<Arc<Piece>>,
     stop: &Stop,
 ) -> Result<Box<dyn Source>, IndexError> {
-    let name = job.source.display().to_string();
-    if codec == Codec::Plain {
-        return Ok(Box::new(PlainSource::new(file, name)));
+    let name = job.source.to_string();
+    let is_stream = matches!(input, Input::Stream(_));
+    if codec == Codec::Plain && !is_stream {
+        return Ok(Box::new(PlainSource::new(input, name, stop.clone())));
     }
     let pool = BufferPool::new(BLOB_PIECES + 2, BLOB_PIECE_BYTES);
-    let blob = BlobReader::new(file, name, pool, hasher, stop.clone());
+    let blob = BlobReader::new(input, name, pool, hasher, stop.clone());
     Ok(match codec {
+        Codec::Plain => Box::new(PlainStream(blob)),
         Codec::Gzip => Box::new(GzipSource::new(blob, limits.clone())),
-        _ => Box::new(ZstdSource::new(blob, limits.clone())?),
+        Codec::Zstd => Box::new(ZstdSource::new(blob, limits.clone())?),
     })
+}
+
+/// A second reader of a blob that comes over a socket: for its rest, when the first one stumbles.
+fn rest_of(job: &LayerJob, source: &Input) -> Result<Option<Stream>, IndexError> {
+    match source {
+        Input::File(_) => Ok(None),
+        Input::Stream(stream) => stream
+            .rest()
+            .map(Some)
+            .map_err(|error| IndexError::io(format!("read {}", job.source), error)),
+    }
+}
+
+/// Hashes what nobody could decode, so that a wrong blob can be told from a bad one.
+fn hash_rest(
+    rest: Stream,
+    job: &LayerJob,
+    hasher: Sender<Arc<Piece>>,
+    stop: &Stop,
+) -> Result<(), IndexError> {
+    let pool = BufferPool::new(BLOB_PIECES + 2, BLOB_PIECE_BYTES);
+    let name = job.source.to_string();
+    let mut reader = BlobReader::new(Input::Stream(rest), name, pool, hasher, stop.clone());
+    loop {
+        let length = reader.available()?.len();
+        if length == 0 {
+            return Ok(());
+        }
+        reader.consume(length);
+    }
 }
 
 fn report_of(table: &LayerTable, walker: &TarWalker) -> LayerReport {

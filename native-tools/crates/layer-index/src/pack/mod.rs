@@ -8,6 +8,7 @@ mod expect;
 mod feed;
 mod hash;
 mod layer;
+mod level;
 mod run;
 mod worker;
 
@@ -19,6 +20,7 @@ use archive_format::tables::Codec;
 use crate::entry::Warnings;
 use crate::limits::Limits;
 
+pub use level::LevelControl;
 pub use run::{LayerFailure, pack_layers};
 
 /// Plain and stored buffers of all layers together stay below this. Beside them there are the encoders (about 2 MiB a
@@ -27,13 +29,43 @@ pub use run::{LayerFailure, pack_layers};
 /// foreign zstd blob adds the window its frames ask for: 8 MiB as most tools write them, 128 MiB at most.
 pub(crate) const MAX_BUFFER_BYTES: usize = 96 << 20;
 
+/// A blob's growth is told when it is at least this: often enough to keep a link busy, seldom enough to cost nothing.
+pub const WRITTEN_STEP: u64 = 1 << 20;
+
+/// Levels of zstd that can be asked for.
+pub const ZSTD_LEVELS: std::ops::RangeInclusive<i32> = 1..=19;
+
+/// Where a blob comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A file.
+    File(PathBuf),
+    /// A unix socket that serves blobs: the reader says the digest and a line feed, and gets the bytes to their end.
+    Socket(PathBuf),
+}
+
+impl From<PathBuf> for Origin {
+    fn from(path: PathBuf) -> Self {
+        Self::File(path)
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(out),
+            Self::Socket(path) => write!(out, "socket:{}", path.display()),
+        }
+    }
+}
+
 /// One layer to pack or to keep.
 #[derive(Debug, Clone)]
 pub struct LayerJob {
     /// The caller's name for it.
     pub id: String,
     /// The blob.
-    pub source: PathBuf,
+    pub source: Origin,
     /// Media type of the blob.
     pub media_type: String,
     /// The diffID it must have.
@@ -94,6 +126,8 @@ pub struct PackOptions {
     pub chunk_bytes: u32,
     /// Bounds on each layer.
     pub limits: Limits,
+    /// Changes the level on the way.
+    pub level: LevelControl,
 }
 
 /// What came out of a layer.
@@ -125,6 +159,8 @@ pub struct LayerReport {
 pub trait Observer: Sync {
     /// A layer's source has been read this far, of so many bytes where that is known.
     fn progress(&self, id: &str, done_bytes: u64, total_bytes: Option<u64>);
+    /// So many bytes of a layer's blob stand in its file; told in order, at most once a [`WRITTEN_STEP`].
+    fn written(&self, _id: &str, _written_bytes: u64) {}
     /// A layer is done.
     fn layer_done(&self, id: &str, report: &LayerReport);
 }

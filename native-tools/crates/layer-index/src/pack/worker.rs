@@ -5,8 +5,8 @@ use std::sync::Arc;
 use archive_format::digest::{Digest, blake3};
 use crossbeam_channel::{Receiver, Sender};
 
-use super::Encoding;
 use super::encode::Encoders;
+use super::{Encoding, LevelControl};
 use crate::buffers::{Buffer, Piece};
 use crate::error::IndexError;
 
@@ -27,7 +27,7 @@ pub(super) struct Done {
 }
 
 /// Works until no task can come any more.
-pub(super) fn work(tasks: &Receiver<Task>) {
+pub(super) fn work(tasks: &Receiver<Task>, level: &LevelControl) {
     let mut encoders = Encoders::default();
     for task in tasks {
         let Task {
@@ -38,7 +38,7 @@ pub(super) fn work(tasks: &Receiver<Task>) {
         } = task;
         let stored = encode
             .map(|(encoding, mut out)| {
-                let length = encoders.encode(encoding, plain.bytes(), &mut out)?;
+                let length = encoders.encode(level.apply(encoding), plain.bytes(), &mut out)?;
                 Ok((out, length))
             })
             .transpose();

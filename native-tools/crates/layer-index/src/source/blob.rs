@@ -1,18 +1,17 @@
 //! A compressed blob's bytes, hashed on another thread while they are decoded.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
+use super::Input;
 use crate::buffers::{BufferPool, Piece};
 use crate::error::IndexError;
 use crate::stop::Stop;
 
 /// Reads a blob piece by piece and gives every piece to the hasher as well.
 pub(crate) struct BlobReader {
-    file: File,
+    input: Input,
     name: String,
     pool: BufferPool,
     hasher: Sender<Arc<Piece>>,
@@ -24,14 +23,14 @@ pub(crate) struct BlobReader {
 
 impl BlobReader {
     pub(crate) fn new(
-        file: File,
+        input: Input,
         name: String,
         pool: BufferPool,
         hasher: Sender<Arc<Piece>>,
         stop: Stop,
     ) -> Self {
         Self {
-            file,
+            input,
             name,
             pool,
             hasher,
@@ -57,7 +56,7 @@ impl BlobReader {
             self.piece = None;
             self.used = 0;
             let mut buffer = self.pool.acquire(&self.stop)?;
-            let length = read_some(&mut self.file, &mut buffer, &self.name)?;
+            let length = self.input.read(&mut buffer, &self.name, &self.stop)?;
             if length > 0 {
                 let piece = Piece::new(buffer, length);
                 self.hasher
@@ -83,17 +82,5 @@ impl BlobReader {
             self.consume(1);
         }
         Ok(byte)
-    }
-}
-
-/// `read(2)` that is not disturbed by signals.
-pub(super) fn read_some(file: &mut File, out: &mut [u8], name: &str) -> Result<usize, IndexError> {
-    loop {
-        match file.read(out) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            outcome => {
-                return outcome.map_err(|error| IndexError::io(format!("read {name}"), error));
-            }
-        }
     }
 }

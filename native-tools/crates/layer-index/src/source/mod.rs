@@ -2,12 +2,14 @@
 
 mod blob;
 mod gzip;
+mod input;
 mod plain;
 mod zstd;
 
 pub(crate) use blob::BlobReader;
 pub(crate) use gzip::GzipSource;
-pub(crate) use plain::PlainSource;
+pub(crate) use input::{Input, Stream};
+pub(crate) use plain::{PlainSource, PlainStream};
 pub(crate) use zstd::ZstdSource;
 
 use archive_format::tables::Span;
