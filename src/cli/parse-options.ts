@@ -69,10 +69,15 @@ export interface CompressionFlags {
 
 /** Throws USAGE with the codec's own bounds. */
 export function parseCompression(flags: CompressionFlags): Compression {
+  if (flags.compression === 'auto') {
+    if (flags.level !== undefined)
+      throw new WorkerError('USAGE', `--level ${flags.level}: with --compression auto the level is chosen on the way`);
+    return { ...parseCompression({ ...flags, compression: 'zstd' }), level: 'auto' };
+  }
   if (!Object.hasOwn(LEVELS, flags.compression)) {
     throw new WorkerError(
       'USAGE',
-      `--compression ${flags.compression}: one of ${Object.keys(LEVELS).join(', ')} is needed`,
+      `--compression ${flags.compression}: one of ${Object.keys(LEVELS).join(', ')}, auto is needed`,
     );
   }
   const codec = flags.compression as Codec;

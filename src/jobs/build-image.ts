@@ -4,28 +4,29 @@ import { imageTag } from '../archive/index.ts';
 import type { BuildkitClient, BuildRequest as BuildkitRequest, BuildkitResult, LandedVia } from '../buildkit/index.ts';
 import { type Digest, hexOf } from '../digest/index.ts';
 import { type Cancelable, messageOf, toWorkerError, WorkerError } from '../errors/index.ts';
-import { collectPacks, encoderIds, PackCache, SharedPacks } from '../indexer/index.ts';
+import { type Compression, collectPacks, encoderIds, PackCache, SharedPacks } from '../indexer/index.ts';
 import type { NativeToolPaths } from '../native/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
 import { ABSENT_ANNOTATION, type Descriptor, formatPlatform, OciLayout } from '../oci/index.ts';
-import type { PushOutcome, RegistryClient } from '../registry/index.ts';
+import type { GrowingBlob, PushOutcome, RegistryClient } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { archiveStep } from './archive-step.ts';
 import { type PlannedAttestation, planAttestation, readAttestations } from './attestations.ts';
 import { buildRecord } from './build-record.ts';
-import type { BuildResult, ImageBuild } from './build-request.ts';
+import type { BuildResult, ImageBuild, UsedCompression } from './build-request.ts';
 import { dropDamagedPacks } from './damaged-packs.ts';
 import type { JobReporter } from './events.ts';
 import { fetchBlobTo } from './fetch-blob.ts';
 import { layersOf, type PlannedManifest, type PlatformImage, planIndex, planManifest } from './image-plan.ts';
 import { readImages } from './landing.ts';
+import { LevelSteering } from './level-steering.ts';
 import { mountCandidates } from './mount-candidates.ts';
 import { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
 import { type PackedLayer, type PackRules, packStep } from './pack-step.ts';
 import { PhaseClock } from './phases.ts';
 import { type ReadPointer, readPointer, storeKeys } from './publish.ts';
 import { type AssembledArchive, publish } from './publish-step.ts';
-import { PUSH_WIDTH, Pusher } from './push-step.ts';
+import { FOLLOW_BYTES, PUSH_WIDTH, Pusher } from './push-step.ts';
 import { type BlobLookup, blobLookup } from './registry-blobs.ts';
 import { checkResultDirectory, writeResultLayout } from './result-layout.ts';
 import { needNotLand } from './skip-landing.ts';
@@ -129,7 +130,7 @@ async function attemptTwice(preparation: Preparation): Promise<BuildResult> {
 }
 
 async function attempt(preparation: Preparation, packed: Map<Digest, PackedLayer>): Promise<BuildResult> {
-  // One failing branch stops the others: they share this signal.
+  // One failing branch stops the others: they share this signal. What failed first is what is told.
   const failure = new AbortController();
   const signal = AbortSignal.any([preparation.signal, failure.signal]);
   const stop = (reason: unknown) => {
@@ -141,7 +142,8 @@ async function attempt(preparation: Preparation, packed: Map<Digest, PackedLayer
     return await runBuild({ ...preparation, cache, inRegistry, packed, signal, stop });
   } catch (thrown) {
     stop(thrown);
-    throw thrown;
+    preparation.signal.throwIfAborted();
+    throw failure.signal.reason;
   }
 }
 
@@ -172,9 +174,22 @@ async function runBuild(build: Build): Promise<BuildResult> {
 
   const mountFrom = mountCandidates(solved.baseReferences, request.target.registry);
   const { target } = request;
-  const pusher = new Pusher({ client, target, inRegistry, mountFrom, width: PUSH_WIDTH, clock, report, signal });
+  const onFailure = build.stop;
+  const pusher = new Pusher({
+    client,
+    target,
+    inRegistry,
+    mountFrom,
+    width: PUSH_WIDTH,
+    clock,
+    report,
+    onFailure,
+    signal,
+  });
+  const steering =
+    request.compression.level === 'auto' ? new LevelSteering({ meter: pusher.meter, log, now: build.now }) : undefined;
   try {
-    await packAndPush(images, pusher, build);
+    await packAndPush(images, pusher, steering, build);
     const archives = await clock.during('archiving', () =>
       Promise.all(images.map((image) => assembleOne(image, build))),
     );
@@ -210,6 +225,7 @@ async function runBuild(build: Build): Promise<BuildResult> {
       top,
       generation,
       bytesPushed: sent.bytes + pusher.bytesSent,
+      compression: usedCompression(request.compression, steering),
     });
   } catch (thrown) {
     build.stop(thrown);
@@ -253,14 +269,26 @@ function cameOver(via: LandedVia | undefined): boolean {
   return via === 'link' || via === 'read' || via === 'session';
 }
 
-/** Packs the distinct layers of all platforms and hands each to the pusher the moment it is done. */
-async function packAndPush(images: readonly PlatformImage[], pusher: Pusher, build: Build): Promise<void> {
+/** Packs the distinct layers of all platforms; each goes to the pusher while it grows, or the moment it is done. */
+async function packAndPush(
+  images: readonly PlatformImage[],
+  pusher: Pusher,
+  steering: LevelSteering | undefined,
+  build: Build,
+): Promise<void> {
   const { clock, landing, packed, request, rules } = build;
   const distinct = new Map(images.flatMap(layersOf).map((layer) => [layer.descriptor.digest, layer]));
   clock.start('packing');
   const sourceOf = async (descriptor: Descriptor) =>
     (await landing.hasBlob(descriptor)) ? landing.blobPath(descriptor.digest) : undefined;
-  const options = { ...build, ...rules, useCache: request.useCache, sourceOf };
+  const growing = {
+    fromBytes: FOLLOW_BYTES,
+    follow: (blob: GrowingBlob, source: Digest) => {
+      pusher.follow(blob, source);
+    },
+  };
+  const steered = steering === undefined ? {} : { steering };
+  const options = { ...build, ...rules, useCache: request.useCache, sourceOf, growing, ...steered };
   for (const { manifest, configBytes } of images) {
     pusher.push({
       digest: manifest.config.digest,
@@ -330,6 +358,7 @@ interface Outcome {
   readonly top: PlannedManifest;
   readonly generation: number;
   readonly bytesPushed: number;
+  readonly compression: UsedCompression;
 }
 
 function describeBuild({ clock, packed, request, storageRef, store, tag }: Build, outcome: Outcome): BuildResult {
@@ -373,9 +402,23 @@ function describeBuild({ clock, packed, request, storageRef, store, tag }: Build
     })),
     phases: clock.phases(),
     bytesPushed: outcome.bytesPushed,
+    compression: outcome.compression,
     buildkit: { cachedSteps: solved.cachedSteps, steps: solved.steps },
     generation: outcome.generation,
   };
+}
+
+function usedCompression({ codec, level }: Compression, steering: LevelSteering | undefined): UsedCompression {
+  if (level !== 'auto') return { codec, level, levels: [level], reason: 'asked' };
+  const levels = steering?.used ?? [];
+  const link = steering?.linkBytesPerSecond;
+  if (levels.length === 0) return { codec, level, levels, reason: 'nothing was packed' };
+  const seen = link === undefined ? 'the push was too short to measure' : `the push took ${formatRate(link)}`;
+  return { codec, level, levels, reason: seen };
+}
+
+function formatRate(bytesPerSecond: number): string {
+  return `${(bytesPerSecond / 1e6).toFixed(1)} MB/s`;
 }
 
 /** One platform: its manifest. Several, or attestations: the index over them. */

@@ -1,7 +1,7 @@
 import type { ImageId, WorkspaceId } from '../archive/index.ts';
 import type { BuildRequest as BuildkitRequest } from '../buildkit/index.ts';
 import type { Digest } from '../digest/index.ts';
-import type { Compression } from '../indexer/index.ts';
+import type { Codec, Compression, Level } from '../indexer/index.ts';
 import type { PushOutcome, Repository } from '../registry/index.ts';
 import type { Phase } from './phases.ts';
 
@@ -36,8 +36,20 @@ export interface BuildResult {
   readonly attestations: readonly BuiltAttestation[];
   readonly phases: readonly Phase[];
   readonly bytesPushed: number;
+  /** How new layers were packed. */
+  readonly compression: UsedCompression;
   readonly buildkit: { readonly cachedSteps: number; readonly steps: number };
   readonly generation: number;
+}
+
+export interface UsedCompression {
+  readonly codec: Codec;
+  /** As it was asked for. */
+  readonly level: Level;
+  /** In the order they were first used; with `auto` there may be several, and none when every layer was packed before. */
+  readonly levels: readonly number[];
+  /** Why: `asked`, or what was seen of the push. */
+  readonly reason: string;
 }
 
 export interface BuiltLayer {

@@ -54,7 +54,11 @@ export function addBuildCommand(program: Command, context: CommandContext): void
     .option('--plain-http', 'speak http to a registry that is not on this machine')
     .option('--store <url>', 'where the archive goes: s3://bucket/prefix or file:///dir (CLIPYARD_STORE)')
     .option('--layout <dir>', 'also write a complete OCI layout of what is pushed')
-    .option('--compression <codec>', 'of new layers: zstd, gzip, none', 'zstd')
+    .option(
+      '--compression <codec>',
+      'of new layers: zstd, gzip, none, auto (zstd as strong as the push leaves time for)',
+      'zstd',
+    )
     .option('--level <n>', 'compression level (zstd 1-19, gzip 1-9)')
     .option('--chunk <size>', 'plain bytes of a frame, a power of two', '256KiB')
     .option('--no-pack-cache', 'pack every layer again')
