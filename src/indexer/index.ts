@@ -7,6 +7,7 @@ export {
   type Level,
 } from './compression.ts';
 export { fileHolds } from './hash-file.ts';
+export { LayerFeed, type LayerFeedOptions } from './layer-feed.ts';
 export {
   type AssembleRequest,
   assembleArchive,

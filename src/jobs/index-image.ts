@@ -7,6 +7,7 @@ import {
   type AssembleResult,
   type Compression,
   encoderIds,
+  LayerFeed,
   type LayerResult,
   PackCache,
   SharedPacks,
@@ -15,7 +16,6 @@ import type { NativeToolPaths } from '../native/index.ts';
 import {
   type Descriptor,
   isIndexType,
-  layerCodecOf,
   OciLayout,
   type Platform,
   parseIndex,
@@ -32,7 +32,7 @@ import { layersOf, type PlatformImage } from './image-plan.ts';
 import { type EngineChoice, engineOf, type IndexEngine } from './index-engine.ts';
 import { readImages } from './landing.ts';
 import { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
-import { type PackedLayer, type PackRules, packKeyOf, packStep } from './pack-step.ts';
+import { type PackedLayer, type PackRules, packStep } from './pack-step.ts';
 import { portableStep } from './portable-step.ts';
 
 /** An image that is there already: in an OCI layout, or in a registry. */
@@ -88,7 +88,8 @@ export interface IndexResult {
 
 /**
  * Makes an archive for an image as it is: every layer keeps its bytes. From a layout nothing is asked of any registry;
- * from a registry the layers that were never indexed are fetched once, verified. The output appears whole or not at all.
+ * from a registry the layers that were never indexed flow into the indexer as they arrive, verified, and touch no disk (the
+ * portable engine fetches them first). The output appears whole or not at all.
  */
 export async function indexImage(request: IndexRequest, context: IndexContext): Promise<IndexResult> {
   const { log, signal, stateDir } = context;
@@ -114,6 +115,7 @@ export async function indexImage(request: IndexRequest, context: IndexContext): 
         'indexing from local OCI layout with remote storage reference',
       );
     }
+    if (engine === 'portable') await fetchLayers(request.source, image, layout, context);
     const { layers, result } =
       engine === 'portable'
         ? await portableStep(
@@ -190,7 +192,6 @@ async function assembleTwice(assembly: Assembly, context: IndexContext): Promise
   await using cache = new PackCache({ root: packsDirectory(stateDir), pinDir, shared, signal });
   const packed = new Map<Digest, PackedLayer>();
   const attempt = async (): Promise<Assembled> => {
-    if (request.source.kind === 'docker') await fetchLayers(request.source.reference, assembly, rules, cache, context);
     await keepLayers(assembly, rules, packed, cache, context);
     return await assemble(assembly, packed, context);
   };
@@ -227,6 +228,9 @@ async function assemble(
   return { layers, result };
 }
 
+/** Layers that come from a registry at once. */
+const FETCH_WIDTH = 3;
+
 /** The layout to read: the given one, or a temporary one that a registry's documents are fetched into. */
 async function sourceLayout(
   source: IndexSource,
@@ -244,18 +248,16 @@ async function sourceLayout(
   return layout;
 }
 
-/** Layers that no cached index describes. */
+/** For the engine that reads files. */
 async function fetchLayers(
-  reference: Reference,
-  { image, layout, request }: Assembly,
-  rules: PackRules,
-  cache: PackCache,
+  source: IndexSource,
+  image: PlatformImage,
+  layout: OciLayout,
   context: IndexContext,
 ): Promise<void> {
-  for (const { descriptor, diffId } of layersOf(image)) {
-    const key = packKeyOf(descriptor.digest, layerCodecOf(descriptor.mediaType), rules);
-    const cached = request.useCache && (await cache.get(key))?.layer.diffId === diffId;
-    if (!cached && !(await layout.hasBlob(descriptor))) await fetchInto(layout, reference, descriptor, context);
+  if (source.kind !== 'docker') return;
+  for (const { descriptor } of layersOf(image)) {
+    if (!(await layout.hasBlob(descriptor))) await fetchInto(layout, source.reference, descriptor, context);
   }
 }
 
@@ -284,12 +286,29 @@ async function fetchManifest(
 }
 
 async function keepLayers(
-  { image, layout, request: { jobs, useCache } }: Assembly,
+  { image, layout, request: { jobs, source, useCache }, scratchDir }: Assembly,
   rules: PackRules,
   packed: Map<Digest, PackedLayer>,
   cache: PackCache,
-  { report, signal, tools }: IndexContext,
+  { client, report, signal: outer, tools }: IndexContext,
 ): Promise<void> {
+  // A layer that the registry does not give ends the indexer; what is told is the registry's failure.
+  const failure = new AbortController();
+  const signal = AbortSignal.any([outer, failure.signal]);
+  await using feed =
+    source.kind === 'docker'
+      ? await LayerFeed.start({
+          directory: join(scratchDir, 'feed'),
+          width: FETCH_WIDTH,
+          // Whole, but as a range: the indexer hashes it, once is enough.
+          open: (digest, options) =>
+            client.getBlobStream(source.reference, digest, { range: { offset: 0 }, ...options }),
+          onFailure: (reason) => {
+            failure.abort(reason);
+          },
+          signal,
+        })
+      : undefined;
   const distinct = new Map(layersOf(image).map((layer) => [layer.descriptor.digest, layer]));
   const options = {
     ...rules,
@@ -301,6 +320,7 @@ async function keepLayers(
     cache,
     sourceOf: async (descriptor: Descriptor) =>
       (await layout.hasBlob(descriptor)) ? layout.blobPath(descriptor.digest) : undefined,
+    ...(feed !== undefined && { feed: feed.source }),
     // The image is pushed already; its layers are where the storage reference says.
     inRegistry: () => Promise.resolve(true),
   };

@@ -46,6 +46,8 @@ export interface PackStepOptions extends Cancelable, PackRules {
   readonly useCache: boolean;
   /** Where a layer's bytes are on this machine; undefined: they are not. */
   readonly sourceOf: (descriptor: Descriptor) => Promise<string | undefined>;
+  /** What serves the layers that are not on this machine (LayerFeed.source). */
+  readonly feed?: string;
   /** A cached layer whose blob is in the registry serves without the blob. */
   readonly inRegistry: BlobLookup;
   /** Blobs that grow to `fromBytes` while they are packed, each told once. Whoever hears of one disposes of it. */
@@ -163,8 +165,8 @@ async function* packMissing(missing: readonly Planned[], options: PackStepOption
   }
 }
 
-async function requiredSource(descriptor: Descriptor, { sourceOf }: PackStepOptions): Promise<string> {
-  const path = await sourceOf(descriptor);
+async function requiredSource(descriptor: Descriptor, { feed, sourceOf }: PackStepOptions): Promise<string> {
+  const path = (await sourceOf(descriptor)) ?? feed;
   if (path !== undefined) return path;
   const { digest } = descriptor;
   throw new WorkerError('BLOB_MISSING', `layer ${digest} must be read and is not on this machine`, { digest });
