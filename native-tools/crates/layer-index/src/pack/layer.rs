@@ -104,6 +104,7 @@ impl Pass {
         stop: &Stop,
     ) -> Result<Self, IndexError> {
         let limits = &shared.options.limits;
+        let name = job.source.display().to_string();
         let encode = match blob.as_ref().map(|blob| blob.encoding) {
             None | Some(Encoding::Plain) => None,
             Some(encoding) => Some((encoding, shared.stored_pool)),
@@ -123,7 +124,7 @@ impl Pass {
                 collected
             });
             let spans =
-                source_of(codec, source, job, limits, blob_sender, stop).and_then(|mut source| {
+                source_of(codec, source, name, limits, blob_sender, stop).and_then(|mut source| {
                     Feeder {
                         source: &mut *source,
                         walker,
@@ -225,15 +226,15 @@ impl Pass {
     }
 }
 
-fn source_of(
+/// A blob's plain stream; a compressed blob's own bytes go to the hasher as well.
+pub(crate) fn source_of(
     codec: Codec,
     file: File,
-    job: &LayerJob,
+    name: String,
     limits: &Limits,
     hasher: Sender<Arc<Piece>>,
     stop: &Stop,
 ) -> Result<Box<dyn Source>, IndexError> {
-    let name = job.source.display().to_string();
     if codec == Codec::Plain {
         return Ok(Box::new(PlainSource::new(file, name)));
     }

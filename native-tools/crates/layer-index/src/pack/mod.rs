@@ -19,6 +19,8 @@ use archive_format::tables::Codec;
 use crate::entry::Warnings;
 use crate::limits::Limits;
 
+pub(crate) use hash::hash_stream;
+pub(crate) use layer::source_of;
 pub use run::{LayerFailure, pack_layers};
 
 /// Plain and stored buffers of all layers together stay below this. Beside them there are the encoders (about 2 MiB a
