@@ -1,6 +1,7 @@
 export { type Codec, type Compression, DEFAULT_CHUNK_BYTES, DEFAULT_LEVEL, LEVELS } from './compression.ts';
 export { fileHolds } from './hash-file.ts';
 export {
+  type ArchiveFormat,
   type AssembleRequest,
   assembleArchive,
   encoderIds,

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { type Digest } from '../digest/index.ts';
 import { type Cancelable, messageOf, toWorkerError, WorkerError } from '../errors/index.ts';
 import {
+  type ArchiveFormat,
   type AssembleResult,
   type Compression,
   encoderIds,
@@ -52,6 +53,7 @@ export interface IndexRequest {
   readonly jobs: number;
   readonly chunkBytes: number;
   readonly useCache: boolean;
+  readonly format: ArchiveFormat;
 }
 
 export interface IndexContext extends Cancelable {
@@ -65,6 +67,7 @@ export interface IndexContext extends Cancelable {
 
 export interface IndexResult {
   readonly engine: IndexEngine;
+  readonly format: ArchiveFormat;
   readonly archive: {
     readonly path: string;
     readonly digest: Digest;
@@ -91,8 +94,15 @@ export interface IndexResult {
  * from a registry the layers that were never indexed are fetched once, verified. The output appears whole or not at all.
  */
 export async function indexImage(request: IndexRequest, context: IndexContext): Promise<IndexResult> {
+  return describeIndex(await makeArchive(request, context));
+}
+
+/** The same, with all that is known of the archive. */
+export async function makeArchive(request: IndexRequest, context: IndexContext): Promise<IndexedImage> {
   const { log, signal, stateDir } = context;
   const engine = engineOf(request.engine, context);
+  if (engine === 'portable' && request.format === 'v1')
+    throw new WorkerError('USAGE', 'a V1 archive is made by the native engine');
   const began = performance.now();
   const output = resolve(request.output);
   const scratchDir = join(stateDir, 'tmp', `index-${randomUUID()}`);
@@ -114,6 +124,8 @@ export async function indexImage(request: IndexRequest, context: IndexContext): 
         'indexing from local OCI layout with remote storage reference',
       );
     }
+    if (engine === 'portable' && request.source.kind === 'docker')
+      await fetchMissing(layout, request.source.reference, layersOf(image), context);
     const { layers, result } =
       engine === 'portable'
         ? await portableStep(
@@ -131,15 +143,16 @@ export async function indexImage(request: IndexRequest, context: IndexContext): 
           )
         : await assembleTwice({ image, layout, request, scratchDir, output: temporary }, context);
     await rename(temporary, output);
-    return describeIndex({
+    return {
       engine,
+      format: request.format,
       result,
       output,
       storageRef,
       layers,
       manifestDigest: image.descriptor.digest,
       durationMs: Math.round(performance.now() - began),
-    });
+    };
   } catch (thrown) {
     signal.throwIfAborted();
     throw toWorkerError(thrown, `index for ${storageRef}`);
@@ -208,9 +221,10 @@ async function assembleTwice(assembly: Assembly, context: IndexContext): Promise
 async function assemble(
   { image, output, request, scratchDir }: Assembly,
   packed: ReadonlyMap<Digest, PackedLayer>,
-  { signal, tools }: IndexContext,
+  { client, log, signal, tools }: IndexContext,
 ): Promise<Assembled> {
   const { registry, repository } = request.storage;
+  const { source } = request;
   const layers = image.manifest.layers.map(({ digest }) => found(packed, digest));
   const result = await archiveStep(
     {
@@ -221,8 +235,17 @@ async function assemble(
       repository,
       imageName: formatReference(request.storage),
       output,
+      format: request.format,
     },
-    { scratchDir, signal, tools },
+    {
+      scratchDir,
+      signal,
+      tools,
+      log,
+      ...(source.kind === 'docker' && {
+        fetchBlob: (blob, path) => fetchBlobTo(client, source.reference, blob, path, { signal }),
+      }),
+    },
   );
   return { layers, result };
 }
@@ -252,11 +275,24 @@ async function fetchLayers(
   cache: PackCache,
   context: IndexContext,
 ): Promise<void> {
+  const wanted = [];
   for (const { descriptor, diffId } of layersOf(image)) {
     const key = packKeyOf(descriptor.digest, layerCodecOf(descriptor.mediaType), rules);
     const cached = request.useCache && (await cache.get(key))?.layer.diffId === diffId;
-    if (!cached && !(await layout.hasBlob(descriptor))) await fetchInto(layout, reference, descriptor, context);
+    if (!cached) wanted.push({ descriptor });
   }
+  await fetchMissing(layout, reference, wanted, context);
+}
+
+/** Layers that are not in the layout. */
+async function fetchMissing(
+  layout: OciLayout,
+  reference: Reference,
+  layers: readonly { readonly descriptor: Descriptor }[],
+  context: IndexContext,
+): Promise<void> {
+  for (const { descriptor } of layers)
+    if (!(await layout.hasBlob(descriptor))) await fetchInto(layout, reference, descriptor, context);
 }
 
 async function fetchInto(
@@ -307,8 +343,10 @@ async function keepLayers(
   for await (const layer of packStep([...distinct.values()], options)) packed.set(layer.source.digest, layer);
 }
 
-interface Indexed {
+/** What came of it. */
+export interface IndexedImage {
   readonly engine: IndexEngine;
+  readonly format: ArchiveFormat;
   readonly result: AssembleResult;
   readonly output: string;
   readonly storageRef: string;
@@ -320,15 +358,17 @@ interface Indexed {
 function describeIndex({
   durationMs,
   engine,
+  format,
   layers,
   manifestDigest,
   output,
   result,
   storageRef,
-}: Indexed): IndexResult {
+}: IndexedImage): IndexResult {
   const { digest, entries, mountBytes, sizeBytes } = result;
   return {
     engine,
+    format,
     archive: { path: output, digest, sizeBytes, entries },
     storageRef,
     manifestDigest,
