@@ -56,10 +56,8 @@ test('inspect, ls and verify read its archive; it has the sections config and la
   });
 });
 
-test('mount refuses its archive as ARCHIVE_NOT_LAZY and says what to do', async () => {
-  const error = await commandError(['mount', archives.portable, join(dir, 'mountpoint')]);
-  expect(error).toMatchObject({
-    code: 'ARCHIVE_NOT_LAZY',
-    message: expect.stringContaining('--engine native') as string,
-  });
+test('a V1 archive is not for this engine', async () => {
+  const from = ['--from', `oci:${join(dir, 'layout')}`, '--storage-ref', '127.0.0.1:5000/images:portable'];
+  const args = ['index', ...from, '--engine', 'portable', '--archive-format', 'v1', '--output', join(dir, 'v1.clip')];
+  expect((await commandError(args)).code).toBe('USAGE');
 });
