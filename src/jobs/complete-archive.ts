@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Archive, fileSource, type OciStorage, openArchive } from '../archive/index.ts';
 import type { Digest } from '../digest/index.ts';
 import { WorkerError } from '../errors/index.ts';
-import { removeQuietly } from '../files/index.ts';
+import { removeQuietly, syncFile } from '../files/index.ts';
 import { DEFAULT_CHUNK_BYTES } from '../indexer/index.ts';
 import { localPlatform } from '../oci/index.ts';
 import { formatReference, parseReference, type Reference, type Repository } from '../registry/index.ts';
@@ -47,6 +47,7 @@ export async function completeArchive(path: string, options: CompleteOptions): P
   try {
     await indexAgain(blobs, named, chunkBytes, temporary, options);
     await requireSameImage(archive, storage, temporary, options);
+    await syncFile(temporary);
     await rename(temporary, output);
   } finally {
     await removeQuietly(temporary);

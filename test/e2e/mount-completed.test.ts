@@ -1,15 +1,16 @@
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { IndexResult } from '../../src/jobs/index.ts';
+import { openStore } from '../../src/objects/index.ts';
 import { commandError, commandJson, runCommand } from '../support/command-line.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';
 import { awkwardTars, layoutOf } from '../support/native/index.ts';
 import { compareTrees, snapshotTree, type TreeSnapshot } from '../support/oracle/index.ts';
 import { pushLayout } from '../support/push-layout.ts';
+import { resigned } from '../support/resigned.ts';
 import { serviceSetting } from '../support/services.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
@@ -108,6 +109,17 @@ test('cat and verify --deep work on an archive of the portable engine', async ()
   expect(await commandJson(['verify', '--deep', archive], env)).toMatchObject({ ok: true, kind: 'clipyard' });
 });
 
+test('an archive of the portable engine in a store is fetched whole, once, and completed', async () => {
+  const key = `completed/${process.pid}.clip`;
+  await using store = openStore(serviceSetting('CLIPYARD_STORE'), process.env);
+  await store.putFile(key, await index('gzip', 'portable'), { signal: AbortSignal.timeout(30_000) });
+  const tree = await mountedTree(store.urlOf(key), 'stored');
+  expect(compareTrees(native.get('gzip')!, tree)).toEqual([]);
+  wholeBlobs();
+  await mountedTree(store.urlOf(key), 'stored');
+  expect(wholeBlobs()).toBe(0);
+});
+
 test('blobs that have moved are found by --storage-ref', async () => {
   const archive = await index('zstd', 'portable');
   await using other = await FaultProxy.start(serviceSetting('CLIPYARD_REGISTRY'));
@@ -140,13 +152,3 @@ test('layers that are gone are told, and nothing is kept', async () => {
   expect(error.code).toBe('REGISTRY_NOT_FOUND');
   expect(await readdir(join(dir, 'cache-gone', 'archives'))).toEqual([]);
 });
-
-/** Changes the CLIP part of an archive and signs footer and part again, as a forger would. */
-function resigned(archive: Buffer, from: string, to: string): Buffer {
-  const footer = archive.subarray(archive.length - 4096);
-  const clipBytes = Number(footer.readBigUInt64LE(16));
-  archive.write(to, archive.indexOf(from), 'latin1');
-  createHash('sha256').update(archive.subarray(0, clipBytes)).digest().copy(footer, 32);
-  createHash('sha256').update(footer.subarray(0, 4064)).digest().copy(footer, 4064);
-  return archive;
-}

@@ -266,6 +266,28 @@ fn a_plain_blob_with_other_bytes_is_refused_by_its_digest() {
 }
 
 #[test]
+fn an_image_of_holes_is_refused_before_anything_is_written() {
+    let bench = Bench::new(4096);
+    let hole = Spec::file("hole", noise(512, 1))
+        .pax("GNU.sparse.size", "4398046511104")
+        .pax("GNU.sparse.numblocks", "1")
+        .pax("GNU.sparse.map", "0,512");
+    let job = job(&bench, &[tar(&[hole])], Encoding::Zstd(1));
+    let error = assemble_v1(&job, &Stop::new()).unwrap_err();
+    assert_eq!(error.code(), "LIMIT_EXCEEDED", "{error}");
+    assert!(!job.output.exists());
+}
+
+#[test]
+fn files_that_lose_attributes_are_counted() {
+    let bench = Bench::new(4096);
+    let with = |name: &str| Spec::file(name, "x").pax("SCHILY.xattr.user.a", "b");
+    let tars = [tar(&[with("one"), with("two"), Spec::file("three", "y")])];
+    let (summary, _) = write(&bench, &tars, Encoding::Zstd(1)).unwrap();
+    assert_eq!(summary.v1_warnings.lost_xattr_files, 2);
+}
+
+#[test]
 fn an_image_without_layers_is_an_empty_root() {
     let bench = Bench::new(4096);
     let (summary, archive) = write(&bench, &[], Encoding::Zstd(1)).unwrap();

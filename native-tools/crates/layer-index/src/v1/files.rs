@@ -15,7 +15,7 @@ use crate::stop::Stop;
 /// The stock writer's checksum: Go's `crc64.ISO`.
 static CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_GO_ISO);
 /// Holes of sparse files are hashed like data; without a bound a few bytes of tar could cost days.
-const MAX_HOLE_BYTES: u64 = 256 << 30;
+const MAX_HOLE_BYTES: u64 = 64 << 30;
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// A stretch of a file on a device.
@@ -53,6 +53,23 @@ pub(super) fn extents_of(image: &Image, layout: &V1Layout<'_>, device: usize) ->
     wanted
 }
 
+/// Refuses an image whose files are mostly holes, before anything is written.
+pub(super) fn check_holes(image: &Image, layout: &V1Layout<'_>) -> Result<(), IndexError> {
+    let holes = files_of(image, layout)
+        .map(|(_, file)| {
+            let data: u64 = file.extents.iter().map(|extent| extent.length).sum();
+            file.size.saturating_sub(data)
+        })
+        .fold(0, u64::saturating_add);
+    if holes > MAX_HOLE_BYTES {
+        return Err(IndexError::limit(
+            format!("{holes} bytes of holes in the files of a V1 archive"),
+            MAX_HOLE_BYTES,
+        ));
+    }
+    Ok(())
+}
+
 /// The files that have a place in the archive.
 fn files_of<'a>(
     image: &'a Image,
@@ -76,7 +93,6 @@ pub(super) struct Files<'a> {
     /// Files of which something is still to come.
     open: HashMap<InodeId, OpenFile>,
     digests: Vec<Option<Digest>>,
-    hole_bytes: u64,
 }
 
 struct OpenFile {
@@ -115,7 +131,6 @@ impl<'a> Files<'a> {
             stop,
             open: HashMap::new(),
             digests: vec![None; image.inodes.len()],
-            hole_bytes: 0,
         }
     }
 
@@ -183,13 +198,6 @@ impl<'a> Files<'a> {
         let mut missing = position.checked_sub(file.position).ok_or_else(|| {
             IndexError::IndexInvalid("the stretches of a file are out of order".to_owned())
         })?;
-        self.hole_bytes = self.hole_bytes.saturating_add(missing);
-        if self.hole_bytes > MAX_HOLE_BYTES {
-            return Err(IndexError::limit(
-                "the holes of sparse files in a V1 archive",
-                MAX_HOLE_BYTES,
-            ));
-        }
         while missing > 0 {
             self.stop.check()?;
             let length = usize::try_from(missing)

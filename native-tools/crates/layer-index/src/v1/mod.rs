@@ -20,7 +20,7 @@ use crate::limits::Limits;
 use crate::merge::Merged;
 use crate::output::OutputFile;
 use crate::stop::Stop;
-use files::{Files, extents_of};
+use files::{Files, check_holes, extents_of};
 use layer::{copy_extra, copy_layer};
 
 /// Read at once when the finished archive is hashed.
@@ -63,6 +63,7 @@ pub fn assemble_v1(job: &AssembleJob, stop: &Stop) -> Result<V1Summary, IndexErr
         ..
     } = merge_layers(&job.layers, stop)?;
     let layout = V1Layout::of(&image)?;
+    check_holes(&image, &layout)?;
     let mut output = OutputFile::create(&job.output)?;
     let failed = |error| IndexError::io(format!("write {}", job.output.display()), error);
     output.file().set_len(layout.end()).map_err(failed)?;
