@@ -4,11 +4,13 @@ import type { Log } from '../telemetry/index.ts';
 import { resolveInputs } from './build-inputs.ts';
 import type { BuildRequest } from './build-request.ts';
 import { type BuildkitResult, type ExportedDescriptor, exportedDescriptorOf } from './build-result.ts';
+import { contentReadHandlers } from './cache/content-store.ts';
+import { LocalCaches } from './cache/local-caches.ts';
 import { failureOfCall } from './call-failure.ts';
 import { callUnary, openChannel } from './channel.ts';
 import type { ContextLimits } from './context/context-sender.ts';
 import { fileSyncHandlers } from './context/file-sync.ts';
-import { contentHandlers } from './landing/content-service.ts';
+import { contentHandlers, EXPORT_STORE } from './landing/content-service.ts';
 import { Lander, type LanderOptions } from './landing/lander.ts';
 import { LANDING_PATHS, type Landing, type LandingPath } from './landing/landing.ts';
 import { BuildProgress } from './progress/build-progress.ts';
@@ -22,6 +24,7 @@ import { sshHandlers } from './session/ssh.ts';
 import { solve } from './solve.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
+const CACHE_PATHS: readonly LandingPath[] = ['read', 'session'];
 /** Enough for any sane source tree; a forgotten home directory is refused before it fills the daemon. */
 const DEFAULT_LIMITS: ContextLimits = { maxEntries: 1_000_000, maxBytes: 32 * 1024 ** 3 };
 
@@ -104,15 +107,13 @@ export class BuildkitClient implements AsyncDisposable {
     const { contentDir, log } = this.#options;
     const inputs = await resolveInputs(request);
     const progress = new BuildProgress(onEvent);
-    const lander = new Lander({
-      landing,
-      contentDir,
-      reader: this.#reader,
-      paths,
-      have,
-      listener: onEvent,
-      log,
-      signal,
+    await using caches = await LocalCaches.open(request, { signal });
+    const common = { reader: this.#reader, log, signal };
+    const lander = new Lander({ ...common, landing, contentDir, paths, have, listener: onEvent });
+    // A cache belongs to its directory, which outlives the daemon: it gets copies, and no second names of the daemon's files.
+    const cacheLanders = [...caches.writable].map(([id, layout]) => {
+      const ways = { contentDir: undefined, paths: CACHE_PATHS, have: () => false, listener: () => undefined };
+      return [id, new Lander({ ...common, landing: layout, ...ways })] as const;
     });
     let failed: WorkerError | undefined;
     const onFailure = (thrown: unknown, method: string) => {
@@ -126,18 +127,27 @@ export class BuildkitClient implements AsyncDisposable {
         onEvent({ type: 'context-synced', ...report });
       },
     });
-    const handlers = handlersOf(request, [fileSync, contentHandlers(lander)]);
+    const content = [
+      contentHandlers(new Map([[EXPORT_STORE, lander], ...cacheLanders])),
+      contentReadHandlers(caches.readable),
+    ];
+    const handlers = handlersOf(request, [fileSync, ...content]);
     await using session = new Session(this.#control, { handlers, sharedKey: inputs.sharedKey, onFailure });
-    const exporterResponse = await solve(request, {
-      control: this.#control,
-      session,
-      progress,
-      dockerfileName: inputs.dockerfileName,
-      handlerFailure: () => failed,
-      log,
-      signal,
-    });
+    const { cacheFrom, cacheTo } = caches;
+    const exporterResponse = await solve(
+      { ...request, cacheFrom, cacheTo },
+      {
+        control: this.#control,
+        session,
+        progress,
+        dockerfileName: inputs.dockerfileName,
+        handlerFailure: () => failed,
+        log,
+        signal,
+      },
+    );
     const descriptor: ExportedDescriptor = exportedDescriptorOf(exporterResponse);
+    await caches.finish(exporterResponse, { signal });
     return {
       descriptor,
       exporterResponse,

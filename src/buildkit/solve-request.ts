@@ -1,4 +1,3 @@
-import { WorkerError } from '../errors/index.ts';
 import type { DeepPartial, SolveRequest } from '../gen/github.com/moby/buildkit/api/services/control/control.ts';
 import type { BuildRequest, CacheSpec } from './build-request.ts';
 
@@ -16,7 +15,7 @@ export interface SolveIds {
 
 /**
  * The request of `Control.Solve`. New layers leave uncompressed, base layers as they are (no force-compression), and blobs
- * come one by one through the session's content store (`tar=false`). Throws CONFIG_INVALID.
+ * come one by one through the session's content store (`tar=false`).
  */
 export function solveRequestOf(
   request: BuildRequest,
@@ -72,11 +71,5 @@ export function frontendAttrsOf(request: BuildRequest, dockerfileName: string): 
 }
 
 function cacheEntryOf({ attrs, type }: CacheSpec): { Type: string; Attrs: Record<string, string> } {
-  if (type === 'local') {
-    throw new WorkerError(
-      'CONFIG_INVALID',
-      'a cache of type local is not served; use type=registry or keep the daemon',
-    );
-  }
   return { Type: type, Attrs: { ...attrs } };
 }

@@ -9,6 +9,7 @@ export {
 export { fileHolds } from './hash-file.ts';
 export { LayerFeed, type LayerFeedOptions } from './layer-feed.ts';
 export {
+  type ArchiveFormat,
   type AssembleRequest,
   assembleArchive,
   encoderIds,

@@ -76,10 +76,20 @@ function layerRequest(task: LayerTask, compression: Compression) {
   };
 }
 
+/** `clipyard`: an index with sections. `v1`: CLIP's local data archive, with the bytes of every file inside. */
+export type ArchiveFormat = 'clipyard' | 'v1';
+
 export interface AssembleRequest {
   readonly output: string;
-  /** In manifest order, lowest first. */
-  readonly layers: readonly { readonly index: string; readonly digest: Digest; readonly mediaType: string }[];
+  /** Default: `clipyard`. */
+  readonly format?: ArchiveFormat;
+  /** In manifest order, lowest first; `blob` is where the bytes are, which `v1` needs. */
+  readonly layers: readonly {
+    readonly index: string;
+    readonly digest: Digest;
+    readonly mediaType: string;
+    readonly blob?: string;
+  }[];
   /** Files that hold exactly the bytes of the image configuration and of the manifest. */
   readonly config: string;
   readonly manifest: string;
@@ -87,7 +97,7 @@ export interface AssembleRequest {
   readonly imageName: string;
 }
 
-/** Runs `clipyard-index assemble`: layer indexes and the manifest become an archive. Needs no layer byte. */
+/** Runs `clipyard-index assemble`: layer indexes and the manifest become an archive. Only `v1` needs layer bytes. */
 export async function assembleArchive(
   request: AssembleRequest,
   { tools, signal }: Cancelable & { readonly tools: NativeToolPaths },

@@ -26,7 +26,8 @@ export const AssembleResult = z.object({
   sizeBytes: count,
   clipBytes: count,
   entries: count,
-  footerDigest: digest,
+  /** Absent for a V1 archive, which has no footer. */
+  footerDigest: digest.optional(),
   mountBytes: count,
   sections: z.array(z.object({ name: z.string(), offset: count, storedBytes: count, plainBytes: count, digest })),
   warnings,

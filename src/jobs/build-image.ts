@@ -18,6 +18,7 @@ import { dropDamagedPacks } from './damaged-packs.ts';
 import type { JobReporter } from './events.ts';
 import { fetchBlobTo } from './fetch-blob.ts';
 import { layersOf, type PlannedManifest, type PlatformImage, planIndex, planManifest } from './image-plan.ts';
+import { indexPushed } from './index-pushed.ts';
 import { readImages } from './landing.ts';
 import { LevelSteering } from './level-steering.ts';
 import { mountCandidates } from './mount-candidates.ts';
@@ -167,10 +168,12 @@ async function runBuild(build: Build): Promise<BuildResult> {
   const solved = await solveAndLand(build);
   const images = await readImages(landing, solved.descriptor, { signal });
   const sourceRef = `oci:${landing.directory}:latest`;
-  log.info(
-    { source_ref: sourceRef, storage_ref: storageRef },
-    'indexing from local OCI layout with remote storage reference',
-  );
+  if (request.indexFrom === 'layout') {
+    log.info(
+      { source_ref: sourceRef, storage_ref: storageRef },
+      'indexing from local OCI layout with remote storage reference',
+    );
+  }
 
   const mountFrom = mountCandidates(solved.baseReferences, request.target.registry);
   const { target } = request;
@@ -190,6 +193,7 @@ async function runBuild(build: Build): Promise<BuildResult> {
     request.compression.level === 'auto' ? new LevelSteering({ meter: pusher.meter, log, now: build.now }) : undefined;
   try {
     await packAndPush(images, pusher, steering, build);
+    if (request.indexFrom === 'registry') await pusher.drain();
     const archives = await clock.during('archiving', () =>
       Promise.all(images.map((image) => assembleOne(image, build))),
     );
@@ -305,23 +309,29 @@ async function packAndPush(
 }
 
 async function assembleOne(image: PlatformImage, build: Build): Promise<AssembledArchive> {
-  const { clock, packed, report, request, scratchDir, signal, storageRef, tools } = build;
+  const { client, clock, packed, report, request, storageRef, signal } = build;
   const platform = formatPlatform(image.platform);
   const manifest = planManifest(image, (source) => packedOf(packed, source).layer);
-  const path = join(scratchDir, `${platform.replaceAll('/', '-')}.clip`);
+  const path = join(build.scratchDir, `${platform.replaceAll('/', '-')}.clip`);
   const layers = image.manifest.layers.map(({ digest }) => packedOf(packed, digest));
   const { bytes, descriptor } = manifest;
-  const result = await archiveStep(
-    {
-      layers,
-      configBytes: image.configBytes,
-      manifest: { bytes, digest: descriptor.digest },
-      ...request.target,
-      imageName: storageRef,
-      output: path,
-    },
-    { scratchDir, signal, tools },
-  );
+  const fetchBlob = (blob: { readonly digest: Digest; readonly size: number }, to: string) =>
+    fetchBlobTo(client, request.target, blob, to, { signal });
+  const result =
+    request.indexFrom === 'registry'
+      ? await indexPushed(image.platform, manifest, path, build)
+      : await archiveStep(
+          {
+            layers,
+            configBytes: image.configBytes,
+            manifest: { bytes, digest: descriptor.digest },
+            ...request.target,
+            imageName: storageRef,
+            output: path,
+            format: request.archiveFormat,
+          },
+          { ...build, fetchBlob },
+        );
   clock.addBytes('archiving', result.sizeBytes);
   report({ type: 'archive', platform, digest: result.digest, sizeBytes: result.sizeBytes, entries: result.entries });
   return { platform, path, result, manifest };

@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { type Digest } from '../digest/index.ts';
 import { type Cancelable, messageOf, toWorkerError, WorkerError } from '../errors/index.ts';
 import {
+  type ArchiveFormat,
   type AssembleResult,
   type Compression,
   encoderIds,
@@ -52,6 +53,7 @@ export interface IndexRequest {
   readonly jobs: number;
   readonly chunkBytes: number;
   readonly useCache: boolean;
+  readonly format: ArchiveFormat;
 }
 
 export interface IndexContext extends Cancelable {
@@ -65,6 +67,7 @@ export interface IndexContext extends Cancelable {
 
 export interface IndexResult {
   readonly engine: IndexEngine;
+  readonly format: ArchiveFormat;
   readonly archive: {
     readonly path: string;
     readonly digest: Digest;
@@ -92,8 +95,15 @@ export interface IndexResult {
  * portable engine fetches them first). The output appears whole or not at all.
  */
 export async function indexImage(request: IndexRequest, context: IndexContext): Promise<IndexResult> {
+  return describeIndex(await makeArchive(request, context));
+}
+
+/** The same, with all that is known of the archive. */
+export async function makeArchive(request: IndexRequest, context: IndexContext): Promise<IndexedImage> {
   const { log, signal, stateDir } = context;
   const engine = engineOf(request.engine, context);
+  if (engine === 'portable' && request.format === 'v1')
+    throw new WorkerError('USAGE', 'a V1 archive is made by the native engine');
   const began = performance.now();
   const output = resolve(request.output);
   const scratchDir = join(stateDir, 'tmp', `index-${randomUUID()}`);
@@ -133,15 +143,16 @@ export async function indexImage(request: IndexRequest, context: IndexContext): 
           )
         : await assembleTwice({ image, layout, request, scratchDir, output: temporary }, context);
     await rename(temporary, output);
-    return describeIndex({
+    return {
       engine,
+      format: request.format,
       result,
       output,
       storageRef,
       layers,
       manifestDigest: image.descriptor.digest,
       durationMs: Math.round(performance.now() - began),
-    });
+    };
   } catch (thrown) {
     signal.throwIfAborted();
     throw toWorkerError(thrown, `index for ${storageRef}`);
@@ -209,9 +220,10 @@ async function assembleTwice(assembly: Assembly, context: IndexContext): Promise
 async function assemble(
   { image, output, request, scratchDir }: Assembly,
   packed: ReadonlyMap<Digest, PackedLayer>,
-  { signal, tools }: IndexContext,
+  { client, log, signal, tools }: IndexContext,
 ): Promise<Assembled> {
   const { registry, repository } = request.storage;
+  const { source } = request;
   const layers = image.manifest.layers.map(({ digest }) => found(packed, digest));
   const result = await archiveStep(
     {
@@ -222,8 +234,17 @@ async function assemble(
       repository,
       imageName: formatReference(request.storage),
       output,
+      format: request.format,
     },
-    { scratchDir, signal, tools },
+    {
+      scratchDir,
+      signal,
+      tools,
+      log,
+      ...(source.kind === 'docker' && {
+        fetchBlob: (blob, path) => fetchBlobTo(client, source.reference, blob, path, { signal }),
+      }),
+    },
   );
   return { layers, result };
 }
@@ -327,8 +348,10 @@ async function keepLayers(
   for await (const layer of packStep([...distinct.values()], options)) packed.set(layer.source.digest, layer);
 }
 
-interface Indexed {
+/** What came of it. */
+export interface IndexedImage {
   readonly engine: IndexEngine;
+  readonly format: ArchiveFormat;
   readonly result: AssembleResult;
   readonly output: string;
   readonly storageRef: string;
@@ -340,15 +363,17 @@ interface Indexed {
 function describeIndex({
   durationMs,
   engine,
+  format,
   layers,
   manifestDigest,
   output,
   result,
   storageRef,
-}: Indexed): IndexResult {
+}: IndexedImage): IndexResult {
   const { digest, entries, mountBytes, sizeBytes } = result;
   return {
     engine,
+    format,
     archive: { path: output, digest, sizeBytes, entries },
     storageRef,
     manifestDigest,

@@ -19,7 +19,7 @@ export interface PortableStepResult {
 
 /** Indexes the layers of a layout one after the other in TypeScript, and writes their archive. */
 export async function portableStep(
-  wanted: Omit<ArchiveRequest, 'layers'>,
+  wanted: Omit<ArchiveRequest, 'layers' | 'format'>,
   planned: readonly { readonly descriptor: Descriptor; readonly diffId: Digest }[],
   layout: OciLayout,
   options: PortableStepOptions,

@@ -6,7 +6,7 @@ import type { Digest } from '../../src/digest/index.ts';
 import { WorkerError } from '../../src/errors/index.ts';
 import { indexLayer, type Limits, writePortableArchive } from '../../src/portable/index.ts';
 import type { GeneratedStack } from './corpus/index.ts';
-import { indexTool } from './native/index.ts';
+import { indexTool, verifyArchive } from './native/index.ts';
 
 const { signal } = new AbortController();
 const [registry, repository] = ['127.0.0.1:5000', 'engines/image'];
@@ -124,6 +124,7 @@ export async function byPortable(files: StackFiles): Promise<EngineOutcome> {
       { output, layers, config, manifest, storage, imageName },
       { signal },
     );
+    await verifyArchive(output); // the native verifier takes it as well
     return { path: output, warnings };
   });
 }

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { WorkerError } from '../../errors/index.ts';
+import type { ArchiveFormat } from '../../indexer/index.ts';
 import { type EngineChoice, type IndexResult, type IndexSource, indexImage } from '../../jobs/index.ts';
 import { localPlatform, parsePlatform } from '../../oci/index.ts';
 import { parseReference, type Reference } from '../../registry/index.ts';
@@ -20,6 +21,7 @@ export interface IndexFlags {
   readonly platform?: string;
   readonly chunk: string;
   readonly plainHttp?: boolean;
+  readonly archiveFormat: ArchiveFormat;
 }
 
 /** `clipyard index`. */
@@ -40,6 +42,7 @@ export async function index(flags: IndexFlags, json: boolean, context: CommandCo
       jobs: parseCount(flags.jobs, '--jobs', { min: 1, max: 256 }),
       chunkBytes: parseSize(flags.chunk, '--chunk'),
       useCache: flags.cache,
+      format: flags.archiveFormat,
     },
     {
       client,
@@ -81,7 +84,7 @@ function storageOf({ storageRef }: IndexFlags, source: IndexSource): Reference {
 function summary({ archive, durationMs, engine, layers, mountBytes, plainBytes, storageRef }: IndexResult): string {
   const cached = layers.filter((layer) => layer.cached).length;
   return [
-    `archive  ${archive.path} (${archive.entries} entries, ${formatBytes(archive.sizeBytes)}; ${engine === 'portable' ? 'to be listed, not mounted' : `a mount fetches ${formatBytes(mountBytes)}`})`,
+    `archive  ${archive.path} (${archive.entries} entries, ${formatBytes(archive.sizeBytes)}; ${engine === 'portable' ? 'its first mount reads every layer' : `a mount fetches ${formatBytes(mountBytes)}`})`,
     `digest   ${archive.digest}`,
     `blobs    ${storageRef}`,
     `indexed  ${layers.length} layers, ${formatBytes(plainBytes)} plain, in ${formatSeconds(durationMs)} (${cached} from the cache)`,

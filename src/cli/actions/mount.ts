@@ -1,21 +1,14 @@
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type MountableArchive, openArchiveSource } from '../../jobs/index.ts';
+import type { MountableArchive } from '../../jobs/index.ts';
 import { listMountRecords, type Mounted, type MountStat, serveMount, statMount, unmount } from '../../mount/index.ts';
-import { formatPlatform, localPlatform } from '../../oci/index.ts';
 import { formatReference } from '../../registry/index.ts';
+import { type ArchiveFlags, mountableArchive } from '../archive-source.ts';
 import { blobOrigin } from '../blob-origin.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
-import { objectStore, registryClient } from '../services.ts';
 
-export interface MountFlags {
-  readonly store?: string;
-  readonly cache?: string;
-  readonly storageRef?: string;
-  readonly platform?: string;
-  readonly plainHttp?: boolean;
-}
+export type MountFlags = ArchiveFlags;
 
 export async function mount(
   source: string,
@@ -65,14 +58,7 @@ export async function mountSource(
   const { log, settings, signal, tools } = context;
   const cacheDir = resolve(flags.cache ?? settings.cacheDir);
   await mkdir(cacheDir, { recursive: true });
-  await using client = await registryClient(context, flags);
-  const archive = await openArchiveSource(source, {
-    client,
-    cacheDir,
-    signal,
-    openStore: (url) => objectStore(context, url ?? flags.store),
-    platform: flags.platform ?? formatPlatform(localPlatform()),
-  });
+  const archive = await mountableArchive(source, flags, context);
   const origin = await blobOrigin(archive.storage, flags, context);
   const storageRef = flags.storageRef ?? formatReference(archive.storage);
   if (flags.storageRef === undefined)

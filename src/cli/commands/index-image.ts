@@ -19,9 +19,14 @@ export function addIndexCommand(program: Command, context: CommandContext): void
     .option('--storage-ref <ref>', 'where runtimes read the blobs (default for docker://: the same reference)')
     .requiredOption('--output <file>', 'the archive')
     .addOption(
-      new Option('--engine <name>', 'portable needs no native tool; its archives can be listed, not mounted')
+      new Option('--engine <name>', 'portable needs no native tool; the first mount of its archive reads every layer')
         .choices(['auto', 'native', 'portable'])
         .default('auto', 'native where its tool is built'),
+    )
+    .addOption(
+      new Option('--archive-format <format>', 'clipyard: an index, v1: a CLIP archive with the files inside')
+        .choices(['clipyard', 'v1'])
+        .default('clipyard'),
     )
     .option('--jobs <n>', 'cores to use', String(availableParallelism()))
     .option('--no-cache', 'read every layer, whatever was indexed before')

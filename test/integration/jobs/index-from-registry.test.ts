@@ -82,6 +82,7 @@ const index = (engine: 'native' | 'portable' = 'native', name = engine) => {
       jobs: 3,
       chunkBytes: 256 * 1024,
       useCache: true,
+      format: 'clipyard',
     },
     {
       client,

@@ -14,6 +14,7 @@ pub mod pack;
 pub mod request;
 pub mod stop;
 pub mod tar;
+pub mod v1;
 
 mod buffers;
 mod output;

@@ -15,9 +15,10 @@ use layer_index::assemble::assemble;
 use layer_index::encoders::encoder_ids;
 use layer_index::pack::{LayerFailure, LayerReport, LevelControl, Observer, pack_layers};
 use layer_index::request::{
-    AssembleRequest, AssembleResult, LayerResult, PackControl, PackRequest, UnpackErofsRequest,
-    VerifyRequest, VerifyResult, check_version,
+    ArchiveFormat, AssembleRequest, AssembleResult, LayerResult, PackControl, PackRequest,
+    UnpackErofsRequest, VerifyRequest, VerifyResult, check_version,
 };
+use layer_index::v1::assemble_v1;
 use layer_index::{IndexError, Stop};
 use serde::de::DeserializeOwned;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -57,11 +58,17 @@ fn run(
     match command {
         Some("pack") => pack(events, stop),
         Some("assemble") => {
-            let job = request::<AssembleRequest>(stop)
+            let (job, format) = request::<AssembleRequest>(stop)
                 .and_then(AssembleRequest::into_job)
                 .map_err(whole)?;
-            let (summary, warnings) = assemble(&job, stop).map_err(whole)?;
-            events.result("", &AssembleResult::new(&summary, warnings));
+            let result = match format {
+                ArchiveFormat::Clipyard => assemble(&job, stop)
+                    .map(|(summary, warnings)| AssembleResult::new(&summary, warnings)),
+                ArchiveFormat::V1 => {
+                    assemble_v1(&job, stop).map(|summary| AssembleResult::of_v1(&summary))
+                }
+            };
+            events.result("", &result.map_err(whole)?);
             Ok(())
         }
         Some("encoders") => {

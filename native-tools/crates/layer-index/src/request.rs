@@ -15,6 +15,7 @@ use crate::merge::MergeWarnings;
 use crate::pack::{
     Action, Encoding, LayerJob, LayerReport, LevelControl, Origin, PackOptions, ZSTD_LEVELS,
 };
+use crate::v1::{V1Summary, V1Warnings};
 
 /// Chunk sizes that can be asked for: those the format allows, as far as the pipeline's memory bound holds.
 const CHUNK_BYTES: std::ops::RangeInclusive<u32> = 4096..=4 << 20;
@@ -197,6 +198,19 @@ pub struct AssembleRequest {
     manifest: PathBuf,
     storage: StorageRequest,
     image_name: String,
+    #[serde(default)]
+    format: ArchiveFormat,
+}
+
+/// Which kind of archive `assemble` makes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArchiveFormat {
+    /// Ours: an index with sections.
+    #[default]
+    Clipyard,
+    /// CLIP's local data archive: the files' bytes are inside. Every layer needs its `blob`.
+    V1,
 }
 
 #[derive(Debug, Deserialize)]
@@ -205,6 +219,8 @@ struct AssembleLayerRequest {
     index: PathBuf,
     digest: String,
     media_type: String,
+    #[serde(default)]
+    blob: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -220,7 +236,7 @@ impl AssembleRequest {
     ///
     /// # Errors
     /// USAGE with what is wrong.
-    pub fn into_job(self) -> Result<AssembleJob, IndexError> {
+    pub fn into_job(self) -> Result<(AssembleJob, ArchiveFormat), IndexError> {
         check_version(self.v)?;
         digest(&self.storage.reference)?;
         let layers = self
@@ -231,10 +247,11 @@ impl AssembleRequest {
                     digest: digest(&layer.digest)?,
                     index: layer.index,
                     media_type: layer.media_type,
+                    blob: layer.blob,
                 })
             })
             .collect::<Result<_, IndexError>>()?;
-        Ok(AssembleJob {
+        let job = AssembleJob {
             output: self.output,
             layers,
             config: self.config,
@@ -243,7 +260,8 @@ impl AssembleRequest {
             repository: self.storage.repository,
             reference: self.storage.reference,
             image_name: self.image_name,
-        })
+        };
+        Ok((job, self.format))
     }
 }
 
@@ -255,7 +273,8 @@ pub struct AssembleResult {
     size_bytes: u64,
     clip_bytes: u64,
     entries: u64,
-    footer_digest: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    footer_digest: Option<String>,
     mount_bytes: u64,
     sections: Vec<SectionResult>,
     warnings: WarningsResult,
@@ -277,6 +296,8 @@ struct WarningsResult {
     layers: Warnings,
     #[serde(flatten)]
     merge: MergeWarnings,
+    #[serde(flatten)]
+    v1: Option<V1Warnings>,
 }
 
 impl AssembleResult {
@@ -288,7 +309,7 @@ impl AssembleResult {
             size_bytes: summary.size_bytes,
             clip_bytes: summary.clip_bytes,
             entries: summary.entries,
-            footer_digest: oci(&summary.footer_digest),
+            footer_digest: Some(oci(&summary.footer_digest)),
             mount_bytes: summary.mount_bytes,
             sections: summary
                 .sections
@@ -304,6 +325,26 @@ impl AssembleResult {
             warnings: WarningsResult {
                 layers: warnings.layers,
                 merge: warnings.merge,
+                v1: None,
+            },
+        }
+    }
+
+    /// The result of a V1 archive, which has no sections and is read as a whole.
+    #[must_use]
+    pub fn of_v1(summary: &V1Summary) -> Self {
+        Self {
+            digest: oci(&summary.digest),
+            size_bytes: summary.size_bytes,
+            clip_bytes: summary.size_bytes,
+            entries: summary.entries,
+            footer_digest: None,
+            mount_bytes: summary.size_bytes,
+            sections: Vec::new(),
+            warnings: WarningsResult {
+                layers: summary.warnings.layers,
+                merge: summary.warnings.merge,
+                v1: Some(summary.v1_warnings),
             },
         }
     }

@@ -106,6 +106,7 @@ impl Pass {
         stop: &Stop,
     ) -> Result<Self, IndexError> {
         let limits = &shared.options.limits;
+        let name = job.source.to_string();
         let encode = match blob.as_ref().map(|blob| blob.encoding) {
             None | Some(Encoding::Plain) => None,
             Some(encoding) => Some((encoding, shared.stored_pool)),
@@ -129,7 +130,7 @@ impl Pass {
                 collected
             });
             let spans =
-                source_of(codec, source, job, limits, blob_sender, stop).and_then(|mut source| {
+                source_of(codec, source, name, limits, blob_sender, stop).and_then(|mut source| {
                     Feeder {
                         source: &mut *source,
                         walker,
@@ -242,15 +243,15 @@ impl Pass {
     }
 }
 
-fn source_of(
+/// A blob's plain stream; a compressed blob's own bytes go to the hasher as well.
+pub(crate) fn source_of(
     codec: Codec,
     input: Input,
-    job: &LayerJob,
+    name: String,
     limits: &Limits,
     hasher: Sender<Arc<Piece>>,
     stop: &Stop,
 ) -> Result<Box<dyn Source>, IndexError> {
-    let name = job.source.to_string();
     let is_stream = matches!(input, Input::Stream(_));
     if codec == Codec::Plain && !is_stream {
         return Ok(Box::new(PlainSource::new(input, name, stop.clone())));

@@ -20,6 +20,8 @@ use archive_format::tables::Codec;
 use crate::entry::Warnings;
 use crate::limits::Limits;
 
+pub(crate) use hash::hash_stream;
+pub(crate) use layer::source_of;
 pub use level::LevelControl;
 pub use run::{LayerFailure, pack_layers};
 
