@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
@@ -115,6 +115,21 @@ test('each layer byte comes once and is not written down; the second time none c
   const again = await index('native', 'again' as 'native');
   expect(again.archive.digest).toBe(result.archive.digest);
   expect(layerGets()).toEqual([]);
+  expect(await leftOver()).toEqual([]);
+});
+
+test('a cached index that turned out damaged costs its layer again, nothing else', async () => {
+  const { archive } = await index();
+  layerGets();
+  const packs = join(scratch.path, 'state/packs/packs');
+  const [name] = await readdir(packs);
+  const path = join(packs, name ?? '', 'index');
+  const bytes = await readFile(path);
+  await rm(path); // what is pinned elsewhere stays as it is
+  await writeFile(path, bytes.fill(7, 100, 200));
+  const again = await index();
+  expect(again.archive.digest).toBe(archive.digest);
+  expect(layerGets()).toHaveLength(1);
   expect(await leftOver()).toEqual([]);
 });
 
