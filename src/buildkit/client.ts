@@ -48,18 +48,6 @@ export interface BuildkitInfo {
   readonly revision: string;
 }
 
-/** Connects to a buildkitd and asks for its version. Throws BUILDKIT_UNAVAILABLE, CONFIG_INVALID. */
-export async function connectBuildkit(options: ConnectOptions): Promise<BuildkitClient> {
-  const client = new BuildkitClient(options);
-  try {
-    await client.info(options);
-    return client;
-  } catch (thrown) {
-    await client[Symbol.asyncDispose]();
-    throw thrown;
-  }
-}
-
 /** One buildkitd: builds images into OCI layouts. Builds may run side by side. */
 export class BuildkitClient implements AsyncDisposable {
   readonly #options: Omit<ConnectOptions, 'signal'>;

@@ -33,7 +33,6 @@ import { type EngineChoice, engineOf, type IndexEngine } from './index-engine.ts
 import { readImages } from './landing.ts';
 import { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
 import { type PackedLayer, type PackRules, packKeyOf, packStep } from './pack-step.ts';
-import { portableStep } from './portable-step.ts';
 
 /** An image that is there already: in an OCI layout, or in a registry. */
 export type IndexSource =
@@ -116,7 +115,7 @@ export async function indexImage(request: IndexRequest, context: IndexContext): 
     }
     const { layers, result } =
       engine === 'portable'
-        ? await portableStep(
+        ? await (await import('./portable-step.ts')).portableStep(
             {
               configBytes: image.configBytes,
               manifest: { bytes: image.manifestBytes, digest: image.descriptor.digest },
