@@ -11,7 +11,7 @@ import { fileSyncHandlers } from './context/file-sync.ts';
 import { contentHandlers } from './landing/content-service.ts';
 import { Lander, type LanderOptions } from './landing/lander.ts';
 import { LANDING_PATHS, type Landing, type LandingPath } from './landing/landing.ts';
-import { BuildProgress } from './progress/build-progress.ts';
+import { BuildProgress, type StepCounts } from './progress/build-progress.ts';
 import type { BuildListener } from './progress/events.ts';
 import { authHandlers } from './session/auth.ts';
 import { healthHandlers } from './session/health.ts';
@@ -88,9 +88,7 @@ export class BuildkitClient implements AsyncDisposable {
    */
   async build(request: BuildRequest, options: BuildOptions): Promise<BuildkitResult> {
     const { have = () => false, landing, onEvent = () => undefined, paths = LANDING_PATHS, signal } = options;
-    signal.throwIfAborted();
     const { contentDir, log } = this.#options;
-    const inputs = await resolveInputs(request);
     const progress = new BuildProgress(onEvent);
     const lander = new Lander({
       landing,
@@ -102,6 +100,33 @@ export class BuildkitClient implements AsyncDisposable {
       log,
       signal,
     });
+    const handlers = [contentHandlers(lander)];
+    const exporterResponse = await this.#solve(request, { handlers, onEvent, progress, signal, stepsOnly: false });
+    const descriptor: ExportedDescriptor = exportedDescriptorOf(exporterResponse);
+    return {
+      descriptor,
+      exporterResponse,
+      blobs: lander.landed,
+      baseReferences: progress.baseReferences(),
+      ...progress.counts(),
+    };
+  }
+
+  /** Runs a build's steps into the daemon's cache and exports nothing. Throws what `build` throws. */
+  async runSteps(request: BuildRequest, { signal }: Cancelable): Promise<StepCounts> {
+    const onEvent = () => undefined;
+    const progress = new BuildProgress(onEvent);
+    await this.#solve(request, { handlers: [], onEvent, progress, signal, stepsOnly: true });
+    return progress.counts();
+  }
+
+  async #solve(
+    request: BuildRequest,
+    { handlers, onEvent, progress, signal, stepsOnly }: SolveParts,
+  ): Promise<Readonly<Record<string, string>>> {
+    signal.throwIfAborted();
+    const { log } = this.#options;
+    const inputs = await resolveInputs(request);
     let failed: WorkerError | undefined;
     const onFailure = (thrown: unknown, method: string) => {
       failed ??= toWorkerError(thrown, `answer ${method}`);
@@ -114,26 +139,27 @@ export class BuildkitClient implements AsyncDisposable {
         onEvent({ type: 'context-synced', ...report });
       },
     });
-    const handlers = handlersOf(request, [fileSync, contentHandlers(lander)]);
-    await using session = new Session(this.#control, { handlers, sharedKey: inputs.sharedKey, onFailure });
-    const exporterResponse = await solve(request, {
+    const all = handlersOf(request, [fileSync, ...handlers]);
+    await using session = new Session(this.#control, { handlers: all, sharedKey: inputs.sharedKey, onFailure });
+    return await solve(request, {
       control: this.#control,
       session,
       progress,
       dockerfileName: inputs.dockerfileName,
+      stepsOnly,
       handlerFailure: () => failed,
       log,
       signal,
     });
-    const descriptor: ExportedDescriptor = exportedDescriptorOf(exporterResponse);
-    return {
-      descriptor,
-      exporterResponse,
-      blobs: lander.landed,
-      baseReferences: progress.baseReferences(),
-      ...progress.counts(),
-    };
   }
+}
+
+/** What a solve needs beside the request. */
+interface SolveParts extends Cancelable {
+  readonly handlers: readonly ReadonlyMap<string, RpcHandler>[];
+  readonly onEvent: BuildListener;
+  readonly progress: BuildProgress;
+  readonly stepsOnly: boolean;
 }
 
 function handlersOf(
