@@ -11,6 +11,8 @@ export interface SolveIds {
   readonly sessionId: string;
   /** The Dockerfile's name inside its mount. */
   readonly dockerfileName: string;
+  /** Run the steps and export nothing. */
+  readonly stepsOnly?: boolean;
 }
 
 /**
@@ -19,18 +21,23 @@ export interface SolveIds {
  */
 export function solveRequestOf(
   request: BuildRequest,
-  { dockerfileName, ref, sessionId }: SolveIds,
+  { dockerfileName, ref, sessionId, stepsOnly = false }: SolveIds,
 ): DeepPartial<SolveRequest> {
-  const { cacheFrom = [], cacheTo = [], imageName, network } = request;
+  const { cacheFrom = [], cacheTo = [], exporter = {}, imageName, network } = request;
   const name = imageName === undefined ? {} : { name: imageName };
   return {
     Ref: ref,
     Session: sessionId,
     Frontend: 'dockerfile.v0',
     FrontendAttrs: frontendAttrsOf(request, dockerfileName),
-    Exporters: [
-      { Type: 'oci', Attrs: { tar: 'false', compression: 'uncompressed', 'oci-mediatypes': 'true', ...name } },
-    ],
+    Exporters: stepsOnly
+      ? []
+      : [
+          {
+            Type: 'oci',
+            Attrs: { tar: 'false', compression: 'uncompressed', 'oci-mediatypes': 'true', ...name, ...exporter },
+          },
+        ],
     Cache: { Exports: cacheTo.map(cacheEntryOf), Imports: cacheFrom.map(cacheEntryOf) },
     Entitlements: network === 'host' ? ['network.host'] : [],
   };

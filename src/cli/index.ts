@@ -5,6 +5,7 @@ import { toWorkerError, WorkerError } from '../errors/index.ts';
 import { nativeToolPaths } from '../native/index.ts';
 import { createLog } from '../telemetry/index.ts';
 import { addArchiveCommands } from './commands/archive.ts';
+import { addBenchCommands } from './commands/bench.ts';
 import { addBuildCommand } from './commands/build.ts';
 import { addCacheCommands } from './commands/cache.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
@@ -89,6 +90,7 @@ function createProgram(context: CommandContext, json: boolean): Command {
   addMountCommands(program, context);
   addRunCommand(program, context);
   addCacheCommands(program, context);
+  addBenchCommands(program, context);
   addDoctorCommand(program, context);
   // Every command takes --json in front of or behind its name.
   for (const command of program.commands.flatMap((each) => [each, ...each.commands]))

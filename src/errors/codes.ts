@@ -329,6 +329,16 @@ export const ERROR_CODES = {
     help: 'A native tool is not built; run `scripts/setup.sh`.',
   },
   NATIVE_TOOL_FAILED: { category: 'internal', retryable: false, help: 'A native tool ended without a result.' },
+  BENCH_FAILED: {
+    category: 'internal',
+    retryable: false,
+    help: 'A contender of a benchmark ended with an error; the message holds its last words.',
+  },
+  CHARTS_UNAVAILABLE: {
+    category: 'not_found',
+    retryable: false,
+    help: 'The optional packages that draw charts (vega, vega-lite) are not installed; the JSON result is there without them.',
+  },
   CANCELED: { category: 'canceled', retryable: false, help: 'The work was cancelled.' },
   DEADLINE_EXCEEDED: { category: 'deadline', retryable: true, help: 'The work took longer than its deadline.' },
   IO_FAILED: {

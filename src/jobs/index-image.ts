@@ -34,7 +34,6 @@ import { type EngineChoice, engineOf, type IndexEngine } from './index-engine.ts
 import { readImages } from './landing.ts';
 import { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
 import { type PackedLayer, type PackRules, packStep } from './pack-step.ts';
-import { portableStep } from './portable-step.ts';
 
 /** An image that is there already: in an OCI layout, or in a registry. */
 export type IndexSource =
@@ -128,7 +127,7 @@ export async function makeArchive(request: IndexRequest, context: IndexContext):
     if (engine === 'portable') await fetchLayers(request.source, image, layout, context);
     const { layers, result } =
       engine === 'portable'
-        ? await portableStep(
+        ? await (await import('./portable-step.ts')).portableStep(
             {
               configBytes: image.configBytes,
               manifest: { bytes: image.manifestBytes, digest: image.descriptor.digest },

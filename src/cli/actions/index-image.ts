@@ -1,10 +1,10 @@
-import { resolve } from 'node:path';
 import { WorkerError } from '../../errors/index.ts';
 import type { ArchiveFormat } from '../../indexer/index.ts';
 import { type EngineChoice, type IndexResult, type IndexSource, indexImage } from '../../jobs/index.ts';
 import { localPlatform, parsePlatform } from '../../oci/index.ts';
 import { parseReference, type Reference } from '../../registry/index.ts';
 import type { CommandContext } from '../context.ts';
+import { parseImageSource } from '../image-source.ts';
 import { formatBytes, formatSeconds, writeResult } from '../output.ts';
 import { parseCount, parseSize } from '../parse-options.ts';
 import { createProgress } from '../progress/index.ts';
@@ -26,7 +26,7 @@ export interface IndexFlags {
 
 /** `clipyard index`. */
 export async function index(flags: IndexFlags, json: boolean, context: CommandContext): Promise<void> {
-  const source = parseSource(flags.from);
+  const source = parseImageSource(flags.from, '--from');
   const storage = storageOf(flags, source);
   using progress = createProgress({ mode: json ? 'json' : 'auto', stderr: context.stderr });
   await using client = await registryClient(context, flags);
@@ -55,21 +55,6 @@ export async function index(flags: IndexFlags, json: boolean, context: CommandCo
     },
   );
   writeResult(context.stdout, result, json, () => summary(result));
-}
-
-function parseSource(text: string): IndexSource {
-  if (text.startsWith('docker://'))
-    return { kind: 'docker', reference: parseReference(text.slice('docker://'.length)) };
-  if (!text.startsWith('oci:')) throw new WorkerError('USAGE', `--from ${text}: write oci:DIR[:NAME] or docker://REF`);
-  const rest = text.slice('oci:'.length);
-  // A name holds no `/`, so what follows the last colon is a name unless it is part of a path.
-  const digestAt = rest.indexOf('@sha256:');
-  if (digestAt !== -1)
-    return { kind: 'oci', directory: resolve(rest.slice(0, digestAt)), name: rest.slice(digestAt + 1) };
-  const colon = rest.lastIndexOf(':');
-  if (colon === -1 || rest.slice(colon).includes('/'))
-    return { kind: 'oci', directory: resolve(rest), name: undefined };
-  return { kind: 'oci', directory: resolve(rest.slice(0, colon)), name: rest.slice(colon + 1) };
 }
 
 function storageOf({ storageRef }: IndexFlags, source: IndexSource): Reference {
