@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { digestOf } from '../../../src/digest/index.ts';
@@ -135,7 +136,16 @@ test('a push that fails for good stops the packing at once, and no upload stays'
   const { events, fifo, packed, pusher } = await start(plain, 1);
   const writer = await open(fifo, 'w');
   await writer.write(plain.subarray(0, 12 * MIB));
-  // The rest of the layer never comes: only the failed push can end this.
+  // The layer never comes to its end: only the failed push can end this. It trickles, because a pipe that says nothing
+  // holds its reader, which then hears no stop.
+  const ended = packed.then(
+    () => true,
+    () => true,
+  );
+  for (let at = 12 * MIB; at < 23 * MIB; at += 4096) {
+    if (await Promise.race([ended, sleep(20, false)])) break;
+    await writer.write(plain.subarray(at, at + 4096)).catch(() => undefined);
+  }
   await expect(packed).rejects.toMatchObject({ code: 'REGISTRY_DENIED' });
   await pusher.abandon();
   await writer.close();
