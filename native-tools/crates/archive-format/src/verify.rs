@@ -9,8 +9,10 @@ use crate::clip::nodes::NodeMaker;
 use crate::clip::{Header, Node, NodeType, StorageInfo, read_nodes};
 use crate::digest::{Sha256, hex, oci};
 use crate::erofs::Walked;
+use crate::footer::SectionType;
 use crate::model::{Image, InodeId, Kind};
 use crate::read::{Archive, footer_bytes, length, read_at, read_header, without_footer};
+use crate::seek::check_windows;
 use crate::tables::{LayerTable, RecordKind};
 use crate::tree::{for_each_path, inode};
 use crate::write::{MAX_CLIP_BYTES, storage_reference};
@@ -95,6 +97,8 @@ fn verify_ours(file: File, file_bytes: u64) -> Result<Report, FormatError> {
         ));
     }
     let tables = archive.layers()?;
+    let seek = archive.section(SectionType::Seek)?;
+    check_windows(&tables, &seek.unwrap_or_default())?;
     let info = StorageInfo::decode(&part(
         archive.file(),
         header.storage_offset,

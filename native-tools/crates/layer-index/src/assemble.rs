@@ -71,6 +71,7 @@ pub fn assemble(
 ) -> Result<(ArchiveSummary, AssembleWarnings), IndexError> {
     let mut merge = Merge::new();
     let mut tables: Vec<LayerTable> = Vec::new();
+    let mut seek = Vec::new();
     let mut manifest_layers = Vec::new();
     let mut warnings = AssembleWarnings::default();
     for layer in &job.layers {
@@ -105,6 +106,10 @@ pub fn assemble(
         if known.is_none() {
             let mut table = table.clone();
             table.media_type.clone_from(&layer.media_type);
+            if let Some(columns) = &mut table.seek {
+                columns.shift_windows(seek.len() as u64);
+            }
+            seek.extend_from_slice(index.windows());
             tables.push(table);
         }
     }
@@ -128,7 +133,7 @@ pub fn assemble(
         image: &image,
         tables: &tables,
         extra: extra.as_deref().unwrap_or_default(),
-        seek: &[],
+        seek: &seek,
         manifest_layers: &manifest_layers,
         config: &read_document(&job.config)?,
         manifest: &read_document(&job.manifest)?,

@@ -12,7 +12,7 @@ use crate::entry::Warnings;
 use crate::error::IndexError;
 use crate::limits::Limits;
 use crate::merge::MergeWarnings;
-use crate::pack::{Action, Encoding, LayerJob, LayerReport, PackOptions};
+use crate::pack::{Action, Encoding, LayerJob, LayerReport, PackOptions, SEEK_BYTES};
 
 /// Chunk sizes that can be asked for: those the format allows, as far as the pipeline's memory bound holds.
 const CHUNK_BYTES: std::ops::RangeInclusive<u32> = 4096..=4 << 20;
@@ -83,6 +83,7 @@ impl PackRequest {
             return Err(usage(format!("jobs {}: 1 to 256", self.jobs)));
         }
         let options = PackOptions {
+            seek_bytes: SEEK_BYTES,
             jobs: self.jobs,
             chunk_bytes: self.chunk_bytes,
             limits: self.limits,

@@ -12,12 +12,12 @@ use super::collect::{Blob, Collected, collect};
 use super::expect;
 use super::feed::Feeder;
 use super::hash::{Hashed, hash_stream};
-use super::worker::Task;
+use super::seek::{Seek, seek_of};
+use super::worker::{Task, WindowDone, WindowTask};
 use super::{Action, Encoding, LayerJob, LayerReport, PackOptions};
 use crate::buffers::{BufferPool, Piece};
 use crate::error::IndexError;
 use crate::index_file::IndexWriter;
-use crate::limits::Limits;
 use crate::media::{codec_of, packed_media_type};
 use crate::output::OutputFile;
 use crate::source::{BlobReader, GzipSource, PlainSource, Source, SpanList, ZstdSource};
@@ -40,6 +40,7 @@ pub(super) struct Shared<'a> {
 /// What one pass over the source gave.
 struct Pass {
     spans: SpanList,
+    seek: Seek,
     collected: Collected,
     plain: Hashed,
     /// Of the source blob, where that is not the plain stream.
@@ -78,9 +79,9 @@ pub(super) fn run_layer(
     .map_err(|error| expect::explain(job, error, stop))?;
     stop.check()?;
     expect::check(job, pass.source.unwrap_or(pass.plain), pass.plain)?;
-    let (table, output) = pass.into_table(job, codec, shared.options.chunk_bytes);
+    let (table, windows, output) = pass.into_table(job, codec, shared.options.chunk_bytes);
     let report = report_of(&table, &walker);
-    index.finish(&table, walker.warnings())?;
+    index.finish(&table, &windows, walker.warnings())?;
     if let Some(output) = output {
         output.keep();
     }
@@ -122,8 +123,9 @@ impl Pass {
                 }
                 collected
             });
-            let spans =
-                source_of(codec, source, job, limits, blob_sender, stop).and_then(|mut source| {
+            let (windows, made_windows) = unbounded();
+            let spans = source_of(codec, source, shared, job, blob_sender, windows, stop).and_then(
+                |mut source| {
                     Feeder {
                         source: &mut *source,
                         walker,
@@ -139,7 +141,8 @@ impl Pass {
                     }
                     .run()?;
                     Ok(source.spans())
-                });
+                },
+            );
             let collected = join(collector)?;
             let (plain, source) = (join(plain_hasher)?, join(blob_hasher)?);
             // the collector's error is why the feeder was stopped, when it was
@@ -151,8 +154,10 @@ impl Pass {
                 }
                 (_, collected) => collected?,
             };
+            let spans = spans?;
             Ok(Self {
-                spans: spans?,
+                seek: seek_of(&spans.entrances, made_windows)?,
+                spans,
                 collected,
                 plain,
                 source: (codec != Codec::Plain).then_some(source),
@@ -165,7 +170,7 @@ impl Pass {
         job: &LayerJob,
         codec: Codec,
         chunk_bytes: u32,
-    ) -> (LayerTable, Option<OutputFile>) {
+    ) -> (LayerTable, Vec<u8>, Option<OutputFile>) {
         let Collected {
             blob,
             blob_bytes,
@@ -201,7 +206,7 @@ impl Pass {
                     first_span,
                     spans,
                 );
-                (table, Some(output))
+                (table, Vec::new(), Some(output))
             }
             _ => {
                 let source = self.source.unwrap_or(self.plain);
@@ -209,17 +214,17 @@ impl Pass {
                     Codec::Plain => (0, spans),
                     Codec::Gzip | Codec::Zstd => (self.spans.first, self.spans.spans),
                 };
-                (
-                    table(
-                        source.digest,
-                        &job.media_type,
-                        codec,
-                        source.bytes,
-                        first,
-                        spans,
-                    ),
-                    None,
-                )
+                let mut table = table(
+                    source.digest,
+                    &job.media_type,
+                    codec,
+                    source.bytes,
+                    first,
+                    spans,
+                );
+                let seek = self.seek;
+                table.seek = seek.columns;
+                (table, seek.windows, None)
             }
         }
     }
@@ -228,19 +233,33 @@ impl Pass {
 fn source_of(
     codec: Codec,
     file: File,
+    shared: &Shared<'_>,
     job: &LayerJob,
-    limits: &Limits,
     hasher: Sender<Arc<Piece>>,
+    windows: Sender<WindowDone>,
     stop: &Stop,
 ) -> Result<Box<dyn Source>, IndexError> {
     let name = job.source.display().to_string();
     if codec == Codec::Plain {
         return Ok(Box::new(PlainSource::new(file, name)));
     }
+    let limits = &shared.options.limits;
     let pool = BufferPool::new(BLOB_PIECES + 2, BLOB_PIECE_BYTES);
     let blob = BlobReader::new(file, name, pool, hasher, stop.clone());
     Ok(match codec {
-        Codec::Gzip => Box::new(GzipSource::new(blob, limits.clone())),
+        Codec::Gzip => {
+            let options = shared.options;
+            // a member that holds one chunk is never cut: keeping a layer packed here gives the index it had
+            let spacing = options.seek_bytes.max(u64::from(options.chunk_bytes));
+            let tasks = shared.tasks.clone();
+            let sink = Box::new(move |head| {
+                let reply = windows.clone();
+                tasks
+                    .send(Task::Window(WindowTask { head, reply }))
+                    .map_err(|_| IndexError::Canceled)
+            });
+            Box::new(GzipSource::new(blob, limits.clone(), spacing, sink)?)
+        }
         _ => Box::new(ZstdSource::new(blob, limits.clone())?),
     })
 }

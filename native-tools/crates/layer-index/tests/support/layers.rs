@@ -6,7 +6,8 @@ use std::sync::Mutex;
 
 use layer_index::index_file::IndexReader;
 use layer_index::pack::{
-    Action, Encoding, LayerFailure, LayerJob, LayerReport, Observer, PackOptions, pack_layers,
+    Action, Encoding, LayerFailure, LayerJob, LayerReport, Observer, PackOptions, SEEK_BYTES,
+    pack_layers,
 };
 use layer_index::{IndexError, Limits, Stop};
 use tempfile::TempDir;
@@ -55,6 +56,7 @@ impl Bench {
             options: PackOptions {
                 jobs: 2,
                 chunk_bytes,
+                seek_bytes: SEEK_BYTES,
                 limits: Limits::default(),
             },
         }

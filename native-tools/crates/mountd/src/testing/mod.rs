@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod points;
 pub(crate) mod server;
 
 use archive_format::digest::{blake3, sha256};
@@ -62,6 +63,8 @@ pub(crate) enum Stored {
     GzipMembers(usize),
     /// One member over everything.
     GzipWhole,
+    /// One member over everything, with seek points so many bytes apart.
+    GzipPoints(usize),
 }
 
 /// A layer: its plain bytes, its blob and the table that describes it.
@@ -84,13 +87,15 @@ pub(crate) fn layer(plain: &[u8], stored: Stored, chunk_bytes: u32) -> (LayerTab
                 .map(|part| (gzip_of(part), part.len()))
                 .collect(),
         ),
-        Stored::GzipWhole => (Codec::Gzip, vec![(gzip_of(plain), plain.len())]),
+        Stored::GzipWhole | Stored::GzipPoints(_) => {
+            (Codec::Gzip, vec![(gzip_of(plain), plain.len())])
+        }
     };
     let blob: Vec<u8> = parts
         .iter()
         .flat_map(|(part, _)| part.iter().copied())
         .collect();
-    let table = LayerTable {
+    let mut table = LayerTable {
         digest: sha256(&blob),
         diff_id: sha256(plain),
         blob_bytes: blob.len() as u64,
@@ -116,6 +121,9 @@ pub(crate) fn layer(plain: &[u8], stored: Stored, chunk_bytes: u32) -> (LayerTab
             .collect(),
         seek: None,
     };
+    if let Stored::GzipPoints(spacing) = stored {
+        points::add_points(&mut table, &blob, plain, spacing);
+    }
     table.check().unwrap();
     (table, blob)
 }
