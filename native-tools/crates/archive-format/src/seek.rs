@@ -117,3 +117,113 @@ pub fn check_windows(tables: &[LayerTable], section: &[u8]) -> Result<(), Format
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::sha256;
+    use crate::tables::{Chunk, RecordKind, Span};
+
+    /// Three spans; the first one starts a member, the others continue from windows.
+    fn layer(base: u64) -> (LayerTable, Vec<u8>) {
+        let windows: Vec<Vec<u8>> = (1..3u8)
+            .map(|seed| zstd::bulk::compress(&vec![seed; WINDOW_BYTES], 3).unwrap())
+            .collect();
+        let second = base + windows[0].len() as u64;
+        let seek = SeekColumns {
+            bits: vec![0, 3, 0],
+            window_offset: vec![0, base, second],
+            window_stored: std::iter::once(0)
+                .chain(
+                    windows
+                        .iter()
+                        .map(|window| u32::try_from(window.len()).unwrap()),
+                )
+                .collect(),
+            window_digest: std::iter::once([0; 32])
+                .chain(windows.iter().map(|window| blake3(window)))
+                .collect(),
+        };
+        let table = LayerTable {
+            digest: sha256(b"blob"),
+            diff_id: sha256(&base.to_le_bytes()),
+            blob_bytes: 30,
+            plain_bytes: 3000,
+            codec: Codec::Gzip,
+            kind: RecordKind::Layer,
+            media_type: String::new(),
+            chunk_bytes: 4096,
+            first_span: 0,
+            spans: vec![
+                Span {
+                    stored: 10,
+                    plain: 1000
+                };
+                3
+            ],
+            chunks: vec![Chunk {
+                plain: 3000,
+                digest: [7; 32],
+            }],
+            seek: Some(seek),
+        };
+        (table, windows.concat())
+    }
+
+    fn two_layers() -> (Vec<LayerTable>, Vec<u8>) {
+        let (first, windows) = layer(0);
+        let (second, more) = layer(windows.len() as u64);
+        (vec![first, second], [windows, more].concat())
+    }
+
+    #[test]
+    fn windows_of_all_layers_fill_the_section() {
+        let (tables, section) = two_layers();
+        check_windows(&tables, &section).unwrap();
+        let (mut moved, windows) = layer(0);
+        moved
+            .seek
+            .as_mut()
+            .unwrap()
+            .shift_windows(windows.len() as u64);
+        assert_eq!(moved.seek, tables[1].seek);
+        assert!(check_windows(&[], &[]).is_ok());
+        assert!(check_windows(&[], &[0]).is_err());
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_told() {
+        let (tables, section) = two_layers();
+        for at in 0..section.len() {
+            let mut flipped = section.clone();
+            flipped[at] ^= 1 << (at % 8);
+            assert!(check_windows(&tables, &flipped).is_err(), "flipped at {at}");
+            assert!(
+                check_windows(&tables, &section[..at]).is_err(),
+                "cut at {at}"
+            );
+        }
+    }
+
+    #[test]
+    fn columns_that_break_a_rule_are_corrupt() {
+        type Break = fn(&mut LayerTable);
+        let breaks: [Break; 6] = [
+            |table| table.codec = Codec::Zstd,
+            |table| table.seek.as_mut().unwrap().window_offset[0] = 1,
+            |table| table.seek.as_mut().unwrap().window_digest[0] = [1; 32],
+            |table| table.seek.as_mut().unwrap().window_offset[1] += 1,
+            |table| table.seek.as_mut().unwrap().window_stored[2] -= 1,
+            |table| table.seek = None,
+        ];
+        let (tables, section) = two_layers();
+        for (index, change) in breaks.iter().enumerate() {
+            let mut broken = tables.clone();
+            change(&mut broken[0]);
+            assert!(
+                check_places(&broken, section.len() as u64).is_err(),
+                "{index}"
+            );
+        }
+    }
+}

