@@ -87,8 +87,11 @@ pub(crate) fn layer(plain: &[u8], stored: Stored, chunk_bytes: u32) -> (LayerTab
                 .map(|part| (gzip_of(part), part.len()))
                 .collect(),
         ),
-        Stored::GzipWhole | Stored::GzipPoints(_) => {
-            (Codec::Gzip, vec![(gzip_of(plain), plain.len())])
+        Stored::GzipWhole => (Codec::Gzip, vec![(gzip_of(plain), plain.len())]),
+        // level 1 writes one block without end, which leaves no place for a point
+        Stored::GzipPoints(_) => {
+            let level = flate2::Compression::new(6);
+            (Codec::Gzip, vec![(gzip_at(plain, level), plain.len())])
         }
     };
     let blob: Vec<u8> = parts
@@ -133,8 +136,12 @@ fn zstd_of(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn gzip_of(bytes: &[u8]) -> Vec<u8> {
+    gzip_at(bytes, flate2::Compression::fast())
+}
+
+fn gzip_at(bytes: &[u8], level: flate2::Compression) -> Vec<u8> {
     use std::io::Write as _;
-    let mut encoder = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+    let mut encoder = flate2::write::GzEncoder::new(vec![], level);
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
