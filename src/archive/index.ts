@@ -13,7 +13,7 @@ export {
 export { type FetchedForMount, type FetchForMountOptions, fetchForMount, readDocuments } from './fetch-for-mount.ts';
 export type { Footer, SectionName, SectionRecord } from './footer.ts';
 export { type ImageId, imageTag, parseImageId, parseImageTag, parseWorkspaceId, type WorkspaceId } from './identity.ts';
-export type { LayerCodec, LayerRecord, SeekPoint } from './layers-section.ts';
+export { type LayerCodec, type LayerRecord, parseLayersSection, type SeekPoint } from './layers-section.ts';
 export { formatRows, type ListRow, listPath, modeText, rowOf } from './list-path.ts';
 export { openLocalFile } from './local-file.ts';
 export { type NodeTree, nameOf, nodeTree, resolvePath } from './node-tree.ts';

@@ -13,6 +13,7 @@ use crate::erofs::Walked;
 use crate::footer::SectionType;
 use crate::model::{Image, InodeId, Kind};
 use crate::read::{Archive, footer_bytes, length, read_at, read_header, without_footer};
+use crate::seek::check_windows;
 use crate::tables::{LayerTable, RecordKind};
 use crate::tree::{for_each_path, inode};
 use crate::write::{MAX_CLIP_BYTES, storage_reference};
@@ -97,6 +98,8 @@ fn verify_ours(file: File, file_bytes: u64) -> Result<Report, FormatError> {
         ));
     }
     let tables = archive.layers()?;
+    let seek = archive.section(SectionType::Seek)?;
+    check_windows(&tables, &seek.unwrap_or_default())?;
     let info = StorageInfo::decode(&part(
         archive.file(),
         header.storage_offset,

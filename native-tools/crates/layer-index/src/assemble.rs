@@ -69,6 +69,8 @@ pub(crate) struct MergedLayers {
     pub(crate) merged: Merged,
     /// Of the distinct layers in device order; `extra` is not among them.
     pub(crate) tables: Vec<LayerTable>,
+    /// The windows of all layers, as section `seek` holds them.
+    pub(crate) seek: Vec<u8>,
     /// The layers as the manifest lists them.
     pub(crate) manifest_layers: Vec<ManifestLayer>,
     pub(crate) warnings: AssembleWarnings,
@@ -85,6 +87,7 @@ pub fn assemble(
     let MergedLayers {
         merged: Merged { image, extra, .. },
         mut tables,
+        seek,
         manifest_layers,
         warnings,
     } = merge_layers(&job.layers, stop)?;
@@ -96,7 +99,7 @@ pub fn assemble(
         image: &image,
         tables: &tables,
         extra: extra.as_deref().unwrap_or_default(),
-        seek: &[],
+        seek: &seek,
         manifest_layers: &manifest_layers,
         config: &read_document(&job.config)?,
         manifest: &read_document(&job.manifest)?,
@@ -126,6 +129,7 @@ pub(crate) fn merge_layers(
 ) -> Result<MergedLayers, IndexError> {
     let mut merge = Merge::new();
     let mut tables: Vec<LayerTable> = Vec::new();
+    let mut seek = Vec::new();
     let mut manifest_layers = Vec::new();
     let mut warnings = AssembleWarnings::default();
     for layer in layers {
@@ -160,6 +164,10 @@ pub(crate) fn merge_layers(
         if known.is_none() {
             let mut table = table.clone();
             table.media_type.clone_from(&layer.media_type);
+            if let Some(columns) = &mut table.seek {
+                columns.shift_windows(seek.len() as u64);
+            }
+            seek.extend_from_slice(index.windows());
             tables.push(table);
         }
     }
@@ -174,6 +182,7 @@ pub(crate) fn merge_layers(
     Ok(MergedLayers {
         merged,
         tables,
+        seek,
         manifest_layers,
         warnings,
     })

@@ -13,7 +13,8 @@ use crate::error::IndexError;
 use crate::limits::Limits;
 use crate::merge::MergeWarnings;
 use crate::pack::{
-    Action, Encoding, LayerJob, LayerReport, LevelControl, Origin, PackOptions, ZSTD_LEVELS,
+    Action, Encoding, LayerJob, LayerReport, LevelControl, Origin, PackOptions, SEEK_BYTES,
+    ZSTD_LEVELS,
 };
 use crate::v1::{V1Summary, V1Warnings};
 
@@ -87,6 +88,7 @@ impl PackRequest {
             return Err(usage(format!("jobs {}: 1 to 256", self.jobs)));
         }
         let options = PackOptions {
+            seek_bytes: SEEK_BYTES,
             jobs: self.jobs,
             chunk_bytes: self.chunk_bytes,
             limits: self.limits,

@@ -14,7 +14,7 @@ use archive_format::tables::{LayerTable, RecordKind};
 
 use crate::cache::Cache;
 use crate::error::Error;
-use crate::layer::{Fetcher, Layer, LayerParts};
+use crate::layer::{Fetcher, Layer, LayerParts, Windows};
 use crate::request::SourceRequest;
 use crate::source::registry::{RegistryOptions, RegistrySource, RetryPolicy};
 use crate::source::{BlobSource, FileSource};
@@ -34,6 +34,7 @@ pub struct Image {
     registry: Arc<RegistrySource>,
     file: Arc<File>,
     extra_offset: u64,
+    windows: Windows,
 }
 
 impl Image {
@@ -64,10 +65,13 @@ impl Image {
             retry: RetryPolicy::default(),
         };
         let extra = archive.footer().section(SectionType::Extra);
+        let seek = archive.footer().section(SectionType::Seek);
+        let file = Arc::new(kept);
         Ok(Self {
+            windows: Windows::new(Arc::clone(&file), seek.map_or(0, |record| record.offset)),
             extra_offset: extra.map_or(0, |record| record.offset),
             registry: Arc::new(RegistrySource::new(options, Arc::clone(&stats))?),
-            file: Arc::new(kept),
+            file,
             archive,
             metadata,
             tables,
@@ -102,6 +106,7 @@ impl Image {
                 table: table.clone(),
                 cache: cache.layer(table)?,
                 source: self.source(table),
+                windows: self.windows.clone(),
                 fetcher: fetcher.clone(),
                 stats: Arc::clone(&self.stats),
             })

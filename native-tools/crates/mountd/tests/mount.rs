@@ -29,6 +29,7 @@ const MIXED: &[(Stored, &[usize])] = &[
     (Stored::Plain, &[200_000, 7]),
     (Stored::GzipMembers(50_000), &[150_000, 33]),
     (Stored::GzipWhole, &[90_000]),
+    (Stored::GzipPoints(50_000), &[150_000, 10, 200_000]),
 ];
 const SMALL: &[(Stored, &[usize])] = &[(Stored::ZstdFrames, &[300_000, 300_000, 300_000])];
 
@@ -69,7 +70,7 @@ fn every_file_reads_through_the_kernel_as_it_was_stored() {
         .iter()
         .map(|layer| layer["mode"].as_str().unwrap())
         .collect();
-    assert_eq!(modes, ["complete"; 4], "{stat}");
+    assert_eq!(modes, ["complete"; 5], "{stat}");
     assert_eq!(daemon.ask("unmount")["ok"], true);
     assert!(daemon.ends() && !daemon.is_mounted());
     let left: serde_json::Value =
@@ -85,6 +86,38 @@ fn every_file_reads_through_the_kernel_as_it_was_stored() {
         .map(|entry| entry.unwrap().file_name())
         .collect();
     assert_eq!(in_cache, ["layers"]);
+}
+
+#[test]
+fn a_small_file_far_in_a_foreign_gzip_layer_costs_one_small_request() {
+    let directory = tempfile::tempdir().unwrap();
+    let layers: &[(Stored, &[usize])] =
+        &[(Stored::GzipPoints(256 << 10), &[12 << 20, 5000, 1 << 20])];
+    let image = TestImage::make(directory.path(), layers);
+    let cache = directory.path().join("cache");
+    let daemon = serve(image.request(&cache), directory.path()).unwrap();
+    assert_same(daemon.read("f0-1").unwrap(), &image.files["f0-1"], "");
+    let stat = daemon.ask("stat");
+    assert_eq!(stat["layers"][0]["mode"], "lazy", "{stat}");
+    let fetched = stat["fetchedBytes"].as_u64().unwrap();
+    assert!(fetched > 0 && fetched < 1 << 20, "{stat}");
+    assert!(stat["requests"].as_u64().unwrap() <= 2, "{stat}");
+    assert_same(daemon.read("f0-0").unwrap(), &image.files["f0-0"], "");
+    drop(daemon);
+
+    // the same with no window left: more is fetched, and it is right
+    let archive = fs::read(&image.archive).unwrap();
+    let opened = Archive::open(File::open(&image.archive).unwrap()).unwrap();
+    let seek = opened.footer().section(SectionType::Seek).unwrap().clone();
+    let mut broken = archive;
+    let start = usize::try_from(seek.offset).unwrap();
+    broken[start..start + usize::try_from(seek.stored_bytes).unwrap()].fill(0);
+    fs::write(&image.archive, broken).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let daemon = serve(image.request(&other.path().join("cache")), other.path()).unwrap();
+    assert_same(daemon.read("f0-1").unwrap(), &image.files["f0-1"], "");
+    let fetched = daemon.ask("stat")["fetchedBytes"].as_u64().unwrap();
+    assert!(fetched > 4 << 20, "{fetched}");
 }
 
 #[test]

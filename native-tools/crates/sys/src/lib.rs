@@ -2,6 +2,7 @@
 
 pub mod filesystem;
 pub mod fuse;
+pub mod inflate;
 pub mod mount;
 pub mod mountinfo;
 pub mod process;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_channel::Sender;
 
 use super::Encoding;
-use super::worker::{Done, Task};
+use super::worker::{ChunkTask, Done, Task};
 use crate::buffers::{Buffer, BufferPool, Piece};
 use crate::error::IndexError;
 use crate::index_file::IndexWriter;
@@ -97,14 +97,16 @@ impl Feeder<'_> {
         self.hasher
             .send(Arc::clone(&plain))
             .map_err(|_| IndexError::Canceled)?;
-        let task = Task {
+        let task = ChunkTask {
             sequence: *sequence,
             plain,
             encode,
             reply: self.reply.clone(),
         };
         *sequence += 1;
-        self.tasks.send(task).map_err(|_| IndexError::Canceled)
+        self.tasks
+            .send(Task::Chunk(task))
+            .map_err(|_| IndexError::Canceled)
     }
 
     fn check_size(&self, total: u64) -> Result<(), IndexError> {

@@ -11,7 +11,8 @@ use super::collect::{Blob, Collected, collect};
 use super::expect;
 use super::feed::Feeder;
 use super::hash::{Hashed, hash_stream};
-use super::worker::Task;
+use super::seek::{Seek, seek_of};
+use super::worker::{Task, WindowDone, WindowTask};
 use super::{Action, Encoding, LayerJob, LayerReport, Observer, PackOptions};
 use crate::buffers::{BufferPool, Piece};
 use crate::error::IndexError;
@@ -20,7 +21,8 @@ use crate::limits::Limits;
 use crate::media::{codec_of, packed_media_type};
 use crate::output::OutputFile;
 use crate::source::{
-    BlobReader, GzipSource, Input, PlainSource, PlainStream, Source, SpanList, Stream, ZstdSource,
+    BlobReader, GzipSource, HeadSink, Input, PlainSource, PlainStream, Source, SpanList, Stream,
+    ZstdSource,
 };
 use crate::stop::Stop;
 use crate::tar::TarWalker;
@@ -42,6 +44,7 @@ pub(super) struct Shared<'a> {
 /// What one pass over the source gave.
 struct Pass {
     spans: SpanList,
+    seek: Seek,
     collected: Collected,
     plain: Hashed,
     /// Of the source blob, where that is not the plain stream.
@@ -80,9 +83,9 @@ pub(super) fn run_layer(
     .map_err(|error| expect::explain(job, error, stop))?;
     stop.check()?;
     expect::check(job, pass.source.unwrap_or(pass.plain), pass.plain)?;
-    let (table, output) = pass.into_table(job, codec, shared.options.chunk_bytes);
+    let (table, windows, output) = pass.into_table(job, codec, shared.options.chunk_bytes);
     let report = report_of(&table, &walker);
-    index.finish(&table, walker.warnings())?;
+    index.finish(&table, &windows, walker.warnings())?;
     if let Some(output) = output {
         output.keep();
     }
@@ -129,8 +132,10 @@ impl Pass {
                 }
                 collected
             });
-            let spans =
-                source_of(codec, source, name, limits, blob_sender, stop).and_then(|mut source| {
+            let (windows, made_windows) = unbounded();
+            let points = points_of(shared, windows);
+            let spans = source_of(codec, source, name, limits, points, blob_sender, stop).and_then(
+                |mut source| {
                     Feeder {
                         source: &mut *source,
                         walker,
@@ -146,7 +151,8 @@ impl Pass {
                     }
                     .run()?;
                     Ok(source.spans())
-                });
+                },
+            );
             let is_whole = match (&spans, rest, rest_sender) {
                 (Err(error), Some(rest), Some(hasher)) if error.blames_bytes() => {
                     hash_rest(rest, job, hasher, stop).is_ok()
@@ -169,8 +175,10 @@ impl Pass {
                 }
                 (_, collected) => collected?,
             };
+            let spans = spans?;
             Ok(Self {
-                spans: spans?,
+                seek: seek_of(&spans.entrances, made_windows)?,
+                spans,
                 collected,
                 plain,
                 source: is_hashed_apart.then_some(source),
@@ -183,7 +191,7 @@ impl Pass {
         job: &LayerJob,
         codec: Codec,
         chunk_bytes: u32,
-    ) -> (LayerTable, Option<OutputFile>) {
+    ) -> (LayerTable, Vec<u8>, Option<OutputFile>) {
         let Collected {
             blob,
             blob_bytes,
@@ -219,7 +227,7 @@ impl Pass {
                     first_span,
                     spans,
                 );
-                (table, Some(output))
+                (table, Vec::new(), Some(output))
             }
             _ => {
                 let source = self.source.unwrap_or(self.plain);
@@ -227,19 +235,51 @@ impl Pass {
                     Codec::Plain => (0, spans),
                     Codec::Gzip | Codec::Zstd => (self.spans.first, self.spans.spans),
                 };
-                (
-                    table(
-                        source.digest,
-                        &job.media_type,
-                        codec,
-                        source.bytes,
-                        first,
-                        spans,
-                    ),
-                    None,
-                )
+                let mut table = table(
+                    source.digest,
+                    &job.media_type,
+                    codec,
+                    source.bytes,
+                    first,
+                    spans,
+                );
+                let seek = self.seek;
+                table.seek = seek.columns;
+                (table, seek.windows, None)
             }
         }
+    }
+}
+
+/// How far seek points of a gzip layer stand apart, and where what their windows are made of goes.
+pub(crate) struct SeekPoints {
+    spacing: u64,
+    sink: HeadSink,
+}
+
+impl SeekPoints {
+    /// For whoever reads the layer from end to end and keeps no index.
+    pub(crate) fn none() -> Self {
+        Self {
+            spacing: u64::MAX,
+            sink: Box::new(|_| Ok(())),
+        }
+    }
+}
+
+/// The pool makes the windows.
+fn points_of(shared: &Shared<'_>, windows: Sender<WindowDone>) -> SeekPoints {
+    let options = shared.options;
+    let tasks = shared.tasks.clone();
+    SeekPoints {
+        // a member that holds one chunk is never cut: keeping a layer packed here gives the index it had
+        spacing: options.seek_bytes.max(u64::from(options.chunk_bytes)),
+        sink: Box::new(move |head| {
+            let reply = windows.clone();
+            tasks
+                .send(Task::Window(WindowTask { head, reply }))
+                .map_err(|_| IndexError::Canceled)
+        }),
     }
 }
 
@@ -249,6 +289,7 @@ pub(crate) fn source_of(
     input: Input,
     name: String,
     limits: &Limits,
+    points: SeekPoints,
     hasher: Sender<Arc<Piece>>,
     stop: &Stop,
 ) -> Result<Box<dyn Source>, IndexError> {
@@ -260,7 +301,10 @@ pub(crate) fn source_of(
     let blob = BlobReader::new(input, name, pool, hasher, stop.clone());
     Ok(match codec {
         Codec::Plain => Box::new(PlainStream(blob)),
-        Codec::Gzip => Box::new(GzipSource::new(blob, limits.clone())),
+        Codec::Gzip => {
+            let SeekPoints { spacing, sink } = points;
+            Box::new(GzipSource::new(blob, limits.clone(), spacing, sink)?)
+        }
         Codec::Zstd => Box::new(ZstdSource::new(blob, limits.clone())?),
     })
 }

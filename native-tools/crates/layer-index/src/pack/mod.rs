@@ -10,6 +10,8 @@ mod hash;
 mod layer;
 mod level;
 mod run;
+mod seek;
+mod window;
 mod worker;
 
 use std::path::PathBuf;
@@ -21,13 +23,13 @@ use crate::entry::Warnings;
 use crate::limits::Limits;
 
 pub(crate) use hash::hash_stream;
-pub(crate) use layer::source_of;
+pub(crate) use layer::{SeekPoints, source_of};
 pub use level::LevelControl;
 pub use run::{LayerFailure, pack_layers};
 
 /// Plain and stored buffers of all layers together stay below this. Beside them there are the encoders (about 2 MiB a
 /// job at level 1, 8 MiB at level 19, with chunks of 256 KiB), the pieces of compressed sources (2.5 MiB a layer being
-/// read) and the tables (52 bytes a chunk), so that the process stays below 256 MiB for any size and number of layers. A
+/// read) and the tables (52 bytes a chunk; a window a seek point, see `pack::seek`), so that the process stays below 256 MiB for any size and number of layers. A
 /// foreign zstd blob adds the window its frames ask for: 8 MiB as most tools write them, 128 MiB at most.
 pub(crate) const MAX_BUFFER_BYTES: usize = 96 << 20;
 
@@ -60,6 +62,9 @@ impl std::fmt::Display for Origin {
         }
     }
 }
+/// Plain bytes between the seek points of a foreign gzip layer. A read fetches and decodes half of it, on average, before
+/// what it wants; every point costs a window (ADR 0007).
+pub const SEEK_BYTES: u64 = 1 << 20;
 
 /// One layer to pack or to keep.
 #[derive(Debug, Clone)]
@@ -126,6 +131,8 @@ pub struct PackOptions {
     pub jobs: usize,
     /// Nominal chunk size, a power of two.
     pub chunk_bytes: u32,
+    /// Nominal distance of seek points; [`SEEK_BYTES`] unless for a test. It is no part of the encoder's name.
+    pub seek_bytes: u64,
     /// Bounds on each layer.
     pub limits: Limits,
     /// Changes the level on the way.

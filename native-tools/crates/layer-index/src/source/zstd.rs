@@ -1,8 +1,9 @@
 //! A zstd blob, frame by frame (RFC 8878), skippable frames among them.
 
+use archive_format::tables::Span;
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
 
-use super::{BlobReader, Source, SpanList};
+use super::{BlobReader, Entrance, Source, SpanList};
 use crate::error::IndexError;
 use crate::limits::Limits;
 
@@ -68,8 +69,11 @@ impl Source for ZstdSource {
             let hint = outcome.map_err(|error| self.fault(&error))?;
             let frame_bytes = self.blob.position() - self.frame_start;
             if hint == 0 && frame_bytes > 0 {
-                self.spans
-                    .push(frame_bytes, self.frame_plain, &self.limits)?;
+                let span = Span {
+                    stored: frame_bytes,
+                    plain: self.frame_plain,
+                };
+                self.spans.push(span, Entrance::default(), &self.limits)?;
                 self.frame_start = self.blob.position();
                 self.frame_plain = 0;
             }

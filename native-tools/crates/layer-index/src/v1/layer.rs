@@ -14,7 +14,7 @@ use super::files::{Files, Wanted};
 use crate::buffers::Piece;
 use crate::error::IndexError;
 use crate::media::codec_of;
-use crate::pack::{hash_stream, source_of};
+use crate::pack::{SeekPoints, hash_stream, source_of};
 use crate::source::Input;
 use crate::stop::Stop;
 
@@ -40,7 +40,15 @@ pub(super) fn copy_layer(
     let stored = thread::scope(|scope| {
         let (hasher, pieces) = bounded::<Arc<Piece>>(BLOB_PIECES);
         let hashing = scope.spawn(move || hash_stream(&pieces));
-        let mut source = source_of(codec, Input::File(file), name, &blob.limits, hasher, stop)?;
+        let mut source = source_of(
+            codec,
+            Input::File(file),
+            name,
+            &blob.limits,
+            SeekPoints::none(),
+            hasher,
+            stop,
+        )?;
         let mut buffer = vec![0; STEP_BYTES];
         loop {
             stop.check()?;

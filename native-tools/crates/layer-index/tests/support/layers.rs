@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use layer_index::index_file::IndexReader;
 use layer_index::pack::{
     Action, Encoding, LayerFailure, LayerJob, LayerReport, LevelControl, Observer, Origin,
-    PackOptions, pack_layers,
+    PackOptions, SEEK_BYTES, pack_layers,
 };
 use layer_index::{IndexError, Limits, Stop};
 use tempfile::TempDir;
@@ -56,6 +56,7 @@ impl Bench {
             options: PackOptions {
                 jobs: 2,
                 chunk_bytes,
+                seek_bytes: SEEK_BYTES,
                 limits: Limits::default(),
                 level: LevelControl::default(),
             },
