@@ -1,3 +1,4 @@
+import type { Limits } from '../config/index.ts';
 import type { Digest } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
 import { findNativeTool, type NativeToolPaths, runTool } from '../native/index.ts';
@@ -20,6 +21,7 @@ export interface PackOptions extends Cancelable {
   readonly tools: NativeToolPaths;
   readonly jobs: number;
   readonly compression: Compression;
+  readonly limits: Limits;
   readonly onProgress?: (id: string, doneBytes: number, totalBytes: number | undefined) => void;
 }
 
@@ -32,11 +34,12 @@ export async function* packLayers(
   options: PackOptions,
 ): AsyncGenerator<{ id: string; layer: LayerResult }> {
   if (tasks.length === 0) return;
-  const { compression, jobs, signal, tools, onProgress } = options;
+  const { compression, jobs, limits, signal, tools, onProgress } = options;
   const request = {
     v: 1,
     jobs,
     chunkBytes: compression.chunkBytes,
+    limits,
     layers: tasks.map((task) => layerRequest(task, compression)),
   };
   for await (const event of runTool(findNativeTool('clipyard-index', tools), ['pack'], request, { signal })) {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import type { Limits } from '../config/index.ts';
 import { type Digest } from '../digest/index.ts';
 import { type Cancelable, messageOf, toWorkerError, WorkerError } from '../errors/index.ts';
 import {
@@ -59,6 +60,8 @@ export interface IndexContext extends Cancelable {
   readonly tools: NativeToolPaths;
   readonly stateDir: string;
   readonly packCache: Pick<PackCacheSettings, 'shared'>;
+  /** What a layer may cost. */
+  readonly limits: Limits;
   readonly log: Log;
   readonly report: JobReporter;
 }
@@ -181,13 +184,13 @@ interface Assembled {
 
 /** A cached index that turns out damaged is dropped and made again, once. */
 async function assembleTwice(assembly: Assembly, context: IndexContext): Promise<Assembled> {
-  const { log, packCache, signal, stateDir, tools } = context;
+  const { limits, log, packCache, signal, stateDir, tools } = context;
   const { request } = assembly;
   const compression: Compression = { codec: 'none', level: 0, chunkBytes: request.chunkBytes };
   const rules = { compression, encoders: await encoderIds({ tools, signal }), keepAll: true };
   const shared = packCache.shared === undefined ? undefined : new SharedPacks(packCache.shared, log);
   const pinDir = join(assembly.scratchDir, 'pins');
-  await using cache = new PackCache({ root: packsDirectory(stateDir), pinDir, shared, signal });
+  await using cache = new PackCache({ root: packsDirectory(stateDir), pinDir, limits, shared, signal });
   const packed = new Map<Digest, PackedLayer>();
   const attempt = async (): Promise<Assembled> => {
     if (request.source.kind === 'docker') await fetchLayers(request.source.reference, assembly, rules, cache, context);
@@ -288,7 +291,7 @@ async function keepLayers(
   rules: PackRules,
   packed: Map<Digest, PackedLayer>,
   cache: PackCache,
-  { report, signal, tools }: IndexContext,
+  { limits, report, signal, tools }: IndexContext,
 ): Promise<void> {
   const distinct = new Map(layersOf(image).map((layer) => [layer.descriptor.digest, layer]));
   const options = {
@@ -297,6 +300,7 @@ async function keepLayers(
     report,
     signal,
     jobs,
+    limits,
     useCache,
     cache,
     sourceOf: async (descriptor: Descriptor) =>

@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import type { Limits } from '../config/index.ts';
 import type { Digest, Expected } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
 import {
@@ -41,6 +42,7 @@ export interface PackStepOptions extends Cancelable, PackRules {
   readonly tools: NativeToolPaths;
   readonly cache: PackCache;
   readonly jobs: number;
+  readonly limits: Limits;
   readonly useCache: boolean;
   /** Where a layer's bytes are on this machine; undefined: they are not. */
   readonly sourceOf: (descriptor: Descriptor) => Promise<string | undefined>;
@@ -102,7 +104,7 @@ async function cachedLayer(plan: Planned, options: PackStepOptions): Promise<Pac
 }
 
 async function* packMissing(missing: readonly Planned[], options: PackStepOptions): AsyncGenerator<PackedLayer> {
-  const { cache, compression, jobs, report, signal, tools } = options;
+  const { cache, compression, jobs, limits, report, signal, tools } = options;
   const sources = await Promise.all(missing.map(({ descriptor }) => requiredSource(descriptor, options)));
   const scratch = await Promise.all(missing.map(() => cache.scratch()));
   const tasks = missing.map(({ descriptor, diffId, key }, at): LayerTask => {
@@ -121,7 +123,7 @@ async function* packMissing(missing: readonly Planned[], options: PackStepOption
     report({ type: 'packing', id: missing[Number(id)]?.descriptor.digest ?? id, doneBytes, totalBytes });
   };
   try {
-    for await (const { id, layer } of packLayers(tasks, { tools, jobs, compression, signal, onProgress })) {
+    for await (const { id, layer } of packLayers(tasks, { tools, jobs, limits, compression, signal, onProgress })) {
       const plan = itemAt(missing, Number(id));
       const { index, blob } = itemAt(scratch, Number(id));
       const entry = await cache.put(plan.key, layer, { index, ...(plan.key.action === 'pack' && { blob }) });

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import type { LayerCodec } from '../archive/index.ts';
+import { DEFAULT_LIMITS, type Limits } from '../config/index.ts';
 import { type Digest, digestOfHex } from '../digest/index.ts';
 import { type Cancelable, type ErrorCode, toWorkerError, WorkerError } from '../errors/index.ts';
 import { layerCodecOf } from '../oci/index.ts';
@@ -11,8 +12,7 @@ import { type Span, SpanList } from './blob/span-list.ts';
 import { readZstd } from './blob/zstd.ts';
 import { type Chunk, ChunkTable } from './chunk-table.ts';
 import type { Entry, LayerWarnings } from './entry.ts';
-import { limitExceeded } from './failure.ts';
-import { DEFAULT_LIMITS, type Limits } from './limits.ts';
+import { beyond } from './failure.ts';
 import { TarWalker } from './tar/tar-walker.ts';
 
 /** A layer's blob on this machine, and what it must turn out to be. */
@@ -86,7 +86,7 @@ async function readLayer(layer: LayerBlob, codec: LayerCodec, options: IndexLaye
   const table = new ChunkTable(chunkBytes);
   const hash = createHash('sha256');
   let plainBytes = 0;
-  for await (const piece of plainStream(blob, codec, spans)) {
+  for await (const piece of plainStream(blob, codec, spans, limits)) {
     signal.throwIfAborted();
     plainBytes += piece.length;
     checkSize(plainBytes, blob.position, limits);
@@ -116,22 +116,21 @@ async function readLayer(layer: LayerBlob, codec: LayerCodec, options: IndexLaye
   };
 }
 
-function plainStream(blob: BlobReader, codec: LayerCodec, spans: SpanList): AsyncGenerator<Buffer> {
+function plainStream(blob: BlobReader, codec: LayerCodec, spans: SpanList, limits: Limits): AsyncGenerator<Buffer> {
   switch (codec) {
     case 'plain':
       return readPlain(blob);
     case 'gzip':
       return readGzip(blob, spans);
     case 'zstd':
-      return readZstd(blob, spans);
+      return readZstd(blob, spans, limits);
   }
 }
 
 function checkSize(plainBytes: number, storedBytes: number, limits: Limits): void {
-  if (plainBytes > limits.maxPlainBytes)
-    throw limitExceeded(`a layer of ${plainBytes} plain bytes`, limits.maxPlainBytes);
+  if (plainBytes > limits.maxPlainBytes) throw beyond(`a layer of ${plainBytes} plain bytes`, limits, 'maxPlainBytes');
   if (plainBytes > limits.ratioFreeBytes && Math.floor(plainBytes / Math.max(limits.maxRatio, 1)) > storedBytes)
-    throw limitExceeded(`${plainBytes} plain bytes from ${storedBytes} stored ones: the ratio`, limits.maxRatio);
+    throw beyond(`${plainBytes} plain bytes from ${storedBytes} stored ones: the ratio`, limits, 'maxRatio');
 }
 
 function requireSame<T extends string | number>(

@@ -5,7 +5,7 @@ import { localPlatform, parsePlatform } from '../../oci/index.ts';
 import { parseReference, type Reference } from '../../registry/index.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, formatSeconds, writeResult } from '../output.ts';
-import { parseCount, parseSize } from '../parse-options.ts';
+import { parseCount, parseLimits, parseSize } from '../parse-options.ts';
 import { createProgress } from '../progress/index.ts';
 import { packCacheSettings, registryClient } from '../services.ts';
 
@@ -20,6 +20,7 @@ export interface IndexFlags {
   readonly platform?: string;
   readonly chunk: string;
   readonly plainHttp?: boolean;
+  readonly limit: readonly string[];
 }
 
 /** `clipyard index`. */
@@ -46,6 +47,7 @@ export async function index(flags: IndexFlags, json: boolean, context: CommandCo
       tools: context.tools,
       stateDir: context.settings.stateDir,
       packCache,
+      limits: parseLimits(flags.limit, context.settings.limits),
       log: context.log,
       report: progress.report,
       signal: context.signal,

@@ -4,6 +4,7 @@ mod blob;
 mod gzip;
 mod plain;
 mod zstd;
+mod zstd_frame;
 
 pub(crate) use blob::BlobReader;
 pub(crate) use gzip::GzipSource;
@@ -47,7 +48,11 @@ impl SpanList {
             _ => self.spans.push(Span { stored, plain }),
         }
         if self.spans.len() as u64 > limits.max_spans {
-            return Err(IndexError::limit("the number of frames", limits.max_spans));
+            return Err(IndexError::setting(
+                "spans",
+                "the number of frames",
+                limits.max_spans,
+            ));
         }
         Ok(())
     }
