@@ -82,6 +82,10 @@ export interface IndexResult {
     readonly mediaType: string;
     readonly sizeBytes: number;
     readonly plainBytes: number;
+    /** Whether a mount can read it in parts. */
+    readonly seekable: boolean;
+    /** `tar`, `gzip`, `estargz`, `zstd`, `zstd-seekable`, `zstd:chunked`. */
+    readonly format: string;
     readonly cached: boolean;
   }[];
   readonly plainBytes: number;
@@ -133,6 +137,9 @@ export async function indexImage(request: IndexRequest, context: IndexContext): 
             { ...context, chunkBytes: request.chunkBytes },
           )
         : await assembleTwice({ image, layout, request, scratchDir, output: temporary }, context);
+    for (const { layer } of layers)
+      if (layer.ignoredSeekTable === true)
+        log.warn({ digest: layer.digest }, 'the zstd seek table of a layer does not fit its frames; it is ignored');
     await rename(temporary, output);
     return describeIndex({
       engine,
@@ -342,6 +349,8 @@ function describeIndex({
       mediaType: layer.mediaType,
       sizeBytes: layer.sizeBytes,
       plainBytes: layer.plainBytes,
+      seekable: layer.seekable,
+      format: layer.format ?? FORMATS[layerCodecOf(layer.mediaType)],
       cached: fromCache,
     })),
     plainBytes: layers.reduce((sum, { layer }) => sum + layer.plainBytes, 0),
@@ -349,6 +358,8 @@ function describeIndex({
     durationMs,
   };
 }
+
+const FORMATS = { plain: 'tar', gzip: 'gzip', zstd: 'zstd' } as const;
 
 function found(packed: ReadonlyMap<Digest, PackedLayer>, digest: Digest): PackedLayer {
   const layer = packed.get(digest);

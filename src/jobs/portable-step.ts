@@ -75,6 +75,8 @@ function resultOf({ blobBytes, chunks, codec, entries, spans, warnings, ...layer
     entries: entries.length,
     chunks: chunks.length,
     spans: spans.length,
+    format: layer.format,
+    ...(layer.ignoredSeekTable && { ignoredSeekTable: true }),
     seekable: spans.length > 1 || chunks.length <= 1 || codec === 'plain',
     warnings: { ...warnings },
   };

@@ -6,6 +6,7 @@ import { type Digest, digestOfHex } from '../digest/index.ts';
 import { type Cancelable, type ErrorCode, toWorkerError, WorkerError } from '../errors/index.ts';
 import { layerCodecOf } from '../oci/index.ts';
 import { BlobReader } from './blob/blob-reader.ts';
+import { type LayerFormat, recognise } from './blob/format.ts';
 import { readGzip } from './blob/gzip.ts';
 import { readPlain } from './blob/plain.ts';
 import { type Span, SpanList } from './blob/span-list.ts';
@@ -35,6 +36,9 @@ export interface IndexedLayer {
   readonly firstSpan: number;
   readonly spans: readonly Span[];
   readonly chunks: readonly Chunk[];
+  readonly format: LayerFormat;
+  /** There is a zstd seek table that does not fit the frames. */
+  readonly ignoredSeekTable: boolean;
   readonly entries: readonly Entry[];
   readonly warnings: Readonly<LayerWarnings>;
 }
@@ -95,6 +99,7 @@ async function readLayer(layer: LayerBlob, codec: LayerCodec, options: IndexLaye
     onProgress?.(blob.position);
   }
   walker.end();
+  const recognised = await recognise(codec, layer.path, spans, limits);
   const chunks = table.finish();
   return {
     digest: blob.digest(),
@@ -111,6 +116,7 @@ async function readLayer(layer: LayerBlob, codec: LayerCodec, options: IndexLaye
         ? chunks.map(({ plainBytes: bytes }) => ({ storedBytes: bytes, plainBytes: bytes }))
         : spans.spans,
     chunks,
+    ...recognised,
     entries: walker.entries,
     warnings: walker.warnings,
   };

@@ -20,7 +20,10 @@ use crate::index_file::IndexWriter;
 use crate::limits::Limits;
 use crate::media::{codec_of, packed_media_type};
 use crate::output::OutputFile;
-use crate::source::{BlobReader, GzipSource, PlainSource, Source, SpanList, ZstdSource};
+use crate::source::{
+    BlobReader, GzipSource, LayerFormat, PlainSource, Recognised, Source, SpanList, ZstdSource,
+    recognise,
+};
 use crate::stop::Stop;
 use crate::tar::TarWalker;
 
@@ -78,8 +81,15 @@ pub(super) fn run_layer(
     .map_err(|error| expect::explain(job, error, stop))?;
     stop.check()?;
     expect::check(job, pass.source.unwrap_or(pass.plain), pass.plain)?;
+    let recognised = match &job.action {
+        Action::Keep => recognise(codec, &job.source, &pass.spans, limits),
+        Action::Pack { encoding, .. } => Recognised {
+            format: LayerFormat::of(encoding.codec()),
+            ignored_seek_table: false,
+        },
+    };
     let (table, output) = pass.into_table(job, codec, shared.options.chunk_bytes);
-    let report = report_of(&table, &walker);
+    let report = report_of(&table, &walker, recognised);
     index.finish(&table, walker.warnings())?;
     if let Some(output) = output {
         output.keep();
@@ -245,7 +255,7 @@ fn source_of(
     })
 }
 
-fn report_of(table: &LayerTable, walker: &TarWalker) -> LayerReport {
+fn report_of(table: &LayerTable, walker: &TarWalker, recognised: Recognised) -> LayerReport {
     LayerReport {
         digest: table.digest,
         diff_id: table.diff_id,
@@ -256,6 +266,7 @@ fn report_of(table: &LayerTable, walker: &TarWalker) -> LayerReport {
         chunks: table.chunks.len() as u64,
         spans: table.spans.len() as u64,
         is_seekable: table.spans.len() > 1 || table.chunks.len() <= 1,
+        recognised,
         warnings: walker.warnings(),
     }
 }

@@ -1,12 +1,15 @@
 //! Where a layer's plain stream comes from: the blob as it lies on disk, decoded when it is compressed.
 
 mod blob;
+mod format;
 mod gzip;
 mod plain;
 mod zstd;
 mod zstd_frame;
 
 pub(crate) use blob::BlobReader;
+pub(crate) use format::recognise;
+pub use format::{LayerFormat, Recognised};
 pub(crate) use gzip::GzipSource;
 pub(crate) use plain::PlainSource;
 pub(crate) use zstd::ZstdSource;
