@@ -45,8 +45,9 @@ const SEEK_TABLE_FRAME = 0x184d2a5e;
 
 /** An empty member whose extra field says where the member with the table of contents begins (stargz-snapshotter, estargz.md). */
 async function isEstargz(tail: Tail, { first, spans }: SpanList): Promise<boolean> {
-  const footer = (await lastOf(tail, 51))?.toString('latin1') ?? '';
-  const [, hex] = /^\x1f\x8b\x08\x04.{6}\x1a\0SG\x16\0([0-9a-fA-F]{16})STARGZ/s.exec(footer) ?? [];
+  const footer = await lastOf(tail, 51);
+  if (footer?.toString('hex', 0, 4) !== '1f8b0804' || footer.toString('hex', 10, 16) !== '1a0053471600') return false;
+  const [, hex] = /^([0-9a-fA-F]{16})STARGZ$/.exec(footer.toString('latin1', 16, 38)) ?? [];
   if (hex === undefined) return false;
   const offset = Number.parseInt(hex, 16);
   let start = first;
