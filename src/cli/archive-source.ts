@@ -28,6 +28,7 @@ export async function mountableArchive(
     client,
     tools,
     log,
+    limits: settings.limits,
     signal,
     packCache,
     cacheDir: resolve(flags.cache ?? settings.cacheDir),

@@ -188,7 +188,7 @@ export const ERROR_CODES = {
   LIMIT_EXCEEDED: {
     category: 'exhausted',
     retryable: false,
-    help: 'The input is larger than a limit allows; the message names limit and value.',
+    help: 'The input is larger than a limit allows; the message names limit and value. Limits of layers can be raised with `--limit` or a CLIPYARD_LIMIT_… variable (docs/configuration.md).',
   },
 
   // archives

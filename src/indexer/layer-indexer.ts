@@ -1,3 +1,4 @@
+import type { Limits } from '../config/index.ts';
 import type { Digest } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
 import { findNativeTool, type NativeToolPaths, runTool } from '../native/index.ts';
@@ -21,6 +22,7 @@ export interface PackOptions extends Cancelable {
   readonly tools: NativeToolPaths;
   readonly jobs: number;
   readonly compression: Compression;
+  readonly limits: Limits;
   readonly onProgress?: (id: string, doneBytes: number, totalBytes: number | undefined) => void;
   /** So many bytes stand in a layer's `output`. Told in order, before the layer is done. */
   readonly onWritten?: (id: string, writtenBytes: number) => void;
@@ -37,11 +39,12 @@ export async function* packLayers(
   options: PackOptions,
 ): AsyncGenerator<{ id: string; layer: LayerResult }> {
   if (tasks.length === 0) return;
-  const { compression, jobs, signal, tools, onProgress, onStart, onWritten } = options;
+  const { compression, jobs, limits, signal, tools, onProgress, onStart, onWritten } = options;
   const request = {
     v: 1,
     jobs,
     chunkBytes: compression.chunkBytes,
+    limits,
     layers: tasks.map((task) => layerRequest(task, compression)),
   };
   const running = {

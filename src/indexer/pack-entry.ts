@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { DEFAULT_LIMITS, type Limits } from '../config/index.ts';
 import type { Digest } from '../digest/index.ts';
 import type { Compression } from './compression.ts';
 import { LayerResult } from './results.ts';
@@ -41,6 +42,8 @@ export const PackDocument = z.object({
     }),
     encoder: z.string(),
   }),
+  /** Under which the layer was read; absent: the defaults. They change no byte, so they are no part of the key. */
+  limits: z.record(z.string(), z.number()).optional(),
   layer: LayerResult,
   index: z.object({ digest, sizeBytes: z.number().int().nonnegative() }),
 });
@@ -55,6 +58,12 @@ export function parsePackDocument(bytes: Uint8Array | string, name: string): Pac
   } catch {
     return undefined;
   }
+}
+
+/** Whether the layer was read under limits that are nowhere wider than these: then it would pass under them too. */
+export function passesUnder({ limits = {} }: PackDocument, now: Limits): boolean {
+  const read: Readonly<Record<string, number>> = { ...DEFAULT_LIMITS, ...limits };
+  return Object.entries(now).every(([key, value]) => (read[key] ?? Number.POSITIVE_INFINITY) <= value);
 }
 
 /** Where things are below the root of a cache. */

@@ -16,6 +16,10 @@ export const LayerResult = z.object({
   chunks: count,
   spans: count,
   seekable: z.boolean(),
+  /** The kind of blob; absent in cache entries of before it was told apart. */
+  format: z.string().optional(),
+  /** Its zstd seek table does not fit its frames and was passed over. */
+  ignoredSeekTable: z.boolean().optional(),
   warnings,
 });
 export type LayerResult = z.infer<typeof LayerResult>;

@@ -2,6 +2,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { imageTag } from '../archive/index.ts';
 import type { BuildkitClient, BuildRequest as BuildkitRequest, BuildkitResult, LandedVia } from '../buildkit/index.ts';
+import type { Limits } from '../config/index.ts';
 import { type Digest, hexOf } from '../digest/index.ts';
 import { type Cancelable, messageOf, toWorkerError, WorkerError } from '../errors/index.ts';
 import { type Compression, collectPacks, encoderIds, PackCache, SharedPacks } from '../indexer/index.ts';
@@ -39,6 +40,8 @@ export interface BuildContext extends Cancelable {
   readonly tools: NativeToolPaths;
   readonly stateDir: string;
   readonly packCache: PackCacheSettings;
+  /** What a layer may cost. */
+  readonly limits: Limits;
   /** Cores for packing. */
   readonly jobs: number;
   readonly log: Log;
@@ -148,9 +151,9 @@ async function attempt(preparation: Preparation, packed: Map<Digest, PackedLayer
   }
 }
 
-function packCacheOf({ log, packCache, scratchDir, stateDir }: Preparation, signal: AbortSignal): PackCache {
+function packCacheOf({ limits, log, packCache, scratchDir, stateDir }: Preparation, signal: AbortSignal): PackCache {
   const shared = packCache.shared === undefined ? undefined : new SharedPacks(packCache.shared, log);
-  return new PackCache({ root: packsDirectory(stateDir), pinDir: join(scratchDir, 'pins'), shared, signal });
+  return new PackCache({ root: packsDirectory(stateDir), pinDir: join(scratchDir, 'pins'), limits, shared, signal });
 }
 
 /** The image is published: a cache that cannot be trimmed is worth a warning. */

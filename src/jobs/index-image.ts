@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import type { Limits } from '../config/index.ts';
 import { type Digest } from '../digest/index.ts';
 import { type Cancelable, messageOf, toWorkerError, WorkerError } from '../errors/index.ts';
 import {
@@ -17,6 +18,7 @@ import type { NativeToolPaths } from '../native/index.ts';
 import {
   type Descriptor,
   isIndexType,
+  layerCodecOf,
   OciLayout,
   type Platform,
   parseIndex,
@@ -60,6 +62,8 @@ export interface IndexContext extends Cancelable {
   readonly tools: NativeToolPaths;
   readonly stateDir: string;
   readonly packCache: Pick<PackCacheSettings, 'shared'>;
+  /** What a layer may cost. */
+  readonly limits: Limits;
   readonly log: Log;
   readonly report: JobReporter;
 }
@@ -81,6 +85,10 @@ export interface IndexResult {
     readonly mediaType: string;
     readonly sizeBytes: number;
     readonly plainBytes: number;
+    /** Whether a mount can read it in parts. */
+    readonly seekable: boolean;
+    /** `tar`, `gzip`, `estargz`, `zstd`, `zstd-seekable`, `zstd:chunked`. */
+    readonly format: string;
     readonly cached: boolean;
   }[];
   readonly plainBytes: number;
@@ -141,6 +149,9 @@ export async function makeArchive(request: IndexRequest, context: IndexContext):
             { ...context, chunkBytes: request.chunkBytes },
           )
         : await assembleTwice({ image, layout, request, scratchDir, output: temporary }, context);
+    for (const { layer } of layers)
+      if (layer.ignoredSeekTable === true)
+        log.warn({ digest: layer.digest }, 'the zstd seek table of a layer does not fit its frames; it is ignored');
     await rename(temporary, output);
     return {
       engine,
@@ -193,13 +204,13 @@ interface Assembled {
 
 /** A cached index that turns out damaged is dropped and made again, once. */
 async function assembleTwice(assembly: Assembly, context: IndexContext): Promise<Assembled> {
-  const { log, packCache, signal, stateDir, tools } = context;
+  const { limits, log, packCache, signal, stateDir, tools } = context;
   const { request } = assembly;
   const compression: Compression = { codec: 'none', level: 0, chunkBytes: request.chunkBytes };
   const rules = { compression, encoders: await encoderIds({ tools, signal }), keepAll: true };
   const shared = packCache.shared === undefined ? undefined : new SharedPacks(packCache.shared, log);
   const pinDir = join(assembly.scratchDir, 'pins');
-  await using cache = new PackCache({ root: packsDirectory(stateDir), pinDir, shared, signal });
+  await using cache = new PackCache({ root: packsDirectory(stateDir), pinDir, limits, shared, signal });
   const packed = new Map<Digest, PackedLayer>();
   const attempt = async (): Promise<Assembled> => {
     await keepLayers(assembly, rules, packed, cache, context);
@@ -310,7 +321,7 @@ async function keepLayers(
   rules: PackRules,
   packed: Map<Digest, PackedLayer>,
   cache: PackCache,
-  { client, report, signal: outer, tools }: IndexContext,
+  { client, limits, report, signal: outer, tools }: IndexContext,
 ): Promise<void> {
   // A layer that the registry does not give ends the indexer; what is told is the registry's failure.
   const failure = new AbortController();
@@ -336,6 +347,7 @@ async function keepLayers(
     report,
     signal,
     jobs,
+    limits,
     useCache,
     cache,
     sourceOf: async (descriptor: Descriptor) =>
@@ -382,6 +394,8 @@ function describeIndex({
       mediaType: layer.mediaType,
       sizeBytes: layer.sizeBytes,
       plainBytes: layer.plainBytes,
+      seekable: layer.seekable,
+      format: layer.format ?? FORMATS[layerCodecOf(layer.mediaType)],
       cached: fromCache,
     })),
     plainBytes: layers.reduce((sum, { layer }) => sum + layer.plainBytes, 0),
@@ -389,6 +403,8 @@ function describeIndex({
     durationMs,
   };
 }
+
+const FORMATS = { plain: 'tar', gzip: 'gzip', zstd: 'zstd' } as const;
 
 function found(packed: ReadonlyMap<Digest, PackedLayer>, digest: Digest): PackedLayer {
   const layer = packed.get(digest);

@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import type { Limits } from '../config/index.ts';
 import type { Digest, Expected } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
 import {
@@ -43,6 +44,7 @@ export interface PackStepOptions extends Cancelable, PackRules {
   readonly tools: NativeToolPaths;
   readonly cache: PackCache;
   readonly jobs: number;
+  readonly limits: Limits;
   readonly useCache: boolean;
   /** Where a layer's bytes are on this machine; undefined: they are not. */
   readonly sourceOf: (descriptor: Descriptor) => Promise<string | undefined>;
@@ -110,7 +112,7 @@ async function cachedLayer(plan: Planned, options: PackStepOptions): Promise<Pac
 }
 
 async function* packMissing(missing: readonly Planned[], options: PackStepOptions): AsyncGenerator<PackedLayer> {
-  const { cache, compression, growing, jobs, report, signal, steering, tools } = options;
+  const { cache, compression, growing, jobs, limits, report, signal, steering, tools } = options;
   if (missing.length === 0) return;
   const sources = await Promise.all(missing.map(({ descriptor }) => requiredSource(descriptor, options)));
   const scratch = await Promise.all(missing.map(() => cache.scratch()));
@@ -142,7 +144,7 @@ async function* packMissing(missing: readonly Planned[], options: PackStepOption
     steering?.read(id, doneBytes);
     report({ type: 'packing', id: missing[Number(id)]?.descriptor.digest ?? id, doneBytes, totalBytes });
   };
-  const packing = { tools, jobs, compression, signal, onProgress, onWritten };
+  const packing = { tools, jobs, limits, compression, signal, onProgress, onWritten };
   using steered = steering?.begin(
     missing.flatMap(({ descriptor, key }, at) => (key.action === 'pack' ? [[String(at), descriptor.size]] : [])),
   );

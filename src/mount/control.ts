@@ -19,16 +19,21 @@ export type MountStat = z.infer<typeof MountStat>;
 
 const Answer = z.union([z.object({ code: z.string(), message: z.string() }), z.record(z.string(), z.unknown())]);
 
-/** Asks a mount's daemon one question over its control socket. Throws MOUNT_NOT_FOUND when nobody listens. */
+/** A daemon answers in milliseconds; one that hangs must not hang whoever asks. */
+const ANSWER_DEADLINE_MS = 30_000;
+
+/** Asks a mount's daemon one question over its control socket. Throws MOUNT_NOT_FOUND when nobody listens or answers. */
 export async function askDaemon(
   socketPath: string,
   question: { readonly op: 'stat' | 'unmount' },
   { signal }: Cancelable,
 ): Promise<unknown> {
   const socket = connect(socketPath);
-  signal.addEventListener('abort', () => socket.destroy(), { once: true });
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_DEADLINE_MS)]);
+  const abort = () => socket.destroy(new Error('no answer in time'));
+  deadline.addEventListener('abort', abort, { once: true });
   try {
-    await once(socket, 'connect', { signal });
+    await once(socket, 'connect', { signal: deadline });
     socket.write(`${JSON.stringify(question)}\n`);
     for await (const line of createInterface({ input: socket })) {
       const answer = Answer.parse(JSON.parse(line));
@@ -47,6 +52,7 @@ export async function askDaemon(
       { cause: thrown },
     );
   } finally {
+    deadline.removeEventListener('abort', abort);
     socket.destroy();
   }
   throw new WorkerError('MOUNT_NOT_FOUND', `the mount daemon at ${socketPath} closed without an answer`);

@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Archive, bytesSource, fileSource, openArchive } from '../../src/archive/index.ts';
+import type { Limits } from '../../src/config/index.ts';
 import type { Digest } from '../../src/digest/index.ts';
 import { WorkerError } from '../../src/errors/index.ts';
-import { indexLayer, type Limits, writePortableArchive } from '../../src/portable/index.ts';
+import { indexLayer, writePortableArchive } from '../../src/portable/index.ts';
 import type { GeneratedStack } from './corpus/index.ts';
 import { indexTool, verifyArchive } from './native/index.ts';
 

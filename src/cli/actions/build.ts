@@ -8,7 +8,7 @@ import { type BuildResult, buildImage, type ImageBuild, type IndexFrom, parseSec
 import { type BuildkitFlags, buildkitRequest } from '../buildkit-flags.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, formatSeconds, formatTable, writeResult } from '../output.ts';
-import { type CompressionFlags, parseCompression, parseRegistryTarget } from '../parse-options.ts';
+import { type CompressionFlags, parseCompression, parseLimits, parseRegistryTarget } from '../parse-options.ts';
 import { createProgress, type ProgressMode } from '../progress/index.ts';
 import { objectStore, packCacheSettings, registryClient } from '../services.ts';
 
@@ -26,6 +26,7 @@ export interface BuildFlags extends BuildkitFlags, CompressionFlags {
   readonly packCache: boolean;
   readonly packCacheStore?: string;
   readonly progress: ProgressMode;
+  readonly limit: readonly string[];
 }
 
 /** `clipyard build`. */
@@ -70,6 +71,7 @@ async function runBuild(flags: BuildFlags, json: boolean, context: CommandContex
     signal,
     stateDir: settings.stateDir,
     packCache,
+    limits: parseLimits(flags.limit, settings.limits),
     jobs: availableParallelism(),
     report: progress.report,
     now: () => performance.now(),

@@ -6,7 +6,7 @@ import { parseReference, type Reference } from '../../registry/index.ts';
 import type { CommandContext } from '../context.ts';
 import { parseImageSource } from '../image-source.ts';
 import { formatBytes, formatSeconds, writeResult } from '../output.ts';
-import { parseCount, parseSize } from '../parse-options.ts';
+import { parseCount, parseLimits, parseSize } from '../parse-options.ts';
 import { createProgress } from '../progress/index.ts';
 import { packCacheSettings, registryClient } from '../services.ts';
 
@@ -22,6 +22,7 @@ export interface IndexFlags {
   readonly chunk: string;
   readonly plainHttp?: boolean;
   readonly archiveFormat: ArchiveFormat;
+  readonly limit: readonly string[];
 }
 
 /** `clipyard index`. */
@@ -49,6 +50,7 @@ export async function index(flags: IndexFlags, json: boolean, context: CommandCo
       tools: context.tools,
       stateDir: context.settings.stateDir,
       packCache,
+      limits: parseLimits(flags.limit, context.settings.limits),
       log: context.log,
       report: progress.report,
       signal: context.signal,

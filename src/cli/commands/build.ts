@@ -79,6 +79,12 @@ export function addBuildCommand(program: Command, context: CommandContext): void
     .option('--chunk <size>', 'plain bytes of a frame, a power of two', '256KiB')
     .option('--no-pack-cache', 'pack every layer again')
     .option('--pack-cache-store <url>', 'share packs of layers through an object store (CLIPYARD_PACK_CACHE)')
+    .option(
+      '--limit <name=value>',
+      'what a layer may cost, e.g. entries=1000 (docs/configuration.md, CLIPYARD_LIMIT_…)',
+      collect,
+      [],
+    )
     .option('--buildkit <address>', 'unix:///path or tcp://host:port (CLIPYARD_BUILDKIT)')
     .option('--progress <mode>', 'auto, plain, tty', 'auto')
     .addHelpText('after', EXAMPLES)

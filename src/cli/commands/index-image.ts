@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { type Command, Option } from 'commander';
 import type { IndexFlags } from '../actions/index-image.ts';
+import { collect } from '../collect.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
 
 const EXAMPLES = `
@@ -33,6 +34,12 @@ export function addIndexCommand(program: Command, context: CommandContext): void
     .option('--pack-cache-store <url>', 'share indexes of layers through an object store (CLIPYARD_PACK_CACHE)')
     .option('--platform <platform>', 'of a multi-platform image (default: this machine)')
     .option('--chunk <size>', 'plain bytes of a chunk, a power of two', '256KiB')
+    .option(
+      '--limit <name=value>',
+      'what a layer may cost, e.g. entries=1000 (docs/configuration.md, CLIPYARD_LIMIT_…)',
+      collect,
+      [],
+    )
     .option('--plain-http', 'speak http to a registry that is not on this machine')
     .addHelpText('after', EXAMPLES)
     .action(async (flags: IndexFlags, command: Command) => {

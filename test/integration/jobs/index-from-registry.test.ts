@@ -3,6 +3,7 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { DEFAULT_LIMITS } from '../../../src/config/index.ts';
 import { type Digest, digestOf } from '../../../src/digest/index.ts';
 import { indexImage } from '../../../src/jobs/index.ts';
 import { nativeToolPaths } from '../../../src/native/index.ts';
@@ -89,6 +90,7 @@ const index = (engine: 'native' | 'portable' = 'native', name = engine) => {
       tools,
       stateDir: join(scratch.path, 'state'),
       packCache: { shared: undefined },
+      limits: DEFAULT_LIMITS,
       log: silentLog(),
       report: () => undefined,
       signal,

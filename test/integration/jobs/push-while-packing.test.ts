@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { DEFAULT_LIMITS } from '../../../src/config/index.ts';
 import { digestOf } from '../../../src/digest/index.ts';
 import { type Compression, encoderIds, PackCache } from '../../../src/indexer/index.ts';
 import type { UntimedJobEvent } from '../../../src/jobs/events.ts';
@@ -73,6 +74,7 @@ async function start(plain: Buffer, level: Compression['level']) {
     await using cache = new PackCache({
       root: join(scratch.path, 'cache'),
       pinDir: join(scratch.path, 'pins'),
+      limits: DEFAULT_LIMITS,
       shared: undefined,
       signal,
     });
@@ -83,6 +85,7 @@ async function start(plain: Buffer, level: Compression['level']) {
       tools,
       cache,
       jobs: 2,
+      limits: DEFAULT_LIMITS,
       useCache: true,
       sourceOf: () => Promise.resolve(fifo),
       inRegistry: () => Promise.resolve(false),

@@ -29,13 +29,24 @@ const ENCODE = {
   zstd: (bytes: Buffer) => zstdCompressSync(bytes),
 } as const;
 
+/** A layer as another tool would store it. */
+export interface Stored {
+  readonly encode?: (tar: Buffer) => Buffer;
+  readonly mediaType?: string;
+}
+
 /** Writes layers as an OCI layout (image-spec 1.1, image-layout.md) whose index names one image `latest`. */
-export async function writeLayout(dir: string, tars: readonly Buffer[], codec: LayoutCodec): Promise<Layout> {
+export async function writeLayout(
+  dir: string,
+  tars: readonly Buffer[],
+  codec: LayoutCodec,
+  { encode = ENCODE[codec], mediaType = `application/vnd.oci.image.layer.v1.tar${SUFFIX[codec]}` }: Stored = {},
+): Promise<Layout> {
   await mkdir(join(dir, 'blobs/sha256'), { recursive: true });
   const layers: LayoutLayer[] = [];
   for (const tar of tars) {
-    const blob = await putBlob(dir, ENCODE[codec](tar));
-    layers.push({ ...blob, diffId: sha256(tar), mediaType: `application/vnd.oci.image.layer.v1.tar${SUFFIX[codec]}` });
+    const blob = await putBlob(dir, encode(tar));
+    layers.push({ ...blob, diffId: sha256(tar), mediaType });
   }
   const config = await putJson(dir, {
     created: '2026-01-01T00:00:00Z',

@@ -169,6 +169,9 @@ pub struct LayerResult {
     chunks: u64,
     spans: u64,
     seekable: bool,
+    format: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    ignored_seek_table: bool,
     warnings: Warnings,
 }
 
@@ -184,6 +187,8 @@ impl From<&LayerReport> for LayerResult {
             chunks: report.chunks,
             spans: report.spans,
             seekable: report.is_seekable,
+            format: report.recognised.format.name(),
+            ignored_seek_table: report.recognised.ignored_seek_table,
             warnings: report.warnings,
         }
     }

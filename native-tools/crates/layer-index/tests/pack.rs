@@ -517,6 +517,36 @@ fn a_window_larger_than_zstd_grants_by_itself_is_refused() {
 }
 
 #[test]
+fn a_smaller_window_can_be_demanded() {
+    let blob = zstd_frame(&tar(&[Spec::file("zeros", vec![0; 1 << 20])]));
+    let mut bench = Bench::new(4096);
+    bench.options.limits.max_window_bytes = 64 << 10;
+    let error = bench.keep(&blob, ZSTD).unwrap_err();
+    assert_eq!(error.code(), "LIMIT_EXCEEDED", "{error}");
+    assert!(
+        error.to_string().contains("--limit window-bytes="),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_frame_that_lacks_the_content_it_claims_is_refused() {
+    let layer = tar(&[Spec::file("a", "b")]);
+    // a single segment of five bytes, whose only block is empty
+    let lying = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 5, 1, 0, 0];
+    for blob in [
+        [&zstd_frame(&layer)[..], &lying].concat(),
+        [&lying[..], &zstd_frame(&layer)].concat(),
+    ] {
+        let error = Bench::new(4096).keep(&blob, ZSTD).unwrap_err();
+        assert_eq!(error.code(), "LAYER_CORRUPT", "{error}");
+    }
+    let honest = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0];
+    let blob = [&zstd_frame(&layer)[..], &honest].concat();
+    Bench::new(4096).keep(&blob, ZSTD).unwrap();
+}
+
+#[test]
 fn many_layers_are_packed_at_once_each_as_alone() {
     let bench = Bench::new(16 << 10);
     let layers: Vec<Vec<u8>> = (0..7)

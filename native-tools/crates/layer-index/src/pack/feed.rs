@@ -112,7 +112,8 @@ impl Feeder<'_> {
     fn check_size(&self, total: u64) -> Result<(), IndexError> {
         let limits = self.limits;
         if total > limits.max_plain_bytes {
-            return Err(IndexError::limit(
+            return Err(IndexError::setting(
+                "plain-bytes",
                 format!("a layer of {total} plain bytes"),
                 limits.max_plain_bytes,
             ));
@@ -120,7 +121,7 @@ impl Feeder<'_> {
         let stored = self.source.position();
         if total > limits.ratio_free_bytes && total / limits.max_ratio.max(1) > stored {
             let what = format!("{total} plain bytes from {stored} stored ones: the ratio");
-            return Err(IndexError::limit(what, limits.max_ratio));
+            return Err(IndexError::setting("ratio", what, limits.max_ratio));
         }
         Ok(())
     }

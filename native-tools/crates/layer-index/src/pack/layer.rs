@@ -21,8 +21,8 @@ use crate::limits::Limits;
 use crate::media::{codec_of, packed_media_type};
 use crate::output::OutputFile;
 use crate::source::{
-    BlobReader, GzipSource, HeadSink, Input, PlainSource, PlainStream, Source, SpanList, Stream,
-    ZstdSource,
+    BlobReader, GzipSource, HeadSink, Input, LayerFormat, PlainSource, PlainStream, Recognised,
+    Source, SpanList, Stream, Tail, ZstdSource, recognise,
 };
 use crate::stop::Stop;
 use crate::tar::TarWalker;
@@ -44,6 +44,7 @@ pub(super) struct Shared<'a> {
 /// What one pass over the source gave.
 struct Pass {
     spans: SpanList,
+    tail: Tail,
     seek: Seek,
     collected: Collected,
     plain: Hashed,
@@ -83,8 +84,15 @@ pub(super) fn run_layer(
     .map_err(|error| expect::explain(job, error, stop))?;
     stop.check()?;
     expect::check(job, pass.source.unwrap_or(pass.plain), pass.plain)?;
+    let recognised = match &job.action {
+        Action::Keep => recognise(codec, &pass.tail, &pass.spans, limits),
+        Action::Pack { encoding, .. } => Recognised {
+            format: LayerFormat::of(encoding.codec()),
+            ignored_seek_table: false,
+        },
+    };
     let (table, windows, output) = pass.into_table(job, codec, shared.options.chunk_bytes);
-    let report = report_of(&table, &walker);
+    let report = report_of(&table, &walker, recognised);
     index.finish(&table, &windows, walker.warnings())?;
     if let Some(output) = output {
         output.keep();
@@ -150,7 +158,8 @@ impl Pass {
                         stop,
                     }
                     .run()?;
-                    Ok(source.spans())
+                    let tail = source.take_tail();
+                    Ok((source.spans(), tail))
                 },
             );
             let is_whole = match (&spans, rest, rest_sender) {
@@ -175,10 +184,11 @@ impl Pass {
                 }
                 (_, collected) => collected?,
             };
-            let spans = spans?;
+            let (spans, tail) = spans?;
             Ok(Self {
                 seek: seek_of(&spans.entrances, made_windows)?,
                 spans,
+                tail,
                 collected,
                 plain,
                 source: is_hashed_apart.then_some(source),
@@ -339,7 +349,7 @@ fn hash_rest(
     }
 }
 
-fn report_of(table: &LayerTable, walker: &TarWalker) -> LayerReport {
+fn report_of(table: &LayerTable, walker: &TarWalker, recognised: Recognised) -> LayerReport {
     LayerReport {
         digest: table.digest,
         diff_id: table.diff_id,
@@ -350,6 +360,7 @@ fn report_of(table: &LayerTable, walker: &TarWalker) -> LayerReport {
         chunks: table.chunks.len() as u64,
         spans: table.spans.len() as u64,
         is_seekable: table.spans.len() > 1 || table.chunks.len() <= 1,
+        recognised,
         warnings: walker.warnings(),
     }
 }

@@ -21,6 +21,7 @@ use archive_format::tables::Codec;
 
 use crate::entry::Warnings;
 use crate::limits::Limits;
+use crate::source::Recognised;
 
 pub(crate) use hash::hash_stream;
 pub(crate) use layer::{SeekPoints, source_of};
@@ -160,6 +161,8 @@ pub struct LayerReport {
     pub spans: u64,
     /// Whether parts of the blob can be read without the rest.
     pub is_seekable: bool,
+    /// What kind of blob it is, as told by its end.
+    pub recognised: Recognised,
     /// What was left out.
     pub warnings: Warnings,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
-use super::Input;
+use super::{Input, Tail};
 use crate::buffers::{BufferPool, Piece};
 use crate::error::IndexError;
 use crate::stop::Stop;
@@ -19,6 +19,7 @@ pub(crate) struct BlobReader {
     piece: Option<Arc<Piece>>,
     used: usize,
     position: u64,
+    tail: Tail,
 }
 
 impl BlobReader {
@@ -38,7 +39,13 @@ impl BlobReader {
             piece: None,
             used: 0,
             position: 0,
+            tail: Tail::default(),
         }
+    }
+
+    /// The last bytes read from the blob so far.
+    pub(crate) fn take_tail(&mut self) -> Tail {
+        std::mem::take(&mut self.tail)
     }
 
     /// Bytes consumed so far.
@@ -59,6 +66,7 @@ impl BlobReader {
             let length = self.input.read(&mut buffer, &self.name, &self.stop)?;
             if length > 0 {
                 let piece = Piece::new(buffer, length);
+                self.tail.saw(piece.bytes());
                 self.hasher
                     .send(Arc::clone(&piece))
                     .map_err(|_| IndexError::Canceled)?;

@@ -5,7 +5,7 @@ use flate2::Crc;
 use sys::inflate::{InflateError, Inflater, Place, Wrapping};
 
 use super::points::Points;
-use super::{BlobReader, Entrance, HeadSink, Source, SpanList};
+use super::{BlobReader, Entrance, HeadSink, Source, SpanList, Tail};
 use crate::error::IndexError;
 use crate::limits::Limits;
 
@@ -222,6 +222,10 @@ impl Source for GzipSource {
 
     fn position(&self) -> u64 {
         self.blob.position()
+    }
+
+    fn take_tail(&mut self) -> Tail {
+        self.blob.take_tail()
     }
 
     fn spans(self: Box<Self>) -> SpanList {
