@@ -560,6 +560,7 @@ fn without_privilege_it_says_so() {
     .unwrap();
     let image = TestImage::make(directory.path(), SMALL);
     let mut request = image.request(&directory.path().join("cache"));
+    request["engine"] = "erofs".into();
     request["mountpoint"] = directory.path().to_str().unwrap().into();
     request["runDir"] = directory.path().to_str().unwrap().into();
     let program = directory.path().join("clipyard-mountd");

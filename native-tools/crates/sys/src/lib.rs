@@ -2,6 +2,8 @@
 
 pub mod filesystem;
 pub mod fuse;
+pub mod kernel;
 pub mod mount;
 pub mod mountinfo;
+pub mod pass;
 pub mod process;
