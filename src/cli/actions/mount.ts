@@ -1,7 +1,15 @@
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type MountableArchive, openArchiveSource } from '../../jobs/index.ts';
-import { listMountRecords, type Mounted, type MountStat, serveMount, statMount, unmount } from '../../mount/index.ts';
+import {
+  listMountRecords,
+  type MountEngine,
+  type Mounted,
+  type MountStat,
+  serveMount,
+  statMount,
+  unmount,
+} from '../../mount/index.ts';
 import { formatPlatform, localPlatform } from '../../oci/index.ts';
 import { formatReference } from '../../registry/index.ts';
 import { blobOrigin } from '../blob-origin.ts';
@@ -15,6 +23,7 @@ export interface MountFlags {
   readonly storageRef?: string;
   readonly platform?: string;
   readonly plainHttp?: boolean;
+  readonly engine?: MountEngine;
 }
 
 export async function mount(
@@ -25,8 +34,8 @@ export async function mount(
   context: CommandContext,
 ): Promise<void> {
   const { mounted, storageRef } = await mountSource(source, dir, flags, context);
-  const { engine, mountMs, mountpoint, pid, record } = mounted;
-  const result = { mountpoint, source, storageRef, engine, mountMs, pid, id: record.id };
+  const { engine, engineReason, mountMs, mountpoint, pid, record } = mounted;
+  const result = { mountpoint, source, storageRef, engine, engineReason, mountMs, pid, id: record.id };
   writeResult(context.stdout, result, json, () => `${mountpoint}: mounted (${engine}, ${mountMs.toFixed(1)} ms)\n`);
 }
 
@@ -83,7 +92,9 @@ export async function mountSource(
     tools,
     sourceName: source,
     storageRef,
+    ...(flags.engine !== undefined && { engine: flags.engine }),
   });
+  log.info({ engine: mounted.engine, reason: mounted.engineReason }, 'mount engine chosen');
   return { mounted, archive, storageRef };
 }
 
