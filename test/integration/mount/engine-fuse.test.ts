@@ -98,11 +98,14 @@ group('engine fuse as root', () => {
       const seen = await snapshotTree(mountpoint);
       expect(compareTrees(truth, seen, { times: touched })).toEqual([]);
       expect(seen.size).toBe(archive.entries);
-      await goThrough(mountpoint);
-      await goThrough(mountpoint);
-      const before = await requestsOf(mountpoint, env);
-      await goThrough(mountpoint);
-      expect(await requestsOf(mountpoint, env)).toBe(before);
+      // A machine short of memory may drop a page between two walks: what a walk always asks shows in each of them.
+      const asked: number[] = [];
+      for (let walk = 0; walk < 6 && asked.at(-1) !== 0; walk += 1) {
+        const before = await requestsOf(mountpoint, env);
+        await goThrough(mountpoint);
+        asked.push((await requestsOf(mountpoint, env)) - before);
+      }
+      expect(asked.at(-1), asked.join(' ')).toBe(0);
     } finally {
       await commandJson(['umount', mountpoint], env);
     }
