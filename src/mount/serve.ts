@@ -21,9 +21,19 @@ export interface MountOptions extends Cancelable {
   /** What the person named, for the record. */
   readonly sourceName: string;
   readonly storageRef: string;
+  /** Who shows the tree; default: the daemon chooses and says why. */
+  readonly engine?: MountEngine;
 }
 
-const Mounted = z.object({ pid: z.number().int(), mountpoint: z.string(), mountMs: z.number(), engine: z.string() });
+export type MountEngine = 'auto' | 'erofs' | 'fuse';
+
+const Mounted = z.object({
+  pid: z.number().int(),
+  mountpoint: z.string(),
+  mountMs: z.number(),
+  engine: z.string(),
+  engineReason: z.string(),
+});
 export type Mounted = z.infer<typeof Mounted> & { readonly record: MountRecord; readonly runDirectory: RunDirectory };
 
 /**
@@ -38,7 +48,7 @@ export async function serveMount(source: ArchiveSource, mountpoint: string, opti
   try {
     const mounted = await startDaemon(
       tool,
-      { ...sourceRequest(source), mountpoint, runDir: runDirectory.path },
+      { ...sourceRequest(source), mountpoint, runDir: runDirectory.path, engine: options.engine ?? 'auto' },
       runDirectory,
       signal,
     );

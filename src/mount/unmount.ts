@@ -83,7 +83,10 @@ async function processEnd({ mountpoint, pid }: MountRecord, signal: AbortSignal)
 
 async function unmountLeftOver(mountpoint: string): Promise<void> {
   try {
-    await promisify(execFile)('umount', [mountpoint]);
+    // What fusermount3 mounted for a user only it may take away.
+    await (process.getuid?.() === 0
+      ? promisify(execFile)('umount', [mountpoint])
+      : promisify(execFile)('fusermount3', ['-u', '--', mountpoint]));
   } catch (thrown) {
     const busy = messageOf(thrown).includes('busy');
     throw new WorkerError(

@@ -1,14 +1,24 @@
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { MountableArchive } from '../../jobs/index.ts';
-import { listMountRecords, type Mounted, type MountStat, serveMount, statMount, unmount } from '../../mount/index.ts';
+import {
+  listMountRecords,
+  type MountEngine,
+  type Mounted,
+  type MountStat,
+  serveMount,
+  statMount,
+  unmount,
+} from '../../mount/index.ts';
 import { formatReference } from '../../registry/index.ts';
 import { type ArchiveFlags, mountableArchive } from '../archive-source.ts';
 import { blobOrigin } from '../blob-origin.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
 
-export type MountFlags = ArchiveFlags;
+export interface MountFlags extends ArchiveFlags {
+  readonly engine?: MountEngine;
+}
 
 export async function mount(
   source: string,
@@ -18,8 +28,8 @@ export async function mount(
   context: CommandContext,
 ): Promise<void> {
   const { mounted, storageRef } = await mountSource(source, dir, flags, context);
-  const { engine, mountMs, mountpoint, pid, record } = mounted;
-  const result = { mountpoint, source, storageRef, engine, mountMs, pid, id: record.id };
+  const { engine, engineReason, mountMs, mountpoint, pid, record } = mounted;
+  const result = { mountpoint, source, storageRef, engine, engineReason, mountMs, pid, id: record.id };
   writeResult(context.stdout, result, json, () => `${mountpoint}: mounted (${engine}, ${mountMs.toFixed(1)} ms)\n`);
 }
 
@@ -69,7 +79,9 @@ export async function mountSource(
     tools,
     sourceName: source,
     storageRef,
+    ...(flags.engine !== undefined && { engine: flags.engine }),
   });
+  log.info({ engine: mounted.engine, reason: mounted.engineReason }, 'mount engine chosen');
   return { mounted, archive, storageRef };
 }
 

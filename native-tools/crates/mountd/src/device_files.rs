@@ -68,27 +68,15 @@ impl DeviceFiles {
 impl FileSystem for DeviceFiles {
     fn attributes(&self, node: NodeId) -> Result<Attributes, FsError> {
         if node == ROOT {
-            return Ok(Attributes {
-                node,
-                kind: FileKind::Directory,
-                size: 0,
-                permissions: 0o500,
-                links: 2,
-            });
+            return Ok(Attributes::plain(node, FileKind::Directory, 0o500, 0));
         }
         let size = self.file(node)?.size;
-        Ok(Attributes {
-            node,
-            kind: FileKind::Regular,
-            size,
-            permissions: 0o400,
-            links: 1,
-        })
+        Ok(Attributes::plain(node, FileKind::Regular, 0o400, size))
     }
 
     fn lookup(&self, parent: NodeId, name: &[u8]) -> Result<Attributes, FsError> {
         if parent != ROOT {
-            return Err(FsError::Invalid);
+            return Err(FsError::NotDirectory);
         }
         let index = self
             .files
@@ -100,7 +88,7 @@ impl FileSystem for DeviceFiles {
 
     fn entry(&self, directory: NodeId, position: u64) -> Result<Option<Entry>, FsError> {
         if directory != ROOT {
-            return Err(FsError::Invalid);
+            return Err(FsError::NotDirectory);
         }
         let dots = [b".".as_slice(), b"..".as_slice()];
         let index = usize::try_from(position).unwrap_or(usize::MAX);
@@ -108,14 +96,18 @@ impl FileSystem for DeviceFiles {
             return Ok(Some(Entry {
                 name: name.to_vec(),
                 node: ROOT,
+                number: ROOT,
                 kind: FileKind::Directory,
+                next: position + 1,
             }));
         }
         let node = position - dots.len() as u64 + FIRST;
         Ok(self.file(node).ok().map(|file| Entry {
             name: file.name.clone().into_bytes(),
             node,
+            number: node,
             kind: FileKind::Regular,
+            next: position + 1,
         }))
     }
 

@@ -14,6 +14,7 @@ pub mod secret;
 pub mod serve;
 pub mod source;
 pub mod stats;
+pub mod tree;
 
 #[cfg(test)]
 mod testing;

@@ -44,6 +44,19 @@ pub struct RegistryRequest {
     pub repository: String,
 }
 
+/// Who shows the tree to programs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineRequest {
+    /// The best one that works here.
+    #[default]
+    Auto,
+    /// The kernel's EROFS over layer files.
+    Erofs,
+    /// This process, through FUSE.
+    Fuse,
+}
+
 /// `clipyard-mountd serve`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -53,6 +66,9 @@ pub struct ServeRequest {
     pub source: SourceRequest,
     /// Where to mount.
     pub mountpoint: PathBuf,
+    /// With what.
+    #[serde(default)]
+    pub engine: EngineRequest,
     /// A directory of this mount alone, for the control socket and the statistics.
     pub run_dir: PathBuf,
 }

@@ -544,12 +544,12 @@ fn a_cache_on_a_filesystem_without_backing_is_refused_by_name() {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), SMALL);
     let memory = tempfile::tempdir_in("/dev/shm").unwrap();
-    let error = serve(
-        image.request(&memory.path().join("cache")),
-        directory.path(),
-    )
-    .err()
-    .unwrap();
+    let refusal_of = |cache: &std::path::Path| {
+        let mut request = image.request(cache);
+        request["engine"] = "erofs".into();
+        serve(request, directory.path()).err().unwrap()
+    };
+    let error = refusal_of(&memory.path().join("cache"));
     assert_eq!(error["code"], "CACHE_FILESYSTEM_UNSUPPORTED", "{error}");
     assert_eq!(error["details"]["filesystem"], "tmpfs");
     let layers: Vec<_> = ["upper", "work", "lower", "merged"]
@@ -568,9 +568,7 @@ fn a_cache_on_a_filesystem_without_backing_is_refused_by_name() {
         .status()
         .unwrap();
     assert!(mount.success());
-    let error = serve(image.request(&layers[3].join("cache")), directory.path())
-        .err()
-        .unwrap();
+    let error = refusal_of(&layers[3].join("cache"));
     assert!(
         Command::new("umount")
             .arg(&layers[3])
@@ -593,6 +591,7 @@ fn without_privilege_it_says_so() {
     .unwrap();
     let image = TestImage::make(directory.path(), SMALL);
     let mut request = image.request(&directory.path().join("cache"));
+    request["engine"] = "erofs".into();
     request["mountpoint"] = directory.path().to_str().unwrap().into();
     request["runDir"] = directory.path().to_str().unwrap().into();
     let program = directory.path().join("clipyard-mountd");

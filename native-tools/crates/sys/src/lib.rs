@@ -3,6 +3,8 @@
 pub mod filesystem;
 pub mod fuse;
 pub mod inflate;
+pub mod kernel;
 pub mod mount;
 pub mod mountinfo;
+pub mod pass;
 pub mod process;

@@ -6,5 +6,5 @@ mod message;
 mod server;
 mod waiting;
 
-pub use filesystem::{Attributes, Entry, FileKind, FileSystem, FsError, NodeId, ROOT, Usage};
-pub use server::{Negotiated, Server, Session};
+pub use filesystem::{Attributes, Entry, FileKind, FileSystem, FsError, NodeId, ROOT, Seek, Usage};
+pub use server::{Contents, Negotiated, Server, Session};

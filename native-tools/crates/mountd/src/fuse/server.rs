@@ -8,8 +8,11 @@ use std::thread::{self, JoinHandle};
 use rustix::io::Errno;
 use sys::fuse::FuseDevice;
 
-use super::filesystem::{FileSystem, FsError};
-use super::message::{InitReply, InitRequest, Reply, Request, init_flags, opcode, read_range};
+use super::filesystem::{FileSystem, FsError, Seek};
+use super::message::{
+    InitReply, InitRequest, Reply, Request, attribute_name, attribute_room, first_string,
+    init_flags, opcode, read_range, seek_place,
+};
 use super::waiting::WaitingRoom;
 
 /// The kernel asks for at least 8 KiB; a read-only server gets nothing longer.
@@ -31,6 +34,15 @@ pub struct Negotiated {
     pub max_write: u32,
 }
 
+/// What is behind a connection: decides what the kernel is asked to do for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contents {
+    /// A flat directory of files that only we reach.
+    Files,
+    /// A whole tree that programs walk.
+    Tree,
+}
+
 /// A connection that is past INIT.
 #[derive(Debug)]
 pub struct Session {
@@ -43,7 +55,7 @@ impl Session {
     ///
     /// # Errors
     /// The system's, or a kernel whose protocol is too old.
-    pub fn handshake(device: FuseDevice) -> io::Result<Self> {
+    pub fn handshake(device: FuseDevice, contents: Contents) -> io::Result<Self> {
         let mut buffer = vec![0; REQUEST_BYTES];
         let mut reply = Reply::default();
         loop {
@@ -67,7 +79,7 @@ impl Session {
                     offer.major, offer.minor
                 )));
             }
-            let answer = answer_init(offer);
+            let answer = answer_init(offer, contents);
             reply.clear();
             answer.encode(&mut reply);
             device.send(reply.finish(request.unique))?;
@@ -93,14 +105,22 @@ impl Session {
     }
 }
 
-fn answer_init(offer: InitRequest) -> InitReply {
+fn answer_init(offer: InitRequest, contents: Contents) -> InitReply {
+    let for_trees = init_flags::DO_READDIRPLUS
+        | init_flags::READDIRPLUS_AUTO
+        | init_flags::POSIX_ACL
+        | init_flags::CACHE_SYMLINKS;
     let wanted = init_flags::ASYNC_READ
         | init_flags::NO_OPEN
         | init_flags::PARALLEL_DIROPS
         | init_flags::MAX_PAGES
         | init_flags::NO_OPENDIR
         | init_flags::EXPLICIT_INVAL_DATA
-        | init_flags::INIT_EXT;
+        | init_flags::INIT_EXT
+        | match contents {
+            Contents::Files => 0,
+            Contents::Tree => for_trees,
+        };
     let flags = offer.flags & wanted;
     let extended = flags & init_flags::INIT_EXT != 0;
     InitReply {
@@ -133,16 +153,21 @@ impl Server {
     pub fn start(session: Session, files: Arc<dyn FileSystem>, threads: usize) -> io::Result<Self> {
         let requests = Arc::new(AtomicU64::new(0));
         let waiting = WaitingRoom::default();
-        let mut queues = vec![];
+        let first = Arc::new(session.device);
+        let mut queues = vec![Arc::clone(&first)];
         for _ in 1..threads {
-            queues.push(session.device.another_queue()?);
+            queues.push(match first.another_queue() {
+                Ok(queue) => Arc::new(queue),
+                // fusermount3 may open the device where we may not: the threads then share one queue.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Arc::clone(&first),
+                Err(error) => return Err(error),
+            });
         }
-        queues.push(session.device);
         let threads = queues
             .into_iter()
             .map(|queue| {
                 let worker = Worker {
-                    queue: Arc::new(queue),
+                    queue,
                     files: Arc::clone(&files),
                     waiting: waiting.clone(),
                     requests: Arc::clone(&requests),
@@ -229,6 +254,13 @@ impl Worker {
                 .map(|attributes| reply.attributes_out(&attributes)),
             opcode::READDIR => self.list(request, reply, false),
             opcode::READDIRPLUS => self.list(request, reply, true),
+            opcode::READLINK => self
+                .files
+                .target(request.node)
+                .map(|target| reply.bytes(&target)),
+            opcode::GETXATTR => self.attribute(request, reply),
+            opcode::LISTXATTR => self.attribute_names(request, reply),
+            opcode::LSEEK => self.seek(request, reply),
             opcode::STATFS => {
                 let usage = self.files.usage();
                 reply.statfs(usage.bytes, usage.nodes);
@@ -241,25 +273,58 @@ impl Worker {
     }
 
     fn lookup(&self, request: Request<'_>, reply: &mut Reply) -> Result<(), FsError> {
-        let name = request
-            .body
-            .split(|byte| *byte == 0)
-            .next()
-            .unwrap_or_default();
-        let attributes = self.files.lookup(request.node, name)?;
-        reply.entry(&attributes);
+        match self.files.lookup(request.node, first_string(request.body)) {
+            Ok(attributes) => reply.entry(&attributes),
+            Err(FsError::NotFound) => reply.no_entry(),
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 
     fn list(&self, request: Request<'_>, reply: &mut Reply, plus: bool) -> Result<(), FsError> {
         let (mut position, limit) = read_range(request.body).ok_or(FsError::Invalid)?;
         while let Some(entry) = self.files.entry(request.node, position)? {
-            let attributes = self.files.attributes(entry.node)?;
-            position += 1;
-            if !reply.dirent(&entry.name, &attributes, position, plus, limit) {
+            let attributes = if plus && entry.node != 0 {
+                self.files.attributes(entry.node).ok()
+            } else {
+                None
+            };
+            position = entry.next;
+            if !reply.dirent(&entry, plus.then_some(attributes.as_ref()), limit) {
                 break;
             }
         }
+        Ok(())
+    }
+
+    fn attribute(&self, request: Request<'_>, reply: &mut Reply) -> Result<(), FsError> {
+        let value = self
+            .files
+            .attribute(request.node, attribute_name(request.body))?;
+        answer_sized(request, reply, &value)
+    }
+
+    /// `trusted.` names are shown to root alone, as other filesystems do (xattr(7)).
+    fn attribute_names(&self, request: Request<'_>, reply: &mut Reply) -> Result<(), FsError> {
+        let mut list = vec![];
+        for name in self.files.attribute_names(request.node)? {
+            if request.uid == 0 || !name.starts_with(b"trusted.") {
+                list.extend(name);
+                list.push(0);
+            }
+        }
+        answer_sized(request, reply, &list)
+    }
+
+    fn seek(&self, request: Request<'_>, reply: &mut Reply) -> Result<(), FsError> {
+        let (offset, whence) = seek_place(request.body).ok_or(FsError::Invalid)?;
+        // lseek(2): SEEK_DATA is 3, SEEK_HOLE 4; the kernel answers the others by itself.
+        let what = match whence {
+            3 => Seek::Data,
+            4 => Seek::Hole,
+            _ => return Err(FsError::Invalid),
+        };
+        reply.seek_out(self.files.seek(request.node, offset, what)?);
         Ok(())
     }
 
@@ -296,6 +361,16 @@ impl Worker {
             length.min(usize::try_from(most).unwrap_or(usize::MAX)),
         ))
     }
+}
+
+/// The answer, or its length alone for a caller without a buffer.
+fn answer_sized(request: Request<'_>, reply: &mut Reply, bytes: &[u8]) -> Result<(), FsError> {
+    match attribute_room(request.body).ok_or(FsError::Invalid)? {
+        0 => reply.size_out(bytes.len()),
+        room if room < bytes.len() => return Err(FsError::Range),
+        _ => reply.bytes(bytes),
+    }
+    Ok(())
 }
 
 fn send(queue: &FuseDevice, unique: u64, result: Result<(), FsError>, reply: &mut Reply) {

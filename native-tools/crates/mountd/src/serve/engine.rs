@@ -15,7 +15,7 @@ use sys::mount::MountError;
 use super::devices::Device;
 use crate::device_files::DeviceFiles;
 use crate::error::Error;
-use crate::fuse::{Server, Session};
+use crate::fuse::{Contents, Server, Session};
 use crate::image::Image;
 
 /// Threads of the request loop. Reads that wait do not occupy them.
@@ -38,7 +38,7 @@ pub(super) fn serve_files(files: Arc<DeviceFiles>) -> Result<ServedFiles, Error>
             Errno::NODEV => Error::Fuse(io::Error::other("the kernel has no FUSE")),
             _ => Error::Mount(error),
         })?;
-    let session = Session::handshake(device).map_err(Error::Fuse)?;
+    let session = Session::handshake(device, Contents::Files).map_err(Error::Fuse)?;
     tracing::debug!(negotiated = ?session.negotiated(), "FUSE is up");
     let server = Server::start(session, files, FUSE_THREADS).map_err(Error::Fuse)?;
     Ok(ServedFiles { mount, server })

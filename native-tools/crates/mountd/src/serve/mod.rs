@@ -1,9 +1,13 @@
 //! `clipyard-mountd serve`: mounts an image and lives until the mount is gone.
 
+mod choice;
 mod control;
 mod devices;
 mod engine;
+mod fusermount;
 mod mountpoint;
+mod prepare;
+mod tree;
 
 use std::fs;
 use std::io;
@@ -28,10 +32,11 @@ use crate::image::Image;
 use crate::layer::Layer;
 use crate::request::ServeRequest;
 use crate::stats::{Mode, Report, Stats};
+use choice::Choice;
 use control::Controlled;
 use devices::Device;
-use engine::ServedFiles;
 use mountpoint::{AttachedMount, MountPoint};
+use prepare::{Parts, Served, prepare};
 
 /// How often the mount table is read even when the kernel reports no change.
 const TABLE_INTERVAL: Duration = Duration::from_secs(60);
@@ -46,19 +51,21 @@ pub struct MountedResult {
     device: String,
     mount_ms: f64,
     engine: &'static str,
+    engine_reason: String,
 }
 
 /// An image that is mounted and served by this process.
 #[derive(Debug)]
 pub struct Mounted {
     state: Arc<State>,
-    /// Holds the layers' files reachable until the image is unmounted.
-    files: OwnedFd,
+    /// Holds the layers' files reachable until the image is unmounted, where the kernel reads them.
+    files: Option<OwnedFd>,
     server: Server,
     /// Taken over before the mount is visible: a signal that comes right then must not end the process halfway.
     signals: Signals,
     run_dir: PathBuf,
     mount_ms: f64,
+    choice: Choice,
 }
 
 /// Decides between a caller that goes away and a mount that becomes visible: the first one wins.
@@ -114,9 +121,7 @@ impl Mounted {
     /// `CACHE_FILESYSTEM_UNSUPPORTED`, `DISK_FULL`, `IO_FAILED`.
     pub fn start(request: &ServeRequest, gate: &StartGate) -> Result<Self, Error> {
         let started = Instant::now();
-        if !sys::process::may_mount() {
-            return Err(Error::Privilege);
-        }
+        let choice = choice::choose(request.engine)?;
         let mountpoint = MountPoint::check(&request.mountpoint)?;
         let run_dir = absolute(&request.run_dir)?;
         let image = Image::open(&request.source)?;
@@ -124,27 +129,37 @@ impl Mounted {
         let cache_dir = absolute(&request.source.cache_dir)?;
         let files = Arc::new(DeviceFiles::new(&layers));
         let devices = devices::choose(&files, &image.tables, &request.source.local_layers)?;
-        let (attached, signals);
-        // Until it is attached, dropping what was made undoes it: both mounts are in no tree.
-        let ServedFiles {
-            mount: files,
-            server,
-        } = {
-            let served = engine::serve_files(files)?;
-            let erofs = engine::mount_image(&image, &cache_dir, &run_dir, &served, &devices)?;
-            gate.pass();
-            signals = watched_signals()?;
-            attached = mountpoint.attach(erofs)?;
-            served
+        let local = devices
+            .iter()
+            .map(|device| matches!(device, Device::Local(_)))
+            .collect();
+        let stats = Arc::clone(&image.stats);
+        let parts = Parts {
+            image,
+            layers: &layers,
+            files,
+            devices,
+            cache_dir: &cache_dir,
+            run_dir: &run_dir,
         };
+        let (prepared, choice) = prepare(choice, parts)?;
+        tracing::info!(
+            engine = choice.engine.name(),
+            reason = choice.reason,
+            "engine chosen"
+        );
+        gate.pass();
+        let signals = watched_signals()?;
+        let Served {
+            mount,
+            files,
+            server,
+        } = prepared.attach(mountpoint)?;
         let state = Arc::new(State {
-            mount: attached,
-            local: devices
-                .iter()
-                .map(|device| matches!(device, Device::Local(_)))
-                .collect(),
+            mount,
+            local,
             layers,
-            stats: Arc::clone(&image.stats),
+            stats,
             requests: server.request_counter(),
             answering: RwLock::default(),
         });
@@ -161,6 +176,7 @@ impl Mounted {
             signals,
             run_dir,
             mount_ms,
+            choice,
         })
     }
 
@@ -173,7 +189,8 @@ impl Mounted {
             mountpoint: self.state.mount.path.clone(),
             device: format!("{major}:{minor}"),
             mount_ms: self.mount_ms,
-            engine: "erofs",
+            engine: self.choice.engine.name(),
+            engine_reason: self.choice.reason.clone(),
         }
     }
 
@@ -201,7 +218,7 @@ impl Mounted {
             server.join();
             let _ = events.send(Event::Ended);
         });
-        let mut files = Some(files);
+        let mut files = files;
         let mut signaled = false;
         for event in happened {
             match event {
@@ -218,7 +235,7 @@ impl Mounted {
                 // With this, the last user of the layers' files is the EROFS that may still be in use somewhere.
                 Event::Gone => drop(files.take()),
                 Event::Ended => {
-                    if files.is_some() {
+                    if files.is_some() || state.mount.is_attached() {
                         tracing::error!("the FUSE connection was cut; unmounting");
                         state.leave();
                     }

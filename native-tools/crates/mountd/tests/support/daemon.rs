@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -19,7 +20,32 @@ pub(crate) struct Daemon {
 }
 
 /// Starts `serve`; the error event where it says one.
-pub(crate) fn serve(mut request: Value, directory: &Path) -> Result<Daemon, Value> {
+pub(crate) fn serve(request: Value, directory: &Path) -> Result<Daemon, Value> {
+    let program = Command::new(env!("CARGO_BIN_EXE_clipyard-mountd"));
+    serve_with(program, request, directory)
+}
+
+/// The same with a copy of the program as a user without any privilege, who owns mount point, run and cache directory.
+pub(crate) fn serve_as(user: u32, mut request: Value, directory: &Path) -> Result<Daemon, Value> {
+    let open_to_all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(directory, open_to_all).unwrap();
+    for name in ["mnt", "run", "cache"] {
+        let path = directory.join(name);
+        fs::create_dir_all(&path).unwrap();
+        std::os::unix::fs::chown(&path, Some(user), Some(user)).unwrap();
+    }
+    // As udev sets it; where none runs, the device is root's alone.
+    let usable = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    fs::set_permissions("/dev/fuse", usable).unwrap();
+    let copy = directory.join("clipyard-mountd");
+    copy_program(&copy);
+    request["cacheDir"] = directory.join("cache").to_str().unwrap().into();
+    let mut program = Command::new(copy);
+    program.uid(user).gid(user);
+    serve_with(program, request, directory)
+}
+
+fn serve_with(mut program: Command, mut request: Value, directory: &Path) -> Result<Daemon, Value> {
     let mountpoint = directory.join("mnt");
     let run_dir = directory.join("run");
     fs::create_dir_all(&mountpoint).unwrap();
@@ -33,7 +59,7 @@ pub(crate) fn serve(mut request: Value, directory: &Path) -> Result<Daemon, Valu
         .append(true)
         .open(directory.join("mountd.log"))
         .unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_clipyard-mountd"))
+    let mut child = program
         .arg("serve")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
