@@ -1,4 +1,5 @@
 export { catFile, verifyBlobs } from './cat.ts';
+export { type Comparison, compareTrees, type Difference } from './compare.ts';
 export type { MountStat } from './control.ts';
 export { listMountRecords, type MountRecord } from './mount-record.ts';
 export { type ContainerCommand, type ImageDefaults, runContainer } from './run-container.ts';
