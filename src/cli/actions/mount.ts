@@ -1,7 +1,15 @@
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type MountableArchive, openArchiveSource } from '../../jobs/index.ts';
-import { listMountRecords, type Mounted, type MountStat, serveMount, statMount, unmount } from '../../mount/index.ts';
+import {
+  listMountRecords,
+  type Mounted,
+  type MountStat,
+  serveMount,
+  serveWritable,
+  statMount,
+  unmount,
+} from '../../mount/index.ts';
 import { formatPlatform, localPlatform } from '../../oci/index.ts';
 import { formatReference } from '../../registry/index.ts';
 import { blobOrigin } from '../blob-origin.ts';
@@ -15,6 +23,8 @@ export interface MountFlags {
   readonly storageRef?: string;
   readonly platform?: string;
   readonly plainHttp?: boolean;
+  /** Where changes go; absent: read-only. */
+  readonly rw?: string | undefined;
 }
 
 export async function mount(
@@ -26,7 +36,8 @@ export async function mount(
 ): Promise<void> {
   const { mounted, storageRef } = await mountSource(source, dir, flags, context);
   const { engine, mountMs, mountpoint, pid, record } = mounted;
-  const result = { mountpoint, source, storageRef, engine, mountMs, pid, id: record.id };
+  const { writable } = record;
+  const result = { mountpoint, source, storageRef, engine, mountMs, pid, id: record.id, writable };
   writeResult(context.stdout, result, json, () => `${mountpoint}: mounted (${engine}, ${mountMs.toFixed(1)} ms)\n`);
 }
 
@@ -38,9 +49,16 @@ export async function umount(dir: string, json: boolean, context: CommandContext
 
 export async function mounts(json: boolean, context: CommandContext): Promise<void> {
   const records = await listMountRecords(context.settings.stateDir);
-  const rows = records.map((r) => [r.mountpoint, r.source, r.storageRef, String(r.pid), r.startedAt]);
+  const rows = records.map((r) => [
+    r.mountpoint,
+    r.source,
+    r.storageRef,
+    String(r.pid),
+    r.startedAt,
+    r.writable?.directory ?? '',
+  ]);
   writeResult(context.stdout, records, json, () =>
-    formatTable(['mountpoint', 'source', 'blobs', 'pid >', 'since'], rows),
+    formatTable(['mountpoint', 'source', 'blobs', 'pid >', 'since', 'changes in'], rows),
   );
 }
 
@@ -77,13 +95,18 @@ export async function mountSource(
   const storageRef = flags.storageRef ?? formatReference(archive.storage);
   if (flags.storageRef === undefined)
     log.info({ source_ref: storageRef }, 'cached source image reference from metadata');
-  const mounted = await serveMount({ archive: archive.path, cacheDir, origin }, resolve(dir), {
+  const options = {
     signal,
     stateDir: settings.stateDir,
     tools,
     sourceName: source,
     storageRef,
-  });
+  };
+  const found = { archive: archive.path, cacheDir, origin };
+  const mounted =
+    flags.rw === undefined
+      ? await serveMount(found, resolve(dir), options)
+      : await serveWritable(found, resolve(dir), resolve(flags.rw), options);
   return { mounted, archive, storageRef };
 }
 
