@@ -44,7 +44,7 @@ test.for(['runc', 'crun', 'containerd'])('the page shows the example of %s as it
 });
 
 test.for(['runc', 'crun'])('the example of %s starts a container, and its changes are kept', async (runtime) => {
-  const changes = join(scratch.path, runtime);
+  const changes = join(scratch.path, `changes of ${runtime}`);
   const script = 'read note < /etc/note; echo "$note"; echo changed > /etc/note';
   expect(await example(runtime, changes, script)).toBe('of the image\n');
   expect(await example(runtime, changes, script)).toBe('changed\n');
