@@ -45,7 +45,7 @@ afterAll(() => scratch[Symbol.asyncDispose]());
 async function mounted(changes: string): Promise<AsyncDisposable & { readonly path: string }> {
   const path = await newFolder('mount');
   await commandJson(['mount', '--rw', changes, archive, path]);
-  return { path, [Symbol.asyncDispose]: async () => void (await commandJson(['umount', path])) };
+  return { path, [Symbol.asyncDispose]: () => commandJson(['umount', path]) };
 }
 
 test('every kind of change is taken and is there again after a restart', async () => {

@@ -70,5 +70,5 @@ async function mounted(label: string, source: LayoutCodec, codec: PackOptions['c
   await mkdir(root, { recursive: true });
   const { path } = await publishArchive(await layoutOf(dir, tars, source), { dir, codec, name: label });
   await commandJson(['mount', '--cache', join(dir, 'cache'), path, root]);
-  return { root, [Symbol.asyncDispose]: async () => void (await commandJson(['umount', root])) };
+  return { root, [Symbol.asyncDispose]: () => commandJson(['umount', root]) };
 }
