@@ -215,6 +215,12 @@ export const ERROR_CODES = {
     help: 'The archive does not describe the layers it names.',
   },
 
+  TREE_MISMATCH: {
+    category: 'data_loss',
+    retryable: false,
+    help: 'The tree of the archive and the folder differ; the result lists where.',
+  },
+
   // registry
   REGISTRY_UNAVAILABLE: {
     category: 'unavailable',
@@ -299,6 +305,16 @@ export const ERROR_CODES = {
     help: 'The kernel refused the mount; the message holds its reason.',
   },
   MOUNT_BUSY: { category: 'conflict', retryable: true, help: 'A process still uses the mount.' },
+  UPPER_IN_USE: {
+    category: 'conflict',
+    retryable: true,
+    help: 'Another writable mount or container writes to the folder; end it or name another with `--rw`.',
+  },
+  OVERLAY_REFUSED: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The kernel cannot write the changes of an overlay there; put `--rw` on ext4, xfs or btrfs.',
+  },
   FUSE_UNAVAILABLE: {
     category: 'denied',
     retryable: false,

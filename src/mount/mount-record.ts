@@ -13,6 +13,8 @@ const MountRecord = z.object({
   storageRef: z.string(),
   pid: z.number().int(),
   startedAt: z.string(),
+  /** Of a writable mount, whose `mountpoint` is an overlay: the image mount below it and where the changes are. */
+  writable: z.object({ lower: z.string(), directory: z.string() }).optional(),
 });
 export type MountRecord = z.infer<typeof MountRecord>;
 

@@ -1,12 +1,13 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { readFile, realpath } from 'node:fs/promises';
+import { readFile, realpath, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type Cancelable, messageOf, WorkerError } from '../errors/index.ts';
 import { askDaemon, MountStat } from './control.ts';
 import { listMountRecords, type MountRecord, removeRunDirectory, runDirectoryOf } from './mount-record.ts';
+import { unmountOverlay } from './overlay.ts';
 
 /** A daemon that nothing holds is gone in milliseconds; on a loaded machine it writes its statistics first. */
 const END_DEADLINE_MS = 10_000;
@@ -42,16 +43,19 @@ export async function unmount(
 ): Promise<MountStat | undefined> {
   const record = await findMount(stateDir, mountpoint);
   const directory = runDirectoryOf(stateDir, record);
+  const image = record.writable?.lower ?? record.mountpoint;
+  if (record.writable !== undefined && (await isMounted(record.mountpoint))) await unmountOverlay(record.mountpoint);
   try {
     await askDaemon(controlSocket(stateDir, record), { op: 'unmount' }, { signal });
     await processEnd(record, signal);
   } catch (thrown) {
     if (!(thrown instanceof WorkerError) || thrown.code !== 'MOUNT_NOT_FOUND') throw thrown;
-    if (isAlive(record.pid) && (await isMounted(record.mountpoint))) throw thrown;
-    if (await isMounted(record.mountpoint)) await unmountLeftOver(record.mountpoint);
+    if (isAlive(record.pid) && (await isMounted(image))) throw thrown;
+    if (await isMounted(image)) await unmountLeftOver(image);
   }
   const stat = await lastStat(join(directory.path, 'stats.json'));
   await removeRunDirectory(directory);
+  if (record.writable !== undefined) await rmdir(image).catch(() => undefined); // not while anything is mounted there
   return stat;
 }
 

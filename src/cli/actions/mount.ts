@@ -7,6 +7,7 @@ import {
   type Mounted,
   type MountStat,
   serveMount,
+  serveWritable,
   statMount,
   unmount,
 } from '../../mount/index.ts';
@@ -18,6 +19,8 @@ import { formatBytes, formatTable, writeResult } from '../output.ts';
 
 export interface MountFlags extends ArchiveFlags {
   readonly engine?: MountEngine;
+  /** Where changes go; absent: read-only. */
+  readonly rw?: string | undefined;
 }
 
 export async function mount(
@@ -29,7 +32,8 @@ export async function mount(
 ): Promise<void> {
   const { mounted, storageRef } = await mountSource(source, dir, flags, context);
   const { engine, engineReason, mountMs, mountpoint, pid, record } = mounted;
-  const result = { mountpoint, source, storageRef, engine, engineReason, mountMs, pid, id: record.id };
+  const { writable } = record;
+  const result = { mountpoint, source, storageRef, engine, engineReason, mountMs, pid, id: record.id, writable };
   writeResult(context.stdout, result, json, () => `${mountpoint}: mounted (${engine}, ${mountMs.toFixed(1)} ms)\n`);
 }
 
@@ -41,9 +45,16 @@ export async function umount(dir: string, json: boolean, context: CommandContext
 
 export async function mounts(json: boolean, context: CommandContext): Promise<void> {
   const records = await listMountRecords(context.settings.stateDir);
-  const rows = records.map((r) => [r.mountpoint, r.source, r.storageRef, String(r.pid), r.startedAt]);
+  const rows = records.map((r) => [
+    r.mountpoint,
+    r.source,
+    r.storageRef,
+    String(r.pid),
+    r.startedAt,
+    r.writable?.directory ?? '',
+  ]);
   writeResult(context.stdout, records, json, () =>
-    formatTable(['mountpoint', 'source', 'blobs', 'pid >', 'since'], rows),
+    formatTable(['mountpoint', 'source', 'blobs', 'pid >', 'since', 'changes in'], rows),
   );
 }
 
@@ -73,14 +84,19 @@ export async function mountSource(
   const storageRef = flags.storageRef ?? formatReference(archive.storage);
   if (flags.storageRef === undefined)
     log.info({ source_ref: storageRef }, 'cached source image reference from metadata');
-  const mounted = await serveMount({ archive: archive.path, cacheDir, origin }, resolve(dir), {
+  const options = {
     signal,
     stateDir: settings.stateDir,
     tools,
     sourceName: source,
     storageRef,
     ...(flags.engine !== undefined && { engine: flags.engine }),
-  });
+  };
+  const found = { archive: archive.path, cacheDir, origin };
+  const mounted =
+    flags.rw === undefined
+      ? await serveMount(found, resolve(dir), options)
+      : await serveWritable(found, resolve(dir), resolve(flags.rw), options);
   log.info({ engine: mounted.engine, reason: mounted.engineReason }, 'mount engine chosen');
   return { mounted, archive, storageRef };
 }

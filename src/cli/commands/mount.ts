@@ -10,6 +10,7 @@ Examples:
   clipyard mount docker://127.0.0.1:5000/images:web /mnt/web
   clipyard mount --engine fuse web.clip ~/web               # also without root, through fusermount3
   clipyard mount --storage-ref mirror.example/images:web web.clip /mnt/web   # the blobs have moved
+  clipyard mount --rw /var/lib/web team/web /mnt/web       # writable; the changes are kept in /var/lib/web
   clipyard umount /mnt/web
 `;
 
@@ -18,6 +19,7 @@ const jsonOf = (command: Command) => command.optsWithGlobals<GlobalOptions>().js
 /** `mount`, `umount`, `mounts`, `stat`. */
 export function addMountCommands(program: Command, context: CommandContext): void {
   withMountOptions(program.command('mount <source> <dir>'))
+    .option('--rw <dir>', 'make it writable; changes go into this folder (kernel overlay)')
     .description('Mount an image; file data comes from the registry when it is read, verified')
     .addHelpText('after', EXAMPLES)
     .action(async (source: string, dir: string, flags: MountFlags, command: Command) => {
