@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { mkdir, open } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
-import type { Readable } from 'node:stream';
+import { addAbortSignal, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import pLimit from 'p-limit';
 import { type Digest, isDigest } from '../digest/index.ts';
@@ -68,6 +68,10 @@ export class LayerFeed implements AsyncDisposable {
   #connected(socket: Socket): void {
     // The tool hangs up when it has seen enough, and says itself why.
     socket.on('error', () => undefined);
+    if (this.#closing.signal.aborted) {
+      socket.destroy(); // it stood in the listening socket's queue when the feed closed
+      return;
+    }
     const served = this.#serve(socket).finally(() => {
       this.#connections.delete(socket);
     });
@@ -91,7 +95,9 @@ export class LayerFeed implements AsyncDisposable {
 
   async *#bytes(digest: Digest, { signal }: Cancelable): AsyncGenerator<Uint8Array> {
     try {
-      yield* (await this.#options.open(digest, { signal })) as AsyncIterable<Uint8Array>;
+      const body = await this.#options.open(digest, { signal });
+      // pipeline() waits for its source: a body that waits for bytes must end with the feed.
+      yield* addAbortSignal(signal, body) as AsyncIterable<Uint8Array>;
     } catch (thrown) {
       if (!signal.aborted) this.#options.onFailure(thrown);
       throw thrown;

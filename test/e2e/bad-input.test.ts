@@ -332,7 +332,7 @@ describe('archives and mounts', () => {
     await mkdir(tmpfs);
     execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', tmpfs]);
     try {
-      const error = await commandError(['mount', archive, mountpoint], {
+      const error = await commandError(['mount', '--engine', 'erofs', archive, mountpoint], {
         CLIPYARD_STATE: tmpfs,
         CLIPYARD_CACHE: join(tmpfs, 'cache'),
       });
@@ -359,7 +359,7 @@ describe('archives and mounts', () => {
     expect(hidden.stderr).toContain('FUSE_UNAVAILABLE');
     const dropped = spawnSync(
       'setpriv',
-      ['--inh-caps=-all', '--bounding-set=-all', clipyard, '--json', 'mount', archive, mountpoint],
+      ['--inh-caps=-all', '--bounding-set=-all', clipyard, '--json', 'mount', '--engine', 'erofs', archive, mountpoint],
       { encoding: 'utf8' },
     );
     expect(dropped.stderr).toContain('PRIVILEGE_REQUIRED');
