@@ -13,6 +13,8 @@ import { readSection, readVerified } from './section.ts';
 export interface FetchForMountOptions extends Cancelable {
   /** The footer that a pointer names; another one is ARCHIVE_MISMATCH. */
   readonly expectedFooterDigest?: Digest;
+  /** Leaves the windows of seek points out: whoever reads the file can get them one by one. */
+  readonly withoutWindows?: boolean;
 }
 
 export interface FetchedForMount {
@@ -23,11 +25,10 @@ export interface FetchedForMount {
 
 /** One request usually holds everything: the parts of a mount stand at the end of the file. */
 const TAIL_BYTES = 2 ** 20;
-/** Windows of foreign gzip layers are small (2 MB a plain GB) and the daemon has no way to the store: they come along. */
 const MOUNT_SECTIONS: readonly (string | undefined)[] = ['erofs', 'layers', 'extra', 'seek', 'config'];
 
 /**
- * Fetches what a mount needs (footer and the sections config, seek, extra, layers, erofs) into a sparse file of the archive's
+ * Fetches what a mount needs (footer and the sections config, seek, extra, layers, erofs; seek may be left out) into a sparse file of the archive's
  * full length, every digest checked; the rest of the file is a hole. The file is wholly there or not there. Throws
  * ARCHIVE_NOT_LAZY, ARCHIVE_MISMATCH and what opening an archive throws.
  */
@@ -36,7 +37,7 @@ export async function fetchForMount(
   outPath: string,
   options: FetchForMountOptions,
 ): Promise<FetchedForMount> {
-  const { signal, expectedFooterDigest } = options;
+  const { signal, expectedFooterDigest, withoutWindows = false } = options;
   const counted = withTail(source);
   const footer = await readFooter(counted, { signal });
   if (expectedFooterDigest !== undefined && footer.digest !== expectedFooterDigest) {
@@ -49,7 +50,8 @@ export async function fetchForMount(
   try {
     await using file = await open(temporary, 'wx', 0o600);
     await file.truncate(source.sizeBytes);
-    await writeParts(counted, footer, file, { signal });
+    const sections = MOUNT_SECTIONS.filter((name) => name !== 'seek' || !withoutWindows);
+    await writeParts(counted, footer, sections, file, { signal });
     await file.sync();
     await rename(temporary, outPath);
   } catch (thrown) {
@@ -89,10 +91,11 @@ async function readFooter(source: RangeSource, { signal }: Cancelable): Promise<
 async function writeParts(
   source: RangeSource,
   footer: Footer,
+  names: readonly (string | undefined)[],
   file: FileHandle,
   { signal }: Cancelable,
 ): Promise<void> {
-  const wanted = footer.sections.filter(({ name }) => MOUNT_SECTIONS.includes(name));
+  const wanted = footer.sections.filter(({ name }) => names.includes(name));
   for (const name of ['config', 'layers']) {
     if (!wanted.some((section) => section.name === name)) throw corrupt(`there is no section ${name}`);
   }

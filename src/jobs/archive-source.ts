@@ -18,6 +18,7 @@ import { writeFileAtomically } from '../files/index.ts';
 import { type ObjectStore, readObject } from '../objects/index.ts';
 import { type ImageConfig, parseImageConfig } from '../oci/index.ts';
 import { formatReference, manifestNameOf, parseReference, type Reference, type Repository } from '../registry/index.ts';
+import { type Secret } from '../telemetry/index.ts';
 import { type CompleteOptions, completeArchive } from './complete-archive.ts';
 import { type Pointer, readPointer, storeKeys } from './publish.ts';
 
@@ -28,6 +29,8 @@ export interface MountableArchive {
   /** Where its blobs are. */
   readonly storage: Reference;
   readonly config: ImageConfig;
+  /** Where what the file lacks can be read; a secret. */
+  readonly address?: Secret | undefined;
   /** Bytes that were fetched of the archive; 0 for a local one. */
   readonly fetchedBytes: number;
 }
@@ -108,10 +111,7 @@ async function fromStore(
   context: ArchiveSourceContext,
 ): Promise<MountableArchive> {
   const path = await cachedPath(context.cacheDir, hexOf(digest));
-  const fetched = (await exists(path))
-    ? 0
-    : await fetchParts(store, storeKeys.archive(digest), path, context, { digest, footerDigest });
-  return await describeArchive(path, fetched, context);
+  return await fetchedArchive(store, storeKeys.archive(digest), path, context, { digest, footerDigest });
 }
 
 async function fromObjectUrl(url: string, context: ArchiveSourceContext): Promise<MountableArchive> {
@@ -123,14 +123,28 @@ async function fromObjectUrl(url: string, context: ArchiveSourceContext): Promis
   const head = await store.head(key, context);
   if (head === undefined) throw new WorkerError('STORE_OBJECT_NOT_FOUND', `there is no ${url}`, { key });
   const path = await cachedPath(context.cacheDir, createHash('sha256').update(`${url}\n${head.etag}`).digest('hex'));
-  const fetched = (await exists(path)) ? 0 : await fetchParts(store, key, path, context);
-  return await describeArchive(path, fetched, context);
+  return await fetchedArchive(store, key, path, context);
+}
+
+/** Windows of seek points stay in the store where they can be read from it one by one. */
+async function fetchedArchive(
+  store: ObjectStore,
+  key: string,
+  path: string,
+  context: ArchiveSourceContext,
+  expected?: StoredArchive,
+): Promise<MountableArchive> {
+  const address = await store.readAddress(key, context);
+  const there = await exists(path);
+  const fetched = there ? 0 : await fetchParts(store, key, path, address !== undefined, context, expected);
+  return { ...(await describeArchive(path, fetched, context)), address };
 }
 
 async function fetchParts(
   store: ObjectStore,
   key: string,
   path: string,
+  withoutWindows: boolean,
   { signal }: Cancelable,
   expected?: StoredArchive,
 ): Promise<number> {
@@ -141,6 +155,7 @@ async function fetchParts(
   try {
     const { fetchedBytes } = await fetchForMount(source, path, {
       signal,
+      withoutWindows,
       ...(expectedFooterDigest !== undefined && { expectedFooterDigest }),
     });
     return fetchedBytes;

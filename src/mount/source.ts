@@ -1,3 +1,5 @@
+import type { Secret } from '../telemetry/index.ts';
+
 /** Where the blobs of an archive are read from, and with what. */
 export interface BlobOrigin {
   readonly registry: { readonly baseUrl: string; readonly repository: string };
@@ -15,10 +17,13 @@ export type OriginCredentials =
 export interface ArchiveSource {
   /** A complete archive, or a sparse file of its length with the parts a mount needs. */
   readonly archive: string;
+  /** Where the windows of seek points are read from, when the file lacks them. A secret. */
+  readonly archiveAddress?: Secret | undefined;
   readonly cacheDir: string;
   readonly origin: BlobOrigin;
 }
 
-export function sourceRequest({ archive, cacheDir, origin }: ArchiveSource) {
-  return { v: 1, archive, cacheDir, registry: origin.registry, credentials: origin.credentials, caFile: origin.caFile };
+export function sourceRequest({ archive, archiveAddress, cacheDir, origin }: ArchiveSource) {
+  const { caFile, credentials, registry } = origin;
+  return { v: 1, archive, archiveUrl: archiveAddress?.reveal(), cacheDir, registry, credentials, caFile };
 }

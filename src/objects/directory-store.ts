@@ -115,6 +115,10 @@ export class DirectoryStore implements ObjectStore {
     }
   }
 
+  readAddress(): Promise<undefined> {
+    return Promise.resolve(undefined); // a file has a path, and no address that others could use
+  }
+
   async delete(key: string, { signal }: Cancelable): Promise<void> {
     const path = this.#pathOf(key);
     await this.#doing(`delete ${this.urlOf(key)}`, signal, async () => {

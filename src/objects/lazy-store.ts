@@ -1,4 +1,5 @@
 import type { Cancelable } from '../errors/index.ts';
+import type { Secret } from '../telemetry/index.ts';
 import type { ObjectBody, ObjectInfo, ObjectRange, ObjectStore, PutOptions } from './object-store.ts';
 
 /** A store whose code is loaded with its first call: an SDK of a thousand files costs the commands that never need it. */
@@ -41,6 +42,10 @@ export class LazyStore implements ObjectStore {
     options: Cancelable,
   ): AsyncIterable<{ readonly key: string; readonly sizeBytes: number }> {
     yield* (await this.#store()).list(prefix, options);
+  }
+
+  async readAddress(key: string, options: Cancelable): Promise<Secret | undefined> {
+    return await (await this.#store()).readAddress(key, options);
   }
 
   async delete(key: string, options: Cancelable): Promise<void> {

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Digest } from '../digest/index.ts';
 import type { Cancelable } from '../errors/index.ts';
+import type { Secret } from '../telemetry/index.ts';
 
 /** Bytes from `offset` (`length` of them, or all that follow), or the last `suffixLength`. Less is given where the object ends. */
 export type ObjectRange = { readonly offset: number; readonly length?: number } | { readonly suffixLength: number };
@@ -46,6 +47,11 @@ export interface ObjectStore extends AsyncDisposable {
   get(key: string, options: Cancelable & { readonly range?: ObjectRange }): Promise<ObjectBody>;
   put(key: string, content: Uint8Array | string, options: PutOptions): Promise<{ readonly etag: string }>;
   putFile(key: string, path: string, options: PutOptions): Promise<{ readonly etag: string }>;
+  /**
+   * An http address under which whoever has it reads the object for some days, ranges included: a secret. None where the
+   * store has no such thing. The object need not exist.
+   */
+  readAddress(key: string, options: Cancelable): Promise<Secret | undefined>;
   /** Keys that start with the prefix, in no particular order. */
   list(prefix: string, options: Cancelable): AsyncIterable<{ readonly key: string; readonly sizeBytes: number }>;
   /** Nothing happens when it is not there. */

@@ -15,6 +15,7 @@ import {
 import { Upload } from '@aws-sdk/lib-storage';
 import { type Digest, digestOf, hexOf, isDigest, verify } from '../digest/index.ts';
 import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts';
+import { Secret } from '../telemetry/index.ts';
 import { requireKey } from './key.ts';
 import type { ObjectBody, ObjectInfo, ObjectRange, ObjectStore, PutOptions } from './object-store.ts';
 import { rangeHeader } from './range.ts';
@@ -23,6 +24,8 @@ import { statusOf, storeFailure } from './s3-failures.ts';
 /** Larger files go up in parts of this size, some at once: what a retry repeats and what memory holds. */
 const PART_BYTES = 8 * 1024 * 1024;
 const PARTS_AT_ONCE = 3;
+/** As long as S3 allows; one that was signed with a session's keys ends with the session. */
+const ADDRESS_SECONDS = 7 * 24 * 3600;
 /** Where the content's digest is kept with the object (`x-amz-meta-sha256`). */
 const SHA256_METADATA = 'sha256';
 
@@ -170,6 +173,15 @@ export class S3Store implements ObjectStore {
         if (key !== undefined) yield { key: key.slice(this.#prefix.length), sizeBytes: sizeBytes ?? 0 };
       }
     }
+  }
+
+  async readAddress(key: string, { signal }: Cancelable): Promise<Secret> {
+    return await this.#doing(`sign an address of ${this.urlOf(key)}`, signal, async () => {
+      const { getSignedUrl } = await import('@aws-sdk/s3-request-presigner');
+      return new Secret(
+        await getSignedUrl(this.#client, new GetObjectCommand(this.#named(key)), { expiresIn: ADDRESS_SECONDS }),
+      );
+    });
   }
 
   async delete(key: string, { signal }: Cancelable): Promise<void> {

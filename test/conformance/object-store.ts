@@ -28,6 +28,19 @@ export function describeObjectStore(name: string, open: () => Promise<ObjectStor
       await scratch[Symbol.asyncDispose]();
     });
 
+    test('an address gives ranges of an object to whoever has it, where there is such a thing', async () => {
+      const key = newKey();
+      await store.put(key, 'windows and more', { signal });
+      const address = await store.readAddress(key, { signal });
+      expect(String(address ?? '[redacted]')).toBe('[redacted]');
+      if (address === undefined) return;
+      const answer = await fetch(address.reveal(), { headers: { range: 'bytes=8-10' } });
+      expect(answer.status).toBe(206);
+      expect(await answer.text()).toBe('and');
+      const forged = address.reveal().replace(/Signature=.{4}/, 'Signature=0000');
+      expect((await fetch(forged)).status).toBe(403);
+    });
+
     test('is there', async () => {
       await store.check({ signal });
     });

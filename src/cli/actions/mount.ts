@@ -92,7 +92,7 @@ export async function mountSource(
     storageRef,
     ...(flags.engine !== undefined && { engine: flags.engine }),
   };
-  const found = { archive: archive.path, cacheDir, origin };
+  const found = { archive: archive.path, archiveAddress: archive.address, cacheDir, origin };
   const mounted =
     flags.rw === undefined
       ? await serveMount(found, resolve(dir), options)

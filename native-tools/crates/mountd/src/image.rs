@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::layer::{Fetcher, Layer, LayerParts, Windows};
 use crate::request::SourceRequest;
 use crate::source::registry::{RegistryOptions, RegistrySource, RetryPolicy};
-use crate::source::{BlobSource, FileSource};
+use crate::source::{ArchiveUrl, BlobSource, FileSource};
 use crate::stats::Stats;
 
 /// An archive whose footer, metadata and layer tables were proven, with the sources its blobs come from.
@@ -56,19 +56,26 @@ impl Image {
             .ok_or_else(|| FormatError::Corrupt("no section erofs".to_owned()))?;
         check_devices(&metadata, &tables)?;
         let stats = Arc::new(Stats::default());
+        let read_timeout = Duration::from_millis(request.read_timeout_ms.max(1));
         let options = RegistryOptions {
             base_url: request.registry.base_url.clone(),
             repository: request.registry.repository.clone(),
             credentials: request.credentials.clone(),
             ca_file: request.ca_file.clone(),
-            read_timeout: Duration::from_millis(request.read_timeout_ms.max(1)),
+            read_timeout,
             retry: RetryPolicy::default(),
         };
         let extra = archive.footer().section(SectionType::Extra);
         let seek = archive.footer().section(SectionType::Seek);
+        let store = request
+            .archive_url
+            .as_ref()
+            .map(|url| ArchiveUrl::new(&url.0, request.ca_file.as_deref(), read_timeout))
+            .transpose()?;
         let file = Arc::new(kept);
         Ok(Self {
-            windows: Windows::new(Arc::clone(&file), seek.map_or(0, |record| record.offset)),
+            windows: Windows::new(Arc::clone(&file), seek.map_or(0, |record| record.offset))
+                .or_from(store),
             extra_offset: extra.map_or(0, |record| record.offset),
             registry: Arc::new(RegistrySource::new(options, Arc::clone(&stats))?),
             file,

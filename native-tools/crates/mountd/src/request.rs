@@ -13,6 +13,10 @@ use crate::source::registry::Credentials;
 pub struct SourceRequest {
     /// A complete archive, or a file of its length with footer, erofs, layers and extra in place.
     pub archive: PathBuf,
+    /// Where the archive's windows of seek points are read from when they are not in that file: an address that needs no
+    /// login, and that is one therefore.
+    #[serde(default)]
+    pub archive_url: Option<Secret>,
     /// The cache directory.
     pub cache_dir: PathBuf,
     /// The registry.
@@ -32,6 +36,16 @@ pub struct SourceRequest {
     /// How long a read from the registry may wait for a byte.
     #[serde(default = "default_read_timeout_ms")]
     pub read_timeout_ms: u64,
+}
+
+/// A text that debug output leaves out.
+#[derive(Clone, Deserialize)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("…")
+    }
 }
 
 /// A repository of a registry.

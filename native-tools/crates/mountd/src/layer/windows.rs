@@ -9,29 +9,55 @@ use archive_format::digest::oci;
 use archive_format::seek::Window;
 
 use super::{Layer, Plan};
+use crate::source::ArchiveUrl;
 
 /// Section `seek` of an archive. Nothing of it is held in memory: a window is read when a fetch begins at its point, which
-/// costs a fraction of what the fetch does.
+/// costs a fraction of what the fetch does, also where that is a request of its own.
 #[derive(Debug, Clone)]
 pub struct Windows {
     archive: Arc<File>,
     start: u64,
+    store: Option<Arc<ArchiveUrl>>,
 }
 
 impl Windows {
     /// Of the section that starts at byte `start` of the archive.
     #[must_use]
     pub fn new(archive: Arc<File>, start: u64) -> Self {
-        Self { archive, start }
+        Self {
+            archive,
+            start,
+            store: None,
+        }
+    }
+
+    /// A file that a mount made of parts of an archive lacks the section: its windows come from the archive itself.
+    #[must_use]
+    pub fn or_from(self, store: Option<ArchiveUrl>) -> Self {
+        Self {
+            store: store.map(Arc::new),
+            ..self
+        }
     }
 
     fn read(&self, window: &Window) -> Result<Vec<u8>, FormatError> {
+        let failed = |error| FormatError::io("reading a window of section seek", error);
         let mut stored = vec![0; window.stored as usize];
         let at = self.start.saturating_add(window.offset);
-        self.archive
+        let here = self
+            .archive
             .read_exact_at(&mut stored, at)
-            .map_err(|error| FormatError::io("reading a window of section seek", error))?;
-        window.decode(&stored)
+            .map_err(failed)
+            .and_then(|()| window.decode(&stored));
+        match (here, &self.store) {
+            (Err(_), Some(store)) => {
+                let stored = store
+                    .read(at, window.stored)
+                    .map_err(|error| failed(std::io::Error::other(error)))?;
+                window.decode(&stored)
+            }
+            (here, _) => here,
+        }
     }
 }
 

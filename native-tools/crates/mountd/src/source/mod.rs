@@ -1,9 +1,11 @@
 //! Where the stored bytes of layers come from.
 
+mod archive_url;
 mod error;
 mod file;
 pub mod registry;
 
+pub use archive_url::ArchiveUrl;
 pub use error::{FetchError, FetchKind};
 pub use file::FileSource;
 

@@ -30,7 +30,7 @@ pub(super) fn parse_base(text: &str) -> Result<Uri, FetchError> {
 }
 
 /// A client with a deadline on every read; redirects and refusals are the caller's business.
-pub(super) fn agent(
+pub(in crate::source) fn agent(
     base: &Uri,
     ca_file: Option<&Path>,
     read_timeout: Duration,

@@ -7,6 +7,7 @@ mod body;
 mod challenge;
 mod retry;
 
+pub(super) use agent::agent;
 pub use auth::Credentials;
 pub use retry::RetryPolicy;
 
