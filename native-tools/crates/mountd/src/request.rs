@@ -1,4 +1,4 @@
-//! The requests as they come in on stdin.
+//! Where an image is and what `cat` is asked, as it comes in on stdin.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::source::registry::Credentials;
 
-/// Where an image is described and where its layers are: what `serve` and `cat` have in common.
+/// Where an image is described and where its layers are: what a mount and `cat` have in common.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceRequest {
@@ -44,19 +44,6 @@ pub struct RegistryRequest {
     pub repository: String,
 }
 
-/// `clipyard-mountd serve`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ServeRequest {
-    /// The image.
-    #[serde(flatten)]
-    pub source: SourceRequest,
-    /// Where to mount.
-    pub mountpoint: PathBuf,
-    /// A directory of this mount alone, for the control socket and the statistics.
-    pub run_dir: PathBuf,
-}
-
 /// `clipyard-mountd cat`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -90,8 +77,8 @@ mod tests {
     #[test]
     fn requests_are_read_as_the_caller_writes_them() {
         let text = r#"{"v":1,"archive":"/a.clip","cacheDir":"/cache","registry":{"baseUrl":"http://127.0.0.1:5000","repository":"a/b"},
-            "credentials":{"username":"u","password":"hunter2"},"mountpoint":"/mnt","runDir":"/run/x","readTimeoutMs":500}"#;
-        let request: ServeRequest = serde_json::from_str(text).unwrap();
+            "credentials":{"username":"u","password":"hunter2"},"path":"/etc/hosts","readTimeoutMs":500}"#;
+        let request: CatRequest = serde_json::from_str(text).unwrap();
         assert_eq!(request.source.max_requests, 8);
         assert_eq!(request.source.read_timeout_ms, 500);
         assert!(matches!(
@@ -103,7 +90,7 @@ mod tests {
             r#""username":"u","password":"hunter2""#,
             r#""identityToken":"hunter2""#,
         );
-        let request: ServeRequest = serde_json::from_str(&token).unwrap();
+        let request: CatRequest = serde_json::from_str(&token).unwrap();
         assert!(matches!(
             request.source.credentials,
             Some(Credentials::Identity { .. })

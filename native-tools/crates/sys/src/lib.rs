@@ -5,3 +5,4 @@ pub mod fuse;
 pub mod mount;
 pub mod mountinfo;
 pub mod process;
+pub mod socket;

@@ -7,6 +7,9 @@ use rustix::io::Errno;
 /// Number of an inode. It must be a pure function of the archive, so that another process can go on with the same mount.
 pub type NodeId = u64;
 
+/// Number of an open file: who asks. Unique for as long as the connection lives, whichever process serves it.
+pub type Handle = u64;
+
 /// The root's number (FUSE_ROOT_ID).
 pub const ROOT: NodeId = 1;
 
@@ -104,6 +107,15 @@ pub trait FileSystem: Debug + Send + Sync + 'static {
     /// [`FsError::Invalid`] when the inode is no directory.
     fn entry(&self, directory: NodeId, position: u64) -> Result<Option<Entry>, FsError>;
 
+    /// Opens a file. The kernel keeps its pages from one opening to the next.
+    ///
+    /// # Errors
+    /// [`FsError::NotFound`], [`FsError::Invalid`] for a directory.
+    fn open(&self, node: NodeId) -> Result<Handle, FsError>;
+
+    /// The last user of an open file is gone. Comes again when this process dies before it returns.
+    fn release(&self, handle: Handle);
+
     /// Whether a read will not wait. Called on the request loop: no network, no lock that is held while waiting.
     fn is_ready(&self, node: NodeId, offset: u64, length: usize) -> bool;
 
@@ -111,7 +123,13 @@ pub trait FileSystem: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`FsError::Io`] when any of the bytes cannot be had; `buffer` then holds nothing of use.
-    fn read(&self, node: NodeId, offset: u64, buffer: &mut [u8]) -> Result<(), FsError>;
+    fn read(
+        &self,
+        node: NodeId,
+        handle: Handle,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), FsError>;
 
     /// Totals.
     fn usage(&self) -> Usage;

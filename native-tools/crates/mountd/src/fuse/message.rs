@@ -18,8 +18,10 @@ pub(super) mod opcode {
     pub(in crate::fuse) const LOOKUP: u32 = 1;
     pub(in crate::fuse) const FORGET: u32 = 2;
     pub(in crate::fuse) const GETATTR: u32 = 3;
+    pub(in crate::fuse) const OPEN: u32 = 14;
     pub(in crate::fuse) const READ: u32 = 15;
     pub(in crate::fuse) const STATFS: u32 = 17;
+    pub(in crate::fuse) const RELEASE: u32 = 18;
     pub(in crate::fuse) const INIT: u32 = 26;
     pub(in crate::fuse) const READDIR: u32 = 28;
     pub(in crate::fuse) const DESTROY: u32 = 38;
@@ -33,8 +35,6 @@ pub(super) mod init_flags {
     pub(in crate::fuse) const ASYNC_READ: u32 = 1 << 0;
     /// Lookup and readdir of one directory at once.
     pub(in crate::fuse) const PARALLEL_DIROPS: u32 = 1 << 18;
-    /// ENOSYS to OPEN means: never ask again, keep pages.
-    pub(in crate::fuse) const NO_OPEN: u32 = 1 << 17;
     /// `max_pages` below is meant.
     pub(in crate::fuse) const MAX_PAGES: u32 = 1 << 22;
     /// ENOSYS to OPENDIR means: never ask again, cache listings.
@@ -121,6 +121,14 @@ impl InitReply {
     }
 }
 
+/// `FOPEN_KEEP_CACHE`: what the kernel has of the file stays good.
+const KEEP_CACHE: u32 = 1 << 1;
+
+/// The open file of READ and RELEASE.
+pub(super) fn handle(body: &[u8]) -> Option<u64> {
+    u64_at(body, 0)
+}
+
 /// Offset and size of READ, READDIR and READDIRPLUS.
 pub(super) fn read_range(body: &[u8]) -> Option<(u64, usize)> {
     Some((u64_at(body, 8)?, u32_at(body, 16)? as usize))
@@ -176,6 +184,13 @@ impl Reply {
         self.u32(0);
         self.u32(0);
         self.attributes(attributes);
+    }
+
+    /// `fuse_open_out`.
+    pub(super) fn open(&mut self, handle: u64) {
+        self.u64(handle);
+        self.u32(KEEP_CACHE);
+        self.u32(0);
     }
 
     /// `fuse_attr_out`.
@@ -301,6 +316,9 @@ mod tests {
         reply.clear();
         reply.statfs(1024, 2);
         assert_eq!(reply.length(), 80);
+        reply.clear();
+        reply.open(1);
+        assert_eq!(reply.length(), 16);
         reply.clear();
         InitReply {
             minor: 45,

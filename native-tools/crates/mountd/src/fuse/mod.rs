@@ -6,5 +6,7 @@ mod message;
 mod server;
 mod waiting;
 
-pub use filesystem::{Attributes, Entry, FileKind, FileSystem, FsError, NodeId, ROOT, Usage};
+pub use filesystem::{
+    Attributes, Entry, FileKind, FileSystem, FsError, Handle, NodeId, ROOT, Usage,
+};
 pub use server::{Negotiated, Server, Session};

@@ -1,15 +1,16 @@
-//! The request loop: a few threads, each with its own queue onto one connection.
+//! The request loop: a few threads on one connection.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use rustix::io::Errno;
 use sys::fuse::FuseDevice;
 
 use super::filesystem::{FileSystem, FsError};
-use super::message::{InitReply, InitRequest, Reply, Request, init_flags, opcode, read_range};
+use super::message::{
+    InitReply, InitRequest, Reply, Request, handle, init_flags, opcode, read_range,
+};
 use super::waiting::WaitingRoom;
 
 /// The kernel asks for at least 8 KiB; a read-only server gets nothing longer.
@@ -80,10 +81,19 @@ impl Session {
         }
     }
 
-    /// Goes on with a connection whose INIT another process answered.
-    #[must_use]
-    pub fn resume(device: FuseDevice, negotiated: Negotiated) -> Self {
-        Self { device, negotiated }
+    /// Goes on with a connection whose INIT another process answered. What that process has read and not answered comes
+    /// again, so call it when everything is in place that the answers need.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn resume(device: FuseDevice, negotiated: Negotiated) -> io::Result<Self> {
+        let knows_resend = u64::from(init_flags::HAS_RESEND) << 32;
+        if negotiated.flags & knows_resend == 0 {
+            tracing::warn!("the kernel does not resend: reads that were under way wait for ever");
+        } else {
+            device.resend()?;
+        }
+        Ok(Self { device, negotiated })
     }
 
     /// What was agreed.
@@ -95,7 +105,6 @@ impl Session {
 
 fn answer_init(offer: InitRequest) -> InitReply {
     let wanted = init_flags::ASYNC_READ
-        | init_flags::NO_OPEN
         | init_flags::PARALLEL_DIROPS
         | init_flags::MAX_PAGES
         | init_flags::NO_OPENDIR
@@ -122,55 +131,29 @@ fn answer_init(offer: InitRequest) -> InitReply {
 #[derive(Debug)]
 pub struct Server {
     threads: Vec<JoinHandle<()>>,
-    requests: Arc<AtomicU64>,
 }
 
 impl Server {
     /// Starts `threads` threads (at least one).
     ///
     /// # Errors
-    /// The system's, when queues or threads cannot be made.
+    /// The system's, when threads cannot be made.
     pub fn start(session: Session, files: Arc<dyn FileSystem>, threads: usize) -> io::Result<Self> {
-        let requests = Arc::new(AtomicU64::new(0));
+        let queue = Arc::new(session.device);
         let waiting = WaitingRoom::default();
-        let mut queues = vec![];
-        for _ in 1..threads {
-            queues.push(session.device.another_queue()?);
-        }
-        queues.push(session.device);
-        let threads = queues
-            .into_iter()
-            .map(|queue| {
+        let threads = (0..threads.max(1))
+            .map(|_| {
                 let worker = Worker {
-                    queue: Arc::new(queue),
+                    queue: Arc::clone(&queue),
                     files: Arc::clone(&files),
                     waiting: waiting.clone(),
-                    requests: Arc::clone(&requests),
                 };
                 thread::Builder::new()
                     .name("fuse".to_owned())
                     .spawn(move || worker.serve())
             })
             .collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { threads, requests })
-    }
-
-    /// How many requests the kernel has sent.
-    #[must_use]
-    pub fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
-    }
-
-    /// A counter of requests that outlives the server.
-    #[must_use]
-    pub fn request_counter(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.requests)
-    }
-
-    /// Whether the connection has ended.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
+        Ok(Self { threads })
     }
 
     /// Waits until the connection ends.
@@ -185,7 +168,6 @@ struct Worker {
     queue: Arc<FuseDevice>,
     files: Arc<dyn FileSystem>,
     waiting: WaitingRoom,
-    requests: Arc<AtomicU64>,
 }
 
 impl Worker {
@@ -198,7 +180,6 @@ impl Worker {
                 Ok(length) => {
                     if let Some(request) = Request::parse(buffer.get(..length).unwrap_or_default())
                     {
-                        self.requests.fetch_add(1, Ordering::Relaxed);
                         self.answer(request, &mut reply);
                     }
                 }
@@ -227,6 +208,16 @@ impl Worker {
                 .files
                 .attributes(request.node)
                 .map(|attributes| reply.attributes_out(&attributes)),
+            opcode::OPEN => self
+                .files
+                .open(request.node)
+                .map(|handle| reply.open(handle)),
+            opcode::RELEASE => {
+                if let Some(handle) = handle(request.body) {
+                    self.files.release(handle);
+                }
+                Ok(())
+            }
             opcode::READDIR => self.list(request, reply, false),
             opcode::READDIRPLUS => self.list(request, reply, true),
             opcode::STATFS => {
@@ -271,18 +262,18 @@ impl Worker {
             Err(error) => return send(&self.queue, request.unique, Err(error), reply),
         };
         let (node, unique) = (request.node, request.unique);
+        let handle = handle(request.body).unwrap_or_default();
         if self.files.is_ready(node, offset, length) {
             reply.clear();
-            let result = self.files.read(node, offset, reply.data(length));
+            let result = self.files.read(node, handle, offset, reply.data(length));
             return send(&self.queue, unique, result, reply);
         }
-        // The reply must go through the queue that the request came from.
         let queue = Arc::clone(&self.queue);
         let files = Arc::clone(&self.files);
         self.waiting.run(move || {
             let mut reply = Reply::default();
             reply.clear();
-            let result = files.read(node, offset, reply.data(length));
+            let result = files.read(node, handle, offset, reply.data(length));
             send(&queue, unique, result, &mut reply);
         });
     }
