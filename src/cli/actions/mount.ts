@@ -1,7 +1,16 @@
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type MountableArchive, openArchiveSource } from '../../jobs/index.ts';
-import { listMountRecords, type Mounted, type MountStat, serveMount, statMount, unmount } from '../../mount/index.ts';
+import {
+  listMounts,
+  type MountDaemon,
+  type Mounted,
+  type MountStat,
+  mountArchive,
+  repairMounts,
+  statMount,
+  unmount,
+} from '../../mount/index.ts';
 import { formatPlatform, localPlatform } from '../../oci/index.ts';
 import { formatReference } from '../../registry/index.ts';
 import { blobOrigin } from '../blob-origin.ts';
@@ -15,6 +24,10 @@ export interface MountFlags {
   readonly storageRef?: string;
   readonly platform?: string;
   readonly plainHttp?: boolean;
+}
+
+export interface MountsFlags {
+  readonly repair?: boolean;
 }
 
 export async function mount(
@@ -31,21 +44,25 @@ export async function mount(
 }
 
 export async function umount(dir: string, json: boolean, context: CommandContext): Promise<void> {
-  const stat = await unmount(context.settings.stateDir, resolve(dir), context);
+  const stat = await unmount(mountDaemon(context), resolve(dir), context);
   const did = stat === undefined ? '' : ` (${statLine(stat)})`;
   writeResult(context.stdout, { mountpoint: resolve(dir), stat }, json, () => `${dir}: unmounted${did}\n`);
 }
 
-export async function mounts(json: boolean, context: CommandContext): Promise<void> {
-  const records = await listMountRecords(context.settings.stateDir);
+/** Lists mounts; `repair` first takes away what has no daemon any more, and says what that was. */
+export async function mounts(flags: MountsFlags, json: boolean, context: CommandContext): Promise<void> {
+  const daemon = mountDaemon(context);
+  const removed = flags.repair === true ? await repairMounts(daemon) : undefined;
+  for (const { mountpoint } of removed ?? []) context.log.info({ mountpoint }, 'took away a mount without a daemon');
+  const records = await listMounts(daemon, context);
   const rows = records.map((r) => [r.mountpoint, r.source, r.storageRef, String(r.pid), r.startedAt]);
-  writeResult(context.stdout, records, json, () =>
+  writeResult(context.stdout, removed === undefined ? records : { removed, mounts: records }, json, () =>
     formatTable(['mountpoint', 'source', 'blobs', 'pid >', 'since'], rows),
   );
 }
 
 export async function stat(dir: string, json: boolean, context: CommandContext): Promise<void> {
-  const found = await statMount(context.settings.stateDir, resolve(dir), context);
+  const found = await statMount(mountDaemon(context), resolve(dir), context);
   const rows = found.layers.map(({ diffId, mode, reason }) => [diffId.slice(0, 19), mode, reason ?? '']);
   writeResult(
     context.stdout,
@@ -55,14 +72,19 @@ export async function stat(dir: string, json: boolean, context: CommandContext):
   );
 }
 
-/** Fetches what a mount needs of the archive and starts its daemon. */
+/** Where the commands' mount daemon is. */
+export function mountDaemon({ settings, tools }: CommandContext): MountDaemon {
+  return { stateDir: settings.stateDir, mountSocket: settings.mountSocket, tools };
+}
+
+/** Fetches what a mount needs of the archive and has the daemon mount it. */
 export async function mountSource(
   source: string,
   dir: string,
   flags: MountFlags,
   context: CommandContext,
 ): Promise<{ readonly mounted: Mounted; readonly archive: MountableArchive; readonly storageRef: string }> {
-  const { log, settings, signal, tools } = context;
+  const { log, settings, signal } = context;
   const cacheDir = resolve(flags.cache ?? settings.cacheDir);
   await mkdir(cacheDir, { recursive: true });
   await using client = await registryClient(context, flags);
@@ -77,10 +99,9 @@ export async function mountSource(
   const storageRef = flags.storageRef ?? formatReference(archive.storage);
   if (flags.storageRef === undefined)
     log.info({ source_ref: storageRef }, 'cached source image reference from metadata');
-  const mounted = await serveMount({ archive: archive.path, cacheDir, origin }, resolve(dir), {
+  const mounted = await mountArchive({ archive: archive.path, cacheDir, origin }, resolve(dir), {
+    ...mountDaemon(context),
     signal,
-    stateDir: settings.stateDir,
-    tools,
     sourceName: source,
     storageRef,
   });
