@@ -49,10 +49,7 @@ pub fn send(socket: impl AsFd, message: &[u8], descriptor: Option<&OwnedFd>) -> 
 ///
 /// # Errors
 /// The system's.
-pub fn receive(
-    socket: impl AsFd,
-    limit: usize,
-) -> io::Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
+pub fn receive(socket: impl AsFd, limit: usize) -> io::Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
     let mut bytes = vec![0; limit];
     loop {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
