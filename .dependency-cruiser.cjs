@@ -8,6 +8,7 @@ const layers = [
   ['registry', 'objects'],
   ['buildkit', 'indexer', 'portable', 'mount'],
   ['jobs'],
+  ['bench'],
   ['cli'],
   ['bin'],
 ];
@@ -59,5 +60,9 @@ module.exports = {
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
     doNotFollow: { path: 'node_modules' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'require', 'node', 'default', 'types'],
+    },
   },
 };

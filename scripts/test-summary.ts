@@ -24,7 +24,10 @@ function fromVitest(path: string): Count {
   };
 }
 
-/** cargo prints a line per test program: `test result: ok. 3 passed; 0 failed; 1 ignored; …`. */
+/**
+ * cargo prints a line per test program, scripts/fuzz.sh one like it for its targets:
+ * `test result: ok. 3 passed; 0 failed; 1 ignored; …`.
+ */
 function fromCargo(path: string): Count {
   const log = readFileSync(path, 'utf8');
   const results = [...log.matchAll(/^test result: \w+\. (\d+) passed; (\d+) failed;/gm)];
@@ -43,7 +46,11 @@ for (const file of readdirSync(directory).filter((name) => name.endsWith('.exit'
   const report = join(directory, `${name}.json`);
   const none: Count = { passed: 0, failed: 0, skipped: [] };
   const count =
-    name === 'cargo-test' ? fromCargo(join(directory, `${name}.log`)) : existsSync(report) ? fromVitest(report) : none;
+    name === 'cargo-test' || name === 'fuzz'
+      ? fromCargo(join(directory, `${name}.log`))
+      : existsSync(report)
+        ? fromVitest(report)
+        : none;
   // A lint or a compiler that refuses, or a test program that dies, fails without naming a test.
   const exited = Number(readFileSync(join(directory, file), 'utf8'));
   total.passed += count.passed;

@@ -36,6 +36,8 @@ check check npm run check --silent -- $(json check)
 check rustfmt in_rust fmt --all --check
 check clippy in_rust clippy --workspace --all-targets --locked -- -D warnings
 check cargo-test in_rust test --workspace --locked
+# Ten targets for five seconds each; scripts/soak.sh goes on for longer.
+check fuzz scripts/fuzz.sh 5
 check integration npx vitest run --project integration $(json integration)
 clean_up
 node scripts/test-summary.ts "$results"

@@ -38,6 +38,10 @@ Settings come from the environment and are read once, at the start. A flag of a 
 | --- | --- | --- |
 ${rows.join('\n')}
 
+A limit is per layer; beyond it is LIMIT_EXCEEDED, whichever engine reads. Values are numbers or sizes (\`1000\`, \`256KiB\`). The flag
+\`--limit name=value\` of \`build\` and \`index\` goes before the variable: \`--limit entries=1000\` is \`CLIPYARD_LIMIT_ENTRIES=1000\`.
+Limits change no byte of what is made. Those of the readers are fixed; semantics.md lists them.
+
 The S3 client reads the usual \`AWS_ACCESS_KEY_ID\`, \`AWS_SECRET_ACCESS_KEY\`, \`AWS_SESSION_TOKEN\`, \`AWS_REGION\`, \`AWS_PROFILE\` and
 \`AWS_ENDPOINT_URL\`. Registry logins come from docker's \`config.json\` and its credential helpers.
 `;

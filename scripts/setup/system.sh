@@ -1,5 +1,5 @@
 # Debian packages; only the missing ones, and the package lists are only fetched when they do not know them.
-PACKAGES=(runc crun fuse3 umoci skopeo debootstrap busybox-static zstd attr acl tar gcc libc6-dev git util-linux)
+PACKAGES=(runc crun fuse3 umoci skopeo debootstrap busybox-static zstd attr acl tar gcc g++ libc6-dev git util-linux)
 
 debian_packages() {
   command -v dpkg-query >/dev/null || { outcome "skipped: no Debian here, install by hand: ${PACKAGES[*]}"; return; }

@@ -23,10 +23,11 @@ export interface FetchedForMount {
 
 /** One request usually holds everything: the parts of a mount stand at the end of the file. */
 const TAIL_BYTES = 2 ** 20;
-const MOUNT_SECTIONS: readonly (string | undefined)[] = ['erofs', 'layers', 'extra', 'config'];
+/** Windows of foreign gzip layers are small (2 MB a plain GB) and the daemon has no way to the store: they come along. */
+const MOUNT_SECTIONS: readonly (string | undefined)[] = ['erofs', 'layers', 'extra', 'seek', 'config'];
 
 /**
- * Fetches what a mount needs (footer and the sections config, extra, layers, erofs) into a sparse file of the archive's
+ * Fetches what a mount needs (footer and the sections config, seek, extra, layers, erofs) into a sparse file of the archive's
  * full length, every digest checked; the rest of the file is a hole. The file is wholly there or not there. Throws
  * ARCHIVE_NOT_LAZY, ARCHIVE_MISMATCH and what opening an archive throws.
  */

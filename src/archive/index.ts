@@ -13,8 +13,9 @@ export {
 export { type FetchedForMount, type FetchForMountOptions, fetchForMount, readDocuments } from './fetch-for-mount.ts';
 export type { Footer, SectionName, SectionRecord } from './footer.ts';
 export { type ImageId, imageTag, parseImageId, parseImageTag, parseWorkspaceId, type WorkspaceId } from './identity.ts';
-export type { LayerCodec, LayerRecord, SeekPoint } from './layers-section.ts';
+export { type LayerCodec, type LayerRecord, parseLayersSection, type SeekPoint } from './layers-section.ts';
 export { formatRows, type ListRow, listPath, modeText, rowOf } from './list-path.ts';
+export { openLocalFile } from './local-file.ts';
 export { type NodeTree, nameOf, nodeTree, resolvePath } from './node-tree.ts';
 export { bytesSource, fileSource, type OpenRangeSource, type RangeSource } from './range-source.ts';
 export type { ArchiveStorage, ImageMetadata, OciStorage, S3Storage } from './storage-info.ts';

@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises';
-import { type Cancelable, toWorkerError } from '../errors/index.ts';
+import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts';
 import { truncated } from './failure.ts';
 
 /** Bytes at known places: a file, an object of a store, a blob of a registry. */
@@ -12,12 +12,17 @@ export interface RangeSource {
 /** A range source that holds a descriptor. */
 export type OpenRangeSource = RangeSource & AsyncDisposable;
 
-/** A file as it is now. Throws PATH_NOT_FOUND, IO_FAILED. */
+/** A file as it is now. Throws PATH_NOT_FOUND, IO_FAILED, USAGE for a folder. */
 export async function fileSource(path: string): Promise<OpenRangeSource> {
   const handle = await open(path, 'r').catch((thrown: unknown) => {
     throw toWorkerError(thrown, `open archive ${path}`);
   });
-  const { size: sizeBytes } = await handle.stat();
+  const stats = await handle.stat();
+  if (stats.isDirectory()) {
+    await handle.close();
+    throw new WorkerError('USAGE', `${path} is a folder; name an archive file`);
+  }
+  const sizeBytes = stats.size;
   return {
     sizeBytes,
     async read(offset, length, { signal }) {

@@ -44,4 +44,6 @@ export interface BuildRequest {
   /** Logins for pulling; none when absent. */
   readonly logins?: LoginSource;
   readonly limits?: Partial<ContextLimits>;
+  /** Further attributes of the OCI exporter, over ours: `{compression: 'gzip', 'compression-level': '1'}`. */
+  readonly exporter?: Readonly<Record<string, string>>;
 }

@@ -29,13 +29,17 @@ const DescriptorJson = z.object({
 
 /** Throws BUILDKIT_PROTOCOL. */
 export function exportedDescriptorOf(exporterResponse: Readonly<Record<string, string>>): ExportedDescriptor {
-  const encoded = exporterResponse[DESCRIPTOR_KEY];
+  return parseDescriptor(Buffer.from(exporterResponse[DESCRIPTOR_KEY] ?? '', 'base64').toString(), 'the image');
+}
+
+/** What the daemon says of something it exported. Throws BUILDKIT_PROTOCOL. */
+export function parseDescriptor(text: string, what: string): Descriptor {
   try {
-    return DescriptorJson.parse(JSON.parse(Buffer.from(encoded ?? '', 'base64').toString()));
+    return DescriptorJson.parse(JSON.parse(text));
   } catch (cause) {
     throw new WorkerError(
       'BUILDKIT_PROTOCOL',
-      `buildkitd describes the image by ${encoded ?? 'nothing'}: ${messageOf(cause)}`,
+      `buildkitd describes ${what} by ${text === '' ? 'nothing' : text.slice(0, 300)}: ${messageOf(cause)}`,
       {},
       { cause },
     );

@@ -4,14 +4,16 @@ import type { Log } from '../telemetry/index.ts';
 import { resolveInputs } from './build-inputs.ts';
 import type { BuildRequest } from './build-request.ts';
 import { type BuildkitResult, type ExportedDescriptor, exportedDescriptorOf } from './build-result.ts';
+import { contentReadHandlers } from './cache/content-store.ts';
+import { LocalCaches } from './cache/local-caches.ts';
 import { failureOfCall } from './call-failure.ts';
 import { callUnary, openChannel } from './channel.ts';
 import type { ContextLimits } from './context/context-sender.ts';
 import { fileSyncHandlers } from './context/file-sync.ts';
-import { contentHandlers } from './landing/content-service.ts';
+import { contentHandlers, EXPORT_STORE } from './landing/content-service.ts';
 import { Lander, type LanderOptions } from './landing/lander.ts';
 import { LANDING_PATHS, type Landing, type LandingPath } from './landing/landing.ts';
-import { BuildProgress } from './progress/build-progress.ts';
+import { BuildProgress, type StepCounts } from './progress/build-progress.ts';
 import type { BuildListener } from './progress/events.ts';
 import { authHandlers } from './session/auth.ts';
 import { healthHandlers } from './session/health.ts';
@@ -22,6 +24,7 @@ import { sshHandlers } from './session/ssh.ts';
 import { solve } from './solve.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
+const CACHE_PATHS: readonly LandingPath[] = ['read', 'session'];
 /** Enough for any sane source tree; a forgotten home directory is refused before it fills the daemon. */
 const DEFAULT_LIMITS: ContextLimits = { maxEntries: 1_000_000, maxBytes: 32 * 1024 ** 3 };
 
@@ -46,18 +49,6 @@ export interface BuildOptions extends Cancelable {
 export interface BuildkitInfo {
   readonly version: string;
   readonly revision: string;
-}
-
-/** Connects to a buildkitd and asks for its version. Throws BUILDKIT_UNAVAILABLE, CONFIG_INVALID. */
-export async function connectBuildkit(options: ConnectOptions): Promise<BuildkitClient> {
-  const client = new BuildkitClient(options);
-  try {
-    await client.info(options);
-    return client;
-  } catch (thrown) {
-    await client[Symbol.asyncDispose]();
-    throw thrown;
-  }
 }
 
 /** One buildkitd: builds images into OCI layouts. Builds may run side by side. */
@@ -100,20 +91,49 @@ export class BuildkitClient implements AsyncDisposable {
    */
   async build(request: BuildRequest, options: BuildOptions): Promise<BuildkitResult> {
     const { have = () => false, landing, onEvent = () => undefined, paths = LANDING_PATHS, signal } = options;
-    signal.throwIfAborted();
     const { contentDir, log } = this.#options;
-    const inputs = await resolveInputs(request);
     const progress = new BuildProgress(onEvent);
-    const lander = new Lander({
-      landing,
-      contentDir,
-      reader: this.#reader,
-      paths,
-      have,
-      listener: onEvent,
-      log,
-      signal,
+    await using caches = await LocalCaches.open(request, { signal });
+    const common = { reader: this.#reader, log, signal };
+    const lander = new Lander({ ...common, landing, contentDir, paths, have, listener: onEvent });
+    // A cache belongs to its directory, which outlives the daemon: it gets copies, and no second names of the daemon's files.
+    const cacheLanders = [...caches.writable].map(([id, layout]) => {
+      const ways = { contentDir: undefined, paths: CACHE_PATHS, have: () => false, listener: () => undefined };
+      return [id, new Lander({ ...common, landing: layout, ...ways })] as const;
     });
+    const handlers = [
+      contentHandlers(new Map([[EXPORT_STORE, lander], ...cacheLanders])),
+      contentReadHandlers(caches.readable),
+    ];
+    const { cacheFrom, cacheTo } = caches;
+    const asked = { ...request, cacheFrom, cacheTo };
+    const exporterResponse = await this.#solve(asked, { handlers, onEvent, progress, signal, stepsOnly: false });
+    const descriptor: ExportedDescriptor = exportedDescriptorOf(exporterResponse);
+    await caches.finish(exporterResponse, { signal });
+    return {
+      descriptor,
+      exporterResponse,
+      blobs: lander.landed,
+      baseReferences: progress.baseReferences(),
+      ...progress.counts(),
+    };
+  }
+
+  /** Runs a build's steps into the daemon's cache and exports nothing. Throws what `build` throws. */
+  async runSteps(request: BuildRequest, { signal }: Cancelable): Promise<StepCounts> {
+    const onEvent = () => undefined;
+    const progress = new BuildProgress(onEvent);
+    await this.#solve(request, { handlers: [], onEvent, progress, signal, stepsOnly: true });
+    return progress.counts();
+  }
+
+  async #solve(
+    request: BuildRequest,
+    { handlers, onEvent, progress, signal, stepsOnly }: SolveParts,
+  ): Promise<Readonly<Record<string, string>>> {
+    signal.throwIfAborted();
+    const { log } = this.#options;
+    const inputs = await resolveInputs(request);
     let failed: WorkerError | undefined;
     const onFailure = (thrown: unknown, method: string) => {
       failed ??= toWorkerError(thrown, `answer ${method}`);
@@ -126,26 +146,27 @@ export class BuildkitClient implements AsyncDisposable {
         onEvent({ type: 'context-synced', ...report });
       },
     });
-    const handlers = handlersOf(request, [fileSync, contentHandlers(lander)]);
-    await using session = new Session(this.#control, { handlers, sharedKey: inputs.sharedKey, onFailure });
-    const exporterResponse = await solve(request, {
+    const all = handlersOf(request, [fileSync, ...handlers]);
+    await using session = new Session(this.#control, { handlers: all, sharedKey: inputs.sharedKey, onFailure });
+    return await solve(request, {
       control: this.#control,
       session,
       progress,
       dockerfileName: inputs.dockerfileName,
+      stepsOnly,
       handlerFailure: () => failed,
       log,
       signal,
     });
-    const descriptor: ExportedDescriptor = exportedDescriptorOf(exporterResponse);
-    return {
-      descriptor,
-      exporterResponse,
-      blobs: lander.landed,
-      baseReferences: progress.baseReferences(),
-      ...progress.counts(),
-    };
   }
+}
+
+/** What a solve needs beside the request. */
+interface SolveParts extends Cancelable {
+  readonly handlers: readonly ReadonlyMap<string, RpcHandler>[];
+  readonly onEvent: BuildListener;
+  readonly progress: BuildProgress;
+  readonly stepsOnly: boolean;
 }
 
 function handlersOf(

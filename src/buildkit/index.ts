@@ -1,12 +1,7 @@
 export type { BuildRequest, CacheSpec, DockerfileSource } from './build-request.ts';
 export type { BuildkitResult } from './build-result.ts';
-export {
-  BuildkitClient,
-  type BuildkitInfo,
-  type BuildOptions,
-  type ConnectOptions,
-  connectBuildkit,
-} from './client.ts';
+export type { BuildkitClient, BuildkitInfo, BuildOptions, ConnectOptions } from './client.ts';
+export { connectBuildkit } from './connect.ts';
 export type { ContextLimits } from './context/context-sender.ts';
 export type { LandedBlob } from './landing/lander.ts';
 export { LANDING_PATHS, type Landing, type LandingPath } from './landing/landing.ts';

@@ -1,4 +1,3 @@
-import { WorkerError } from '../errors/index.ts';
 import type { DeepPartial, SolveRequest } from '../gen/github.com/moby/buildkit/api/services/control/control.ts';
 import type { BuildRequest, CacheSpec } from './build-request.ts';
 
@@ -12,26 +11,33 @@ export interface SolveIds {
   readonly sessionId: string;
   /** The Dockerfile's name inside its mount. */
   readonly dockerfileName: string;
+  /** Run the steps and export nothing. */
+  readonly stepsOnly?: boolean;
 }
 
 /**
  * The request of `Control.Solve`. New layers leave uncompressed, base layers as they are (no force-compression), and blobs
- * come one by one through the session's content store (`tar=false`). Throws CONFIG_INVALID.
+ * come one by one through the session's content store (`tar=false`).
  */
 export function solveRequestOf(
   request: BuildRequest,
-  { dockerfileName, ref, sessionId }: SolveIds,
+  { dockerfileName, ref, sessionId, stepsOnly = false }: SolveIds,
 ): DeepPartial<SolveRequest> {
-  const { cacheFrom = [], cacheTo = [], imageName, network } = request;
+  const { cacheFrom = [], cacheTo = [], exporter = {}, imageName, network } = request;
   const name = imageName === undefined ? {} : { name: imageName };
   return {
     Ref: ref,
     Session: sessionId,
     Frontend: 'dockerfile.v0',
     FrontendAttrs: frontendAttrsOf(request, dockerfileName),
-    Exporters: [
-      { Type: 'oci', Attrs: { tar: 'false', compression: 'uncompressed', 'oci-mediatypes': 'true', ...name } },
-    ],
+    Exporters: stepsOnly
+      ? []
+      : [
+          {
+            Type: 'oci',
+            Attrs: { tar: 'false', compression: 'uncompressed', 'oci-mediatypes': 'true', ...name, ...exporter },
+          },
+        ],
     Cache: { Exports: cacheTo.map(cacheEntryOf), Imports: cacheFrom.map(cacheEntryOf) },
     Entitlements: network === 'host' ? ['network.host'] : [],
   };
@@ -72,11 +78,5 @@ export function frontendAttrsOf(request: BuildRequest, dockerfileName: string): 
 }
 
 function cacheEntryOf({ attrs, type }: CacheSpec): { Type: string; Attrs: Record<string, string> } {
-  if (type === 'local') {
-    throw new WorkerError(
-      'CONFIG_INVALID',
-      'a cache of type local is not served; use type=registry or keep the daemon',
-    );
-  }
   return { Type: type, Attrs: { ...attrs } };
 }

@@ -23,6 +23,7 @@ export interface SolveOptions extends Cancelable {
   readonly session: Session;
   readonly progress: BuildProgress;
   readonly dockerfileName: string;
+  readonly stepsOnly?: boolean;
   /** What a handler of ours threw; the daemon only repeats it in its own words. */
   readonly handlerFailure: () => WorkerError | undefined;
   readonly log: Log;
@@ -33,9 +34,10 @@ export interface SolveOptions extends Cancelable {
  * at once, which kills a running step.
  */
 export async function solve(request: BuildRequest, options: SolveOptions): Promise<Readonly<Record<string, string>>> {
-  const { control, dockerfileName, handlerFailure, log, progress, session, signal } = options;
+  const { control, dockerfileName, handlerFailure, log, progress, session, signal, stepsOnly = false } = options;
   const ref = randomUUID();
-  const message = SolveRequest.fromPartial(solveRequestOf(request, { ref, sessionId: session.id, dockerfileName }));
+  const ids = { ref, sessionId: session.id, dockerfileName, stepsOnly };
+  const message = SolveRequest.fromPartial(solveRequestOf(request, ids));
   const following = new StatusFollower(control, ref, progress, log);
   try {
     const either = AbortSignal.any([signal, session.lost]);

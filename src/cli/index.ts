@@ -1,10 +1,11 @@
 import type { Writable } from 'node:stream';
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Help, Option } from 'commander';
 import { loadSettings } from '../config/index.ts';
 import { toWorkerError, WorkerError } from '../errors/index.ts';
 import { nativeToolPaths } from '../native/index.ts';
 import { createLog } from '../telemetry/index.ts';
 import { addArchiveCommands } from './commands/archive.ts';
+import { addBenchCommands } from './commands/bench.ts';
 import { addBuildCommand } from './commands/build.ts';
 import { addCacheCommands } from './commands/cache.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
@@ -70,6 +71,12 @@ function asksForJson(argv: readonly string[]): boolean {
   return (end === -1 ? argv : argv.slice(0, end)).includes('--json');
 }
 
+/** Help as commander writes it, without the empty list that an option given many times begins with. */
+function describeOption(option: Option): string {
+  const isList = Array.isArray(option.defaultValue);
+  return new Help().optionDescription(isList ? new Option(option.flags, option.description) : option);
+}
+
 function createProgram(context: CommandContext, json: boolean): Command {
   const program = new Command('clipyard')
     .description('Builds images with BuildKit, pushes every blob once, and publishes archives that mount at once')
@@ -82,6 +89,7 @@ function createProgram(context: CommandContext, json: boolean): Command {
       // With --json a wrong command line is a document like every other error: runCommandLine writes it.
       writeErr: (text) => json || context.stderr.write(text),
     })
+    .configureHelp({ optionDescription: describeOption })
     .exitOverride();
   addBuildCommand(program, context);
   addIndexCommand(program, context);
@@ -89,6 +97,7 @@ function createProgram(context: CommandContext, json: boolean): Command {
   addMountCommands(program, context);
   addRunCommand(program, context);
   addCacheCommands(program, context);
+  addBenchCommands(program, context);
   addDoctorCommand(program, context);
   // Every command takes --json in front of or behind its name.
   for (const command of program.commands.flatMap((each) => [each, ...each.commands]))

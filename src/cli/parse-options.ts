@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { LIMIT_NAMES, LIMIT_SETTINGS, type LimitName, type Limits, parseLimit, sizeOf } from '../config/index.ts';
 import { WorkerError } from '../errors/index.ts';
 import { type Codec, type Compression, DEFAULT_CHUNK_BYTES, DEFAULT_LEVEL, LEVELS } from '../indexer/index.ts';
 
@@ -30,20 +31,33 @@ export function parseFields(text: string, flag: string): Readonly<Record<string,
   );
 }
 
-const SIZE = /^(\d+)\s*(?:(k|m|g|t)(i?)b?|b)?$/i;
-const POWERS: Readonly<Record<string, number>> = { k: 1, m: 2, g: 3, t: 4 };
-
 /** `256KiB`, `10G`, `4096`: bytes. A trailing `i` counts in 1024s, else 1000s. Throws USAGE. */
 export function parseSize(text: string, flag: string): number {
-  const match = SIZE.exec(text.trim());
-  const bytes =
-    match === null
-      ? Number.NaN
-      : Number(match[1]) *
-        (match[3] === 'i' || match[3] === 'I' ? 1024 : 1000) ** (POWERS[match[2]?.toLowerCase() ?? ''] ?? 0);
-  if (!Number.isSafeInteger(bytes))
-    throw new WorkerError('USAGE', `${flag} ${text}: not a size (write 256KiB or 10GB)`);
+  const bytes = sizeOf(text);
+  if (bytes === undefined) throw new WorkerError('USAGE', `${flag} ${text}: not a size (write 256KiB or 10GB)`);
   return bytes;
+}
+
+/** `--limit name=value`, over what is configured. Throws USAGE. */
+export function parseLimits(assignments: readonly string[], configured: Limits): Limits {
+  const limits: { -readonly [Key in keyof Limits]: number } = { ...configured };
+  for (const assignment of assignments) {
+    const equals = assignment.indexOf('=');
+    const name = LIMIT_NAMES.find((each) => each === assignment.slice(0, equals));
+    if (name === undefined)
+      throw new WorkerError(
+        'USAGE',
+        `--limit ${assignment}: write NAME=VALUE; the names are ${LIMIT_NAMES.join(', ')}`,
+      );
+    limits[LIMIT_SETTINGS[name].key] = limitValue(name, assignment.slice(equals + 1));
+  }
+  return limits;
+}
+
+function limitValue(name: LimitName, text: string): number {
+  const value = parseLimit(name, text);
+  if (typeof value === 'string') throw new WorkerError('USAGE', `--limit ${name}: ${value}`);
+  return value;
 }
 
 /** A whole number within bounds. Throws USAGE. */
@@ -69,10 +83,15 @@ export interface CompressionFlags {
 
 /** Throws USAGE with the codec's own bounds. */
 export function parseCompression(flags: CompressionFlags): Compression {
+  if (flags.compression === 'auto') {
+    if (flags.level !== undefined)
+      throw new WorkerError('USAGE', `--level ${flags.level}: with --compression auto the level is chosen on the way`);
+    return { ...parseCompression({ ...flags, compression: 'zstd' }), level: 'auto' };
+  }
   if (!Object.hasOwn(LEVELS, flags.compression)) {
     throw new WorkerError(
       'USAGE',
-      `--compression ${flags.compression}: one of ${Object.keys(LEVELS).join(', ')} is needed`,
+      `--compression ${flags.compression}: one of ${Object.keys(LEVELS).join(', ')}, auto is needed`,
     );
   }
   const codec = flags.compression as Codec;

@@ -1,6 +1,20 @@
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { WorkerError } from '../errors/index.ts';
+import { LIMIT_NAMES, LIMIT_SETTINGS, type Limits, type LimitVariable, limitVariable, parseLimit } from './limits.ts';
+
+/** A row for each limit, with how far it goes. */
+const LIMIT_SCHEMAS = Object.fromEntries(
+  LIMIT_NAMES.map((name) => {
+    const { help, most, value } = LIMIT_SETTINGS[name];
+    const schema = z.string().superRefine((text, context) => {
+      const parsed = parseLimit(name, text);
+      if (typeof parsed === 'string') context.addIssue({ code: 'custom', message: parsed });
+    });
+    const reach = (most as string) === value ? 'It can only be lowered.' : `At most ${most}.`;
+    return [limitVariable(name), schema.default(value).describe(`${help} ${reach}`)];
+  }),
+) as Record<LimitVariable, z.ZodDefault<z.ZodString>>;
 
 /**
  * Everything the environment can set, with defaults. Read once in `bin/`, frozen, passed by slice. Each description
@@ -59,6 +73,7 @@ export const SettingsSchema = z.object({
     .string()
     .optional()
     .describe('Directory of the docker `config.json` with registry logins; default `~/.docker`.'),
+  ...LIMIT_SCHEMAS,
 });
 
 export interface Settings {
@@ -74,6 +89,8 @@ export interface Settings {
   /** As written; the command line parses sizes. */
   readonly packCacheSize: string;
   readonly workspace: string;
+  /** What a layer may cost; `--limit` goes before. */
+  readonly limits: Limits;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 }
 
@@ -90,6 +107,7 @@ export function loadSettings(env: Readonly<Record<string, string | undefined>>):
     );
   }
   const { data } = parsed;
+  const limits = data as Readonly<Record<LimitVariable, string>>;
   const stateDir = resolve(data.CLIPYARD_STATE);
   return Object.freeze({
     buildkitAddress: data.CLIPYARD_BUILDKIT,
@@ -102,6 +120,11 @@ export function loadSettings(env: Readonly<Record<string, string | undefined>>):
     packCacheStore: data.CLIPYARD_PACK_CACHE,
     packCacheSize: data.CLIPYARD_PACK_CACHE_SIZE,
     workspace: data.CLIPYARD_WORKSPACE,
+    limits: Object.freeze(
+      Object.fromEntries(
+        LIMIT_NAMES.map((name) => [LIMIT_SETTINGS[name].key, parseLimit(name, limits[limitVariable(name)] ?? '')]),
+      ) as unknown as Limits,
+    ),
     logLevel: data.CLIPYARD_LOG,
   });
 }

@@ -188,7 +188,7 @@ export const ERROR_CODES = {
   LIMIT_EXCEEDED: {
     category: 'exhausted',
     retryable: false,
-    help: 'The input is larger than a limit allows; the message names limit and value.',
+    help: 'The input is larger than a limit allows; the message names limit and value. Limits of layers can be raised with `--limit` or a CLIPYARD_LIMIT_… variable (docs/configuration.md).',
   },
 
   // archives
@@ -213,6 +213,12 @@ export const ERROR_CODES = {
     category: 'data_loss',
     retryable: false,
     help: 'The archive does not describe the layers it names.',
+  },
+
+  TREE_MISMATCH: {
+    category: 'data_loss',
+    retryable: false,
+    help: 'The tree of the archive and the folder differ; the result lists where.',
   },
 
   // registry
@@ -309,6 +315,16 @@ export const ERROR_CODES = {
     retryable: true,
     help: 'The mount daemon does not answer at its socket, or could not be started; its log says why.',
   },
+  UPPER_IN_USE: {
+    category: 'conflict',
+    retryable: true,
+    help: 'Another writable mount or container writes to the folder; end it or name another with `--rw`.',
+  },
+  OVERLAY_REFUSED: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The kernel cannot write the changes of an overlay there; put `--rw` on ext4, xfs or btrfs.',
+  },
   FUSE_UNAVAILABLE: {
     category: 'denied',
     retryable: false,
@@ -339,6 +355,16 @@ export const ERROR_CODES = {
     help: 'A native tool is not built; run `scripts/setup.sh`.',
   },
   NATIVE_TOOL_FAILED: { category: 'internal', retryable: false, help: 'A native tool ended without a result.' },
+  BENCH_FAILED: {
+    category: 'internal',
+    retryable: false,
+    help: 'A contender of a benchmark ended with an error; the message holds its last words.',
+  },
+  CHARTS_UNAVAILABLE: {
+    category: 'not_found',
+    retryable: false,
+    help: 'The optional packages that draw charts (vega, vega-lite) are not installed; the JSON result is there without them.',
+  },
   CANCELED: { category: 'canceled', retryable: false, help: 'The work was cancelled.' },
   DEADLINE_EXCEEDED: { category: 'deadline', retryable: true, help: 'The work took longer than its deadline.' },
   IO_FAILED: {

@@ -1,9 +1,12 @@
 /** How new layers are stored. */
 export type Codec = 'zstd' | 'gzip' | 'none';
 
+/** `auto`: zstd, its level chosen while the push shows how much time there is. */
+export type Level = number | 'auto';
+
 export interface Compression {
   readonly codec: Codec;
-  readonly level: number;
+  readonly level: Level;
   /** Plain bytes of a frame and of a chunk, a power of two; see docs/formats/archive.md, "Where chunks end". */
   readonly chunkBytes: number;
 }

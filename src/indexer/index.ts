@@ -1,6 +1,15 @@
-export { type Codec, type Compression, DEFAULT_CHUNK_BYTES, DEFAULT_LEVEL, LEVELS } from './compression.ts';
-export { fileHolds } from './hash-file.ts';
 export {
+  type Codec,
+  type Compression,
+  DEFAULT_CHUNK_BYTES,
+  DEFAULT_LEVEL,
+  LEVELS,
+  type Level,
+} from './compression.ts';
+export { fileHolds } from './hash-file.ts';
+export { LayerFeed, type LayerFeedOptions } from './layer-feed.ts';
+export {
+  type ArchiveFormat,
   type AssembleRequest,
   assembleArchive,
   encoderIds,

@@ -1,12 +1,14 @@
+import type { Limits } from '../config/index.ts';
 import type { Digest } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
 import { findNativeTool, type NativeToolPaths, runTool } from '../native/index.ts';
-import type { Codec, Compression } from './compression.ts';
+import { type Compression, DEFAULT_LEVEL } from './compression.ts';
 import { AssembleResult, LayerResult, VerifyResult } from './results.ts';
 
 /** One layer to read once: packed into a new blob, or kept as it is. */
 export interface LayerTask {
   readonly id: string;
+  /** A file, or `socket:` and a unix socket that serves blobs (layer-feed.ts). */
   readonly source: string;
   readonly mediaType: string;
   readonly diffId?: Digest;
@@ -20,7 +22,12 @@ export interface PackOptions extends Cancelable {
   readonly tools: NativeToolPaths;
   readonly jobs: number;
   readonly compression: Compression;
+  readonly limits: Limits;
   readonly onProgress?: (id: string, doneBytes: number, totalBytes: number | undefined) => void;
+  /** So many bytes stand in a layer's `output`. Told in order, before the layer is done. */
+  readonly onWritten?: (id: string, writtenBytes: number) => void;
+  /** Gets what sets the zstd level of all that is not compressed yet. */
+  readonly onStart?: (setLevel: (level: number) => void) => void;
 }
 
 /**
@@ -32,20 +39,32 @@ export async function* packLayers(
   options: PackOptions,
 ): AsyncGenerator<{ id: string; layer: LayerResult }> {
   if (tasks.length === 0) return;
-  const { compression, jobs, signal, tools, onProgress } = options;
+  const { compression, jobs, limits, signal, tools, onProgress, onStart, onWritten } = options;
   const request = {
     v: 1,
     jobs,
     chunkBytes: compression.chunkBytes,
+    limits,
     layers: tasks.map((task) => layerRequest(task, compression)),
   };
-  for await (const event of runTool(findNativeTool('clipyard-index', tools), ['pack'], request, { signal })) {
-    if (event.event === 'progress') onProgress?.(event.id, event.doneBytes, event.totalBytes);
+  const running = {
+    signal,
+    onStart: (send: (line: unknown) => void) => {
+      onStart?.((level) => {
+        send({ level });
+      });
+    },
+  };
+  for await (const event of runTool(findNativeTool('clipyard-index', tools), ['pack'], request, running)) {
+    if (event.event === 'written') onWritten?.(event.id, event.writtenBytes);
+    else if (event.event === 'progress') onProgress?.(event.id, event.doneBytes, event.totalBytes);
     else if (event.id !== '') yield { id: event.id, layer: LayerResult.parse(event.result) };
   }
 }
 
-function layerRequest(task: LayerTask, { codec, level }: { codec: Codec; level: number }) {
+function layerRequest(task: LayerTask, compression: Compression) {
+  const { codec } = compression;
+  const level = compression.level === 'auto' ? DEFAULT_LEVEL : compression.level;
   const { id, source, mediaType, diffId, expected, output, index } = task;
   const action = output === undefined ? { kind: 'keep' } : { kind: 'pack', codec, level, output };
   return {
@@ -60,10 +79,20 @@ function layerRequest(task: LayerTask, { codec, level }: { codec: Codec; level: 
   };
 }
 
+/** `clipyard`: an index with sections. `v1`: CLIP's local data archive, with the bytes of every file inside. */
+export type ArchiveFormat = 'clipyard' | 'v1';
+
 export interface AssembleRequest {
   readonly output: string;
-  /** In manifest order, lowest first. */
-  readonly layers: readonly { readonly index: string; readonly digest: Digest; readonly mediaType: string }[];
+  /** Default: `clipyard`. */
+  readonly format?: ArchiveFormat;
+  /** In manifest order, lowest first; `blob` is where the bytes are, which `v1` needs. */
+  readonly layers: readonly {
+    readonly index: string;
+    readonly digest: Digest;
+    readonly mediaType: string;
+    readonly blob?: string;
+  }[];
   /** Files that hold exactly the bytes of the image configuration and of the manifest. */
   readonly config: string;
   readonly manifest: string;
@@ -71,7 +100,7 @@ export interface AssembleRequest {
   readonly imageName: string;
 }
 
-/** Runs `clipyard-index assemble`: layer indexes and the manifest become an archive. Needs no layer byte. */
+/** Runs `clipyard-index assemble`: layer indexes and the manifest become an archive. Only `v1` needs layer bytes. */
 export async function assembleArchive(
   request: AssembleRequest,
   { tools, signal }: Cancelable & { readonly tools: NativeToolPaths },

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { copyFile, link, mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Limits } from '../config/index.ts';
 import { type Digest, type Expected, hexOf } from '../digest/index.ts';
 import { type Cancelable, systemCodeOf } from '../errors/index.ts';
 import { removeQuietly } from '../files/index.ts';
@@ -12,6 +13,7 @@ import {
   type PackDocument,
   type PackKey,
   parsePackDocument,
+  passesUnder,
 } from './pack-entry.ts';
 import type { LayerResult } from './results.ts';
 import type { SharedPacks } from './shared-packs.ts';
@@ -29,6 +31,8 @@ export interface PackCacheOptions extends Cancelable {
   readonly root: string;
   /** A folder of the job on the cache's file system: what the job uses gets a second name there and stays until it ends. */
   readonly pinDir: string;
+  /** What a layer may cost now: an entry that was read under wider limits does not serve, its layer is read again. */
+  readonly limits: Limits;
   /** Asked before packing, told afterwards. */
   readonly shared?: SharedPacks | undefined;
 }
@@ -79,10 +83,16 @@ export class PackCache implements AsyncDisposable {
     layer: LayerResult,
     files: { readonly index: string; readonly blob?: string },
   ): Promise<PackEntry> {
-    const { shared, signal } = this.#options;
+    const { limits, shared, signal } = this.#options;
     const name = nameOfKey(key);
     const index = await hashFile(files.index, { signal });
-    const document: PackDocument = { version: 1, key: { ...key, compression: { ...key.compression } }, layer, index };
+    const document: PackDocument = {
+      version: 1,
+      key: { ...key, compression: { ...key.compression } },
+      limits: { ...limits },
+      layer,
+      index,
+    };
     // Pinned before others can see them, and under names of their own: what is pinned already may be what was damaged.
     const pins = { index: await this.#pinPath(), blob: await this.#pinPath() };
     await linkOrCopy(files.index, pins.index);
@@ -115,7 +125,7 @@ export class PackCache implements AsyncDisposable {
     try {
       const documentPath = join(directory, PACK_FILES.document);
       const document = parsePackDocument(await readFile(documentPath, 'utf8'), name);
-      if (document === undefined) return undefined;
+      if (document === undefined || !passesUnder(document, this.#options.limits)) return undefined;
       const indexPath = await this.#pinPath();
       await linkOrCopy(join(directory, PACK_FILES.index), indexPath);
       if ((await stat(indexPath)).size !== document.index.sizeBytes) return undefined;

@@ -1,10 +1,14 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { DEFAULT_LIMITS, type Limits } from '../config/index.ts';
 import type { Digest } from '../digest/index.ts';
 import type { Compression } from './compression.ts';
 import { LayerResult } from './results.ts';
 
-/** What decides a pack result: the same key always means the same bytes (packing is deterministic). */
+/**
+ * What decides a pack result: the same key always means the same bytes (packing is deterministic), but for the level `auto`:
+ * there it means the same layer, in the bytes of whoever packed it last.
+ */
 export interface PackKey {
   /** diffID of a plain layer that is packed, blob digest of one that is kept. */
   readonly source: Digest;
@@ -31,9 +35,15 @@ export const PackDocument = z.object({
   key: z.object({
     source: digest,
     action: z.enum(['pack', 'keep']),
-    compression: z.object({ codec: z.enum(['zstd', 'gzip', 'none']), level: z.number(), chunkBytes: z.number() }),
+    compression: z.object({
+      codec: z.enum(['zstd', 'gzip', 'none']),
+      level: z.union([z.number(), z.literal('auto')]),
+      chunkBytes: z.number(),
+    }),
     encoder: z.string(),
   }),
+  /** Under which the layer was read; absent: the defaults. They change no byte, so they are no part of the key. */
+  limits: z.record(z.string(), z.number()).optional(),
   layer: LayerResult,
   index: z.object({ digest, sizeBytes: z.number().int().nonnegative() }),
 });
@@ -48,6 +58,12 @@ export function parsePackDocument(bytes: Uint8Array | string, name: string): Pac
   } catch {
     return undefined;
   }
+}
+
+/** Whether the layer was read under limits that are nowhere wider than these: then it would pass under them too. */
+export function passesUnder({ limits = {} }: PackDocument, now: Limits): boolean {
+  const read: Readonly<Record<string, number>> = { ...DEFAULT_LIMITS, ...limits };
+  return Object.entries(now).every(([key, value]) => (read[key] ?? Number.POSITIVE_INFINITY) <= value);
 }
 
 /** Where things are below the root of a cache. */

@@ -16,6 +16,10 @@ export const LayerResult = z.object({
   chunks: count,
   spans: count,
   seekable: z.boolean(),
+  /** The kind of blob; absent in cache entries of before it was told apart. */
+  format: z.string().optional(),
+  /** Its zstd seek table does not fit its frames and was passed over. */
+  ignoredSeekTable: z.boolean().optional(),
   warnings,
 });
 export type LayerResult = z.infer<typeof LayerResult>;
@@ -26,7 +30,8 @@ export const AssembleResult = z.object({
   sizeBytes: count,
   clipBytes: count,
   entries: count,
-  footerDigest: digest,
+  /** Absent for a V1 archive, which has no footer. */
+  footerDigest: digest.optional(),
   mountBytes: count,
   sections: z.array(z.object({ name: z.string(), offset: count, storedBytes: count, plainBytes: count, digest })),
   warnings,

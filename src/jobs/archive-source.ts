@@ -1,27 +1,24 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, mkdir, stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
   fetchForMount,
   fileSource,
+  openArchive,
   parseImageId,
   parseWorkspaceId,
   type RangeSource,
   readDocuments,
 } from '../archive/index.ts';
-import { type Digest, hexOf } from '../digest/index.ts';
+import { type Digest, hexOf, verify } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
+import { writeFileAtomically } from '../files/index.ts';
 import { type ObjectStore, readObject } from '../objects/index.ts';
 import { type ImageConfig, parseImageConfig } from '../oci/index.ts';
-import {
-  formatReference,
-  manifestNameOf,
-  parseReference,
-  type Reference,
-  type RegistryClient,
-} from '../registry/index.ts';
+import { formatReference, manifestNameOf, parseReference, type Reference, type Repository } from '../registry/index.ts';
+import { type CompleteOptions, completeArchive } from './complete-archive.ts';
 import { type Pointer, readPointer, storeKeys } from './publish.ts';
 
 /** An archive on this machine that a mount can use, and what it says about its image. */
@@ -35,19 +32,19 @@ export interface MountableArchive {
   readonly fetchedBytes: number;
 }
 
-export interface ArchiveSourceContext extends Cancelable {
-  readonly client: RegistryClient;
+export interface ArchiveSourceContext extends Omit<CompleteOptions, 'blobsAt'> {
+  /** Where the blobs are now, when not where the archive says. */
+  readonly blobsAt?: Repository;
   /** Opens an object store by URL; the default store for `undefined`. */
   readonly openStore: (url?: string) => ObjectStore;
-  readonly cacheDir: string;
   readonly platform: string;
 }
 
 /**
  * Finds what a person names: a file, `file:///…`, `s3://bucket/key`, `WORKSPACE/IMAGE` in the store, or `docker://REF`
  * (through the store's manifest objects; REF's repository then replaces the stored one). Only footer, metadata and layer
- * tables of a remote archive are fetched, once: they are kept in the cache directory. Throws PATH_NOT_FOUND,
- * STORE_OBJECT_NOT_FOUND, ARCHIVE_NOT_LAZY, …
+ * tables of a remote archive are fetched, once: they are kept in the cache directory. An archive that lacks them gets them
+ * from its layers (completeArchive). Throws PATH_NOT_FOUND, STORE_OBJECT_NOT_FOUND, ARCHIVE_NOT_LAZY, …
  */
 export async function openArchiveSource(name: string, context: ArchiveSourceContext): Promise<MountableArchive> {
   if (name.startsWith('docker://'))
@@ -92,26 +89,28 @@ async function fromRegistryImage(reference: Reference, context: ArchiveSourceCon
   await using store = context.openStore();
   const key = storeKeys.manifest(descriptor.digest);
   const { bytes } = await readObject(store, key, { signal: context.signal, maxBytes: 1 << 20 });
-  const { digest, footerDigest } = JSON.parse(Buffer.from(bytes).toString('utf8')) as {
-    digest: Digest;
-    footerDigest: Digest;
-  };
-  const archive = await fromStore(store, { digest, footerDigest }, context);
+  const entry = JSON.parse(Buffer.from(bytes).toString('utf8')) as StoredArchive;
+  const archive = await fromStore(store, entry, { blobsAt: reference, ...context });
   return {
     ...archive,
     storage: { ...archive.storage, registry: reference.registry, repository: reference.repository },
   };
 }
 
+interface StoredArchive {
+  readonly digest: Digest;
+  readonly footerDigest?: Digest | undefined;
+}
+
 async function fromStore(
   store: ObjectStore,
-  { digest, footerDigest }: { readonly digest: Digest; readonly footerDigest: Digest },
+  { digest, footerDigest }: StoredArchive,
   context: ArchiveSourceContext,
 ): Promise<MountableArchive> {
   const path = await cachedPath(context.cacheDir, hexOf(digest));
   const fetched = (await exists(path))
     ? 0
-    : await fetchParts(store, storeKeys.archive(digest), path, context, footerDigest);
+    : await fetchParts(store, storeKeys.archive(digest), path, context, { digest, footerDigest });
   return await describeArchive(path, fetched, context);
 }
 
@@ -133,16 +132,43 @@ async function fetchParts(
   key: string,
   path: string,
   { signal }: Cancelable,
-  expectedFooterDigest?: Digest,
+  expected?: StoredArchive,
 ): Promise<number> {
   const head = await store.head(key, { signal });
   if (head === undefined) throw new WorkerError('STORE_OBJECT_NOT_FOUND', `there is no ${store.urlOf(key)}`, { key });
   const source = objectSource(store, key, head.sizeBytes);
-  const { fetchedBytes } = await fetchForMount(source, path, {
+  const expectedFooterDigest = expected?.footerDigest;
+  try {
+    const { fetchedBytes } = await fetchForMount(source, path, {
+      signal,
+      ...(expectedFooterDigest !== undefined && { expectedFooterDigest }),
+    });
+    return fetchedBytes;
+  } catch (thrown) {
+    if (!isNotLazy(thrown) || (await openArchive(source, { signal })).kind === 'clip-v1') throw thrown;
+  }
+  await fetchWhole(store, key, path, { signal }, expected?.digest);
+  return head.sizeBytes;
+}
+
+/** An archive without what a mount needs: all of it says which image it is. */
+async function fetchWhole(
+  store: ObjectStore,
+  key: string,
+  path: string,
+  { signal }: Cancelable,
+  digest?: Digest,
+): Promise<void> {
+  const { body, sizeBytes } = await store.get(key, { signal });
+  await writeFileAtomically(path, body, {
+    temporaryDir: dirname(path),
     signal,
-    ...(expectedFooterDigest !== undefined && { expectedFooterDigest }),
+    ...(digest !== undefined && { through: verify({ digest, sizeBytes }) }),
   });
-  return fetchedBytes;
+}
+
+function isNotLazy(thrown: unknown): boolean {
+  return thrown instanceof WorkerError && thrown.code === 'ARCHIVE_NOT_LAZY';
 }
 
 function objectSource(store: ObjectStore, key: string, sizeBytes: number): RangeSource {
@@ -161,7 +187,21 @@ function objectSource(store: ObjectStore, key: string, sizeBytes: number): Range
   };
 }
 
-async function describeArchive(path: string, fetchedBytes: number, { signal }: Cancelable): Promise<MountableArchive> {
+async function describeArchive(
+  path: string,
+  fetchedBytes: number,
+  context: ArchiveSourceContext,
+): Promise<MountableArchive> {
+  try {
+    return await readArchive(path, fetchedBytes, context);
+  } catch (thrown) {
+    if (!isNotLazy(thrown)) throw thrown;
+  }
+  const complete = await completeArchive(path, { ...context, blobsAt: context.blobsAt });
+  return await readArchive(complete, fetchedBytes, context);
+}
+
+async function readArchive(path: string, fetchedBytes: number, { signal }: Cancelable): Promise<MountableArchive> {
   await using source = await fileSource(path);
   const { config, storage } = await readDocuments(source, { signal });
   return {

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Digest } from '../digest/index.ts';
-import type { Cancelable } from '../errors/index.ts';
-import { type AssembleResult, assembleArchive } from '../indexer/index.ts';
+import { type Digest, hexOf } from '../digest/index.ts';
+import { type Cancelable, WorkerError } from '../errors/index.ts';
+import { type ArchiveFormat, type AssembleRequest, type AssembleResult, assembleArchive } from '../indexer/index.ts';
 import type { NativeToolPaths } from '../native/index.ts';
+import type { Log } from '../telemetry/index.ts';
 import type { PlannedManifest } from './image-plan.ts';
 import type { PackedLayer } from './pack-step.ts';
 
@@ -18,13 +19,23 @@ export interface ArchiveRequest {
   /** Name in the archive's image metadata, e.g. `host/repository:tag`. */
   readonly imageName: string;
   readonly output: string;
+  readonly format: ArchiveFormat;
 }
 
-/** Assembles one platform's archive at `output` (a temporary name of the caller's), from indexes alone. */
-export async function archiveStep(
-  request: ArchiveRequest,
-  { scratchDir, signal, tools }: Cancelable & { readonly scratchDir: string; readonly tools: NativeToolPaths },
-): Promise<AssembleResult> {
+export interface ArchiveStepContext extends Cancelable {
+  readonly scratchDir: string;
+  readonly tools: NativeToolPaths;
+  readonly log: Log;
+  /** Brings a blob that is not on this machine to a path; absent: nothing is asked of a registry. */
+  readonly fetchBlob?: (blob: { readonly digest: Digest; readonly size: number }, path: string) => Promise<void>;
+}
+
+/**
+ * Assembles one platform's archive at `output` (a temporary name of the caller's): from indexes alone, or, when it is to hold
+ * the files' bytes, from the blobs as well.
+ */
+export async function archiveStep(request: ArchiveRequest, context: ArchiveStepContext): Promise<AssembleResult> {
+  const { log, scratchDir, signal, tools } = context;
   const directory = join(scratchDir, `assemble-${randomUUID()}`);
   await mkdir(directory, { recursive: true });
   try {
@@ -32,14 +43,11 @@ export async function archiveStep(
     const manifest = join(directory, 'manifest.json');
     await writeFile(config, request.configBytes);
     await writeFile(manifest, request.manifest.bytes);
-    return await assembleArchive(
+    const result = await assembleArchive(
       {
         output: request.output,
-        layers: request.layers.map(({ indexPath, layer }) => ({
-          index: indexPath,
-          digest: layer.digest,
-          mediaType: layer.mediaType,
-        })),
+        format: request.format,
+        layers: await layersOf(request, directory, context),
         config,
         manifest,
         storage: { registry: request.registry, repository: request.repository, reference: request.manifest.digest },
@@ -47,7 +55,38 @@ export async function archiveStep(
       },
       { tools, signal },
     );
+    const lostXattrFiles = result.warnings['lostXattrFiles'] ?? 0;
+    if (lostXattrFiles > 0)
+      log.warn(
+        { files: lostXattrFiles },
+        'a V1 archive has no place for extended attributes: these files lose theirs, capabilities among them',
+      );
+    return result;
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+async function layersOf(
+  { format, layers }: ArchiveRequest,
+  directory: string,
+  { fetchBlob }: ArchiveStepContext,
+): Promise<AssembleRequest['layers']> {
+  const blobs = new Map<Digest, string>();
+  for (const { blobPath, layer } of format === 'v1' ? layers : []) {
+    if (blobs.has(layer.digest)) continue;
+    if (blobPath === undefined && fetchBlob === undefined)
+      throw new WorkerError(
+        'BLOB_MISSING',
+        `layer ${layer.digest} is not on this machine, and a V1 archive holds its files`,
+        { digest: layer.digest },
+      );
+    const path = blobPath ?? join(directory, hexOf(layer.digest));
+    if (blobPath === undefined) await fetchBlob?.({ digest: layer.digest, size: layer.sizeBytes }, path);
+    blobs.set(layer.digest, path);
+  }
+  return layers.map(({ indexPath, layer: { digest, mediaType } }) => {
+    const blob = blobs.get(digest);
+    return { index: indexPath, digest, mediaType, ...(blob !== undefined && { blob }) };
+  });
 }

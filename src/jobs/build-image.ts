@@ -2,30 +2,33 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { imageTag } from '../archive/index.ts';
 import type { BuildkitClient, BuildRequest as BuildkitRequest, BuildkitResult, LandedVia } from '../buildkit/index.ts';
+import type { Limits } from '../config/index.ts';
 import { type Digest, hexOf } from '../digest/index.ts';
 import { type Cancelable, messageOf, toWorkerError, WorkerError } from '../errors/index.ts';
-import { collectPacks, encoderIds, PackCache, SharedPacks } from '../indexer/index.ts';
+import { type Compression, collectPacks, encoderIds, PackCache, SharedPacks } from '../indexer/index.ts';
 import type { NativeToolPaths } from '../native/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
 import { ABSENT_ANNOTATION, type Descriptor, formatPlatform, OciLayout } from '../oci/index.ts';
-import type { PushOutcome, RegistryClient } from '../registry/index.ts';
+import type { GrowingBlob, PushOutcome, RegistryClient } from '../registry/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { archiveStep } from './archive-step.ts';
 import { type PlannedAttestation, planAttestation, readAttestations } from './attestations.ts';
 import { buildRecord } from './build-record.ts';
-import type { BuildResult, ImageBuild } from './build-request.ts';
+import type { BuildResult, ImageBuild, UsedCompression } from './build-request.ts';
 import { dropDamagedPacks } from './damaged-packs.ts';
 import type { JobReporter } from './events.ts';
 import { fetchBlobTo } from './fetch-blob.ts';
 import { layersOf, type PlannedManifest, type PlatformImage, planIndex, planManifest } from './image-plan.ts';
+import { indexPushed } from './index-pushed.ts';
 import { readImages } from './landing.ts';
+import { LevelSteering } from './level-steering.ts';
 import { mountCandidates } from './mount-candidates.ts';
 import { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
 import { type PackedLayer, type PackRules, packStep } from './pack-step.ts';
 import { PhaseClock } from './phases.ts';
 import { type ReadPointer, readPointer, storeKeys } from './publish.ts';
 import { type AssembledArchive, publish } from './publish-step.ts';
-import { PUSH_WIDTH, Pusher } from './push-step.ts';
+import { FOLLOW_BYTES, PUSH_WIDTH, Pusher } from './push-step.ts';
 import { type BlobLookup, blobLookup } from './registry-blobs.ts';
 import { checkResultDirectory, writeResultLayout } from './result-layout.ts';
 import { needNotLand } from './skip-landing.ts';
@@ -37,6 +40,8 @@ export interface BuildContext extends Cancelable {
   readonly tools: NativeToolPaths;
   readonly stateDir: string;
   readonly packCache: PackCacheSettings;
+  /** What a layer may cost. */
+  readonly limits: Limits;
   /** Cores for packing. */
   readonly jobs: number;
   readonly log: Log;
@@ -129,7 +134,7 @@ async function attemptTwice(preparation: Preparation): Promise<BuildResult> {
 }
 
 async function attempt(preparation: Preparation, packed: Map<Digest, PackedLayer>): Promise<BuildResult> {
-  // One failing branch stops the others: they share this signal.
+  // One failing branch stops the others: they share this signal. What failed first is what is told.
   const failure = new AbortController();
   const signal = AbortSignal.any([preparation.signal, failure.signal]);
   const stop = (reason: unknown) => {
@@ -141,13 +146,14 @@ async function attempt(preparation: Preparation, packed: Map<Digest, PackedLayer
     return await runBuild({ ...preparation, cache, inRegistry, packed, signal, stop });
   } catch (thrown) {
     stop(thrown);
-    throw thrown;
+    preparation.signal.throwIfAborted();
+    throw failure.signal.reason;
   }
 }
 
-function packCacheOf({ log, packCache, scratchDir, stateDir }: Preparation, signal: AbortSignal): PackCache {
+function packCacheOf({ limits, log, packCache, scratchDir, stateDir }: Preparation, signal: AbortSignal): PackCache {
   const shared = packCache.shared === undefined ? undefined : new SharedPacks(packCache.shared, log);
-  return new PackCache({ root: packsDirectory(stateDir), pinDir: join(scratchDir, 'pins'), shared, signal });
+  return new PackCache({ root: packsDirectory(stateDir), pinDir: join(scratchDir, 'pins'), limits, shared, signal });
 }
 
 /** The image is published: a cache that cannot be trimmed is worth a warning. */
@@ -165,16 +171,32 @@ async function runBuild(build: Build): Promise<BuildResult> {
   const solved = await solveAndLand(build);
   const images = await readImages(landing, solved.descriptor, { signal });
   const sourceRef = `oci:${landing.directory}:latest`;
-  log.info(
-    { source_ref: sourceRef, storage_ref: storageRef },
-    'indexing from local OCI layout with remote storage reference',
-  );
+  if (request.indexFrom === 'layout') {
+    log.info(
+      { source_ref: sourceRef, storage_ref: storageRef },
+      'indexing from local OCI layout with remote storage reference',
+    );
+  }
 
   const mountFrom = mountCandidates(solved.baseReferences, request.target.registry);
   const { target } = request;
-  const pusher = new Pusher({ client, target, inRegistry, mountFrom, width: PUSH_WIDTH, clock, report, signal });
+  const onFailure = build.stop;
+  const pusher = new Pusher({
+    client,
+    target,
+    inRegistry,
+    mountFrom,
+    width: PUSH_WIDTH,
+    clock,
+    report,
+    onFailure,
+    signal,
+  });
+  const steering =
+    request.compression.level === 'auto' ? new LevelSteering({ meter: pusher.meter, log, now: build.now }) : undefined;
   try {
-    await packAndPush(images, pusher, build);
+    await packAndPush(images, pusher, steering, build);
+    if (request.indexFrom === 'registry') await pusher.drain();
     const archives = await clock.during('archiving', () =>
       Promise.all(images.map((image) => assembleOne(image, build))),
     );
@@ -210,6 +232,7 @@ async function runBuild(build: Build): Promise<BuildResult> {
       top,
       generation,
       bytesPushed: sent.bytes + pusher.bytesSent,
+      compression: usedCompression(request.compression, steering),
     });
   } catch (thrown) {
     build.stop(thrown);
@@ -253,14 +276,26 @@ function cameOver(via: LandedVia | undefined): boolean {
   return via === 'link' || via === 'read' || via === 'session';
 }
 
-/** Packs the distinct layers of all platforms and hands each to the pusher the moment it is done. */
-async function packAndPush(images: readonly PlatformImage[], pusher: Pusher, build: Build): Promise<void> {
+/** Packs the distinct layers of all platforms; each goes to the pusher while it grows, or the moment it is done. */
+async function packAndPush(
+  images: readonly PlatformImage[],
+  pusher: Pusher,
+  steering: LevelSteering | undefined,
+  build: Build,
+): Promise<void> {
   const { clock, landing, packed, request, rules } = build;
   const distinct = new Map(images.flatMap(layersOf).map((layer) => [layer.descriptor.digest, layer]));
   clock.start('packing');
   const sourceOf = async (descriptor: Descriptor) =>
     (await landing.hasBlob(descriptor)) ? landing.blobPath(descriptor.digest) : undefined;
-  const options = { ...build, ...rules, useCache: request.useCache, sourceOf };
+  const growing = {
+    fromBytes: FOLLOW_BYTES,
+    follow: (blob: GrowingBlob, source: Digest) => {
+      pusher.follow(blob, source);
+    },
+  };
+  const steered = steering === undefined ? {} : { steering };
+  const options = { ...build, ...rules, useCache: request.useCache, sourceOf, growing, ...steered };
   for (const { manifest, configBytes } of images) {
     pusher.push({
       digest: manifest.config.digest,
@@ -277,23 +312,29 @@ async function packAndPush(images: readonly PlatformImage[], pusher: Pusher, bui
 }
 
 async function assembleOne(image: PlatformImage, build: Build): Promise<AssembledArchive> {
-  const { clock, packed, report, request, scratchDir, signal, storageRef, tools } = build;
+  const { client, clock, packed, report, request, storageRef, signal } = build;
   const platform = formatPlatform(image.platform);
   const manifest = planManifest(image, (source) => packedOf(packed, source).layer);
-  const path = join(scratchDir, `${platform.replaceAll('/', '-')}.clip`);
+  const path = join(build.scratchDir, `${platform.replaceAll('/', '-')}.clip`);
   const layers = image.manifest.layers.map(({ digest }) => packedOf(packed, digest));
   const { bytes, descriptor } = manifest;
-  const result = await archiveStep(
-    {
-      layers,
-      configBytes: image.configBytes,
-      manifest: { bytes, digest: descriptor.digest },
-      ...request.target,
-      imageName: storageRef,
-      output: path,
-    },
-    { scratchDir, signal, tools },
-  );
+  const fetchBlob = (blob: { readonly digest: Digest; readonly size: number }, to: string) =>
+    fetchBlobTo(client, request.target, blob, to, { signal });
+  const result =
+    request.indexFrom === 'registry'
+      ? await indexPushed(image.platform, manifest, path, build)
+      : await archiveStep(
+          {
+            layers,
+            configBytes: image.configBytes,
+            manifest: { bytes, digest: descriptor.digest },
+            ...request.target,
+            imageName: storageRef,
+            output: path,
+            format: request.archiveFormat,
+          },
+          { ...build, fetchBlob },
+        );
   clock.addBytes('archiving', result.sizeBytes);
   report({ type: 'archive', platform, digest: result.digest, sizeBytes: result.sizeBytes, entries: result.entries });
   return { platform, path, result, manifest };
@@ -330,6 +371,7 @@ interface Outcome {
   readonly top: PlannedManifest;
   readonly generation: number;
   readonly bytesPushed: number;
+  readonly compression: UsedCompression;
 }
 
 function describeBuild({ clock, packed, request, storageRef, store, tag }: Build, outcome: Outcome): BuildResult {
@@ -373,9 +415,23 @@ function describeBuild({ clock, packed, request, storageRef, store, tag }: Build
     })),
     phases: clock.phases(),
     bytesPushed: outcome.bytesPushed,
+    compression: outcome.compression,
     buildkit: { cachedSteps: solved.cachedSteps, steps: solved.steps },
     generation: outcome.generation,
   };
+}
+
+function usedCompression({ codec, level }: Compression, steering: LevelSteering | undefined): UsedCompression {
+  if (level !== 'auto') return { codec, level, levels: [level], reason: 'asked' };
+  const levels = steering?.used ?? [];
+  const link = steering?.linkBytesPerSecond;
+  if (levels.length === 0) return { codec, level, levels, reason: 'nothing was packed' };
+  const seen = link === undefined ? 'the push was too short to measure' : `the push took ${formatRate(link)}`;
+  return { codec, level, levels, reason: seen };
+}
+
+function formatRate(bytesPerSecond: number): string {
+  return `${(bytesPerSecond / 1e6).toFixed(1)} MB/s`;
 }
 
 /** One platform: its manifest. Several, or attestations: the index over them. */

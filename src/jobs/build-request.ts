@@ -1,7 +1,7 @@
 import type { ImageId, WorkspaceId } from '../archive/index.ts';
 import type { BuildRequest as BuildkitRequest } from '../buildkit/index.ts';
 import type { Digest } from '../digest/index.ts';
-import type { Compression } from '../indexer/index.ts';
+import type { ArchiveFormat, Codec, Compression, Level } from '../indexer/index.ts';
 import type { PushOutcome, Repository } from '../registry/index.ts';
 import type { Phase } from './phases.ts';
 
@@ -18,7 +18,18 @@ export interface ImageBuild {
   readonly useCache: boolean;
   /** A valid OCI layout of exactly what is pushed goes here. */
   readonly layoutDir: string | undefined;
+  /** What kind of archive is published; the pushed image is the same. */
+  readonly archiveFormat: ArchiveFormat;
+  /** A second key for the archive in the store. */
+  readonly alsoAs: string | undefined;
+  /**
+   * What the archive is made from: the layout, while the image is pushed; or the registry after the push, as workers did before
+   * (a baseline for measurements). Both give the same archive.
+   */
+  readonly indexFrom: IndexFrom;
 }
+
+export type IndexFrom = 'layout' | 'registry';
 
 /** The result of a build; its JSON form is a contract (README, "Output of build"). */
 export interface BuildResult {
@@ -36,8 +47,20 @@ export interface BuildResult {
   readonly attestations: readonly BuiltAttestation[];
   readonly phases: readonly Phase[];
   readonly bytesPushed: number;
+  /** How new layers were packed. */
+  readonly compression: UsedCompression;
   readonly buildkit: { readonly cachedSteps: number; readonly steps: number };
   readonly generation: number;
+}
+
+export interface UsedCompression {
+  readonly codec: Codec;
+  /** As it was asked for. */
+  readonly level: Level;
+  /** In the order they were first used; with `auto` there may be several, and none when every layer was packed before. */
+  readonly levels: readonly number[];
+  /** Why: `asked`, or what was seen of the push. */
+  readonly reason: string;
 }
 
 export interface BuiltLayer {

@@ -24,6 +24,7 @@ export type JobEvent =
   | {
       readonly type: 'pushing';
       readonly timeMs: number;
+      /** Of the blob; of the layer as BuildKit gave it while the blob is still being packed and has no digest. */
       readonly digest: string;
       readonly doneBytes: number;
       readonly totalBytes: number;

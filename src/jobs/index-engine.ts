@@ -19,7 +19,7 @@ export function engineOf(
     if (choice === 'native' || !(thrown instanceof WorkerError) || thrown.code !== 'NATIVE_TOOL_MISSING') throw thrown;
     log.warn(
       { engine: 'portable' },
-      `${thrown.message}; the portable engine indexes: slower, and the archive cannot be mounted`,
+      `${thrown.message}; the portable engine indexes: slower, and the first mount of the archive reads every layer`,
     );
     return 'portable';
   }

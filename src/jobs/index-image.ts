@@ -1,12 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import type { Limits } from '../config/index.ts';
 import { type Digest } from '../digest/index.ts';
 import { type Cancelable, messageOf, toWorkerError, WorkerError } from '../errors/index.ts';
 import {
+  type ArchiveFormat,
   type AssembleResult,
   type Compression,
   encoderIds,
+  LayerFeed,
   type LayerResult,
   PackCache,
   SharedPacks,
@@ -32,8 +35,7 @@ import { layersOf, type PlatformImage } from './image-plan.ts';
 import { type EngineChoice, engineOf, type IndexEngine } from './index-engine.ts';
 import { readImages } from './landing.ts';
 import { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
-import { type PackedLayer, type PackRules, packKeyOf, packStep } from './pack-step.ts';
-import { portableStep } from './portable-step.ts';
+import { type PackedLayer, type PackRules, packStep } from './pack-step.ts';
 
 /** An image that is there already: in an OCI layout, or in a registry. */
 export type IndexSource =
@@ -52,6 +54,7 @@ export interface IndexRequest {
   readonly jobs: number;
   readonly chunkBytes: number;
   readonly useCache: boolean;
+  readonly format: ArchiveFormat;
 }
 
 export interface IndexContext extends Cancelable {
@@ -59,12 +62,15 @@ export interface IndexContext extends Cancelable {
   readonly tools: NativeToolPaths;
   readonly stateDir: string;
   readonly packCache: Pick<PackCacheSettings, 'shared'>;
+  /** What a layer may cost. */
+  readonly limits: Limits;
   readonly log: Log;
   readonly report: JobReporter;
 }
 
 export interface IndexResult {
   readonly engine: IndexEngine;
+  readonly format: ArchiveFormat;
   readonly archive: {
     readonly path: string;
     readonly digest: Digest;
@@ -79,6 +85,10 @@ export interface IndexResult {
     readonly mediaType: string;
     readonly sizeBytes: number;
     readonly plainBytes: number;
+    /** Whether a mount can read it in parts. */
+    readonly seekable: boolean;
+    /** `tar`, `gzip`, `estargz`, `zstd`, `zstd-seekable`, `zstd:chunked`. */
+    readonly format: string;
     readonly cached: boolean;
   }[];
   readonly plainBytes: number;
@@ -88,11 +98,19 @@ export interface IndexResult {
 
 /**
  * Makes an archive for an image as it is: every layer keeps its bytes. From a layout nothing is asked of any registry;
- * from a registry the layers that were never indexed are fetched once, verified. The output appears whole or not at all.
+ * from a registry the layers that were never indexed flow into the indexer as they arrive, verified, and touch no disk (the
+ * portable engine fetches them first). The output appears whole or not at all.
  */
 export async function indexImage(request: IndexRequest, context: IndexContext): Promise<IndexResult> {
+  return describeIndex(await makeArchive(request, context));
+}
+
+/** The same, with all that is known of the archive. */
+export async function makeArchive(request: IndexRequest, context: IndexContext): Promise<IndexedImage> {
   const { log, signal, stateDir } = context;
   const engine = engineOf(request.engine, context);
+  if (engine === 'portable' && request.format === 'v1')
+    throw new WorkerError('USAGE', 'a V1 archive is made by the native engine');
   const began = performance.now();
   const output = resolve(request.output);
   const scratchDir = join(stateDir, 'tmp', `index-${randomUUID()}`);
@@ -114,9 +132,10 @@ export async function indexImage(request: IndexRequest, context: IndexContext): 
         'indexing from local OCI layout with remote storage reference',
       );
     }
+    if (engine === 'portable') await fetchLayers(request.source, image, layout, context);
     const { layers, result } =
       engine === 'portable'
-        ? await portableStep(
+        ? await (await import('./portable-step.ts')).portableStep(
             {
               configBytes: image.configBytes,
               manifest: { bytes: image.manifestBytes, digest: image.descriptor.digest },
@@ -130,16 +149,20 @@ export async function indexImage(request: IndexRequest, context: IndexContext): 
             { ...context, chunkBytes: request.chunkBytes },
           )
         : await assembleTwice({ image, layout, request, scratchDir, output: temporary }, context);
+    for (const { layer } of layers)
+      if (layer.ignoredSeekTable === true)
+        log.warn({ digest: layer.digest }, 'the zstd seek table of a layer does not fit its frames; it is ignored');
     await rename(temporary, output);
-    return describeIndex({
+    return {
       engine,
+      format: request.format,
       result,
       output,
       storageRef,
       layers,
       manifestDigest: image.descriptor.digest,
       durationMs: Math.round(performance.now() - began),
-    });
+    };
   } catch (thrown) {
     signal.throwIfAborted();
     throw toWorkerError(thrown, `index for ${storageRef}`);
@@ -181,16 +204,15 @@ interface Assembled {
 
 /** A cached index that turns out damaged is dropped and made again, once. */
 async function assembleTwice(assembly: Assembly, context: IndexContext): Promise<Assembled> {
-  const { log, packCache, signal, stateDir, tools } = context;
+  const { limits, log, packCache, signal, stateDir, tools } = context;
   const { request } = assembly;
   const compression: Compression = { codec: 'none', level: 0, chunkBytes: request.chunkBytes };
   const rules = { compression, encoders: await encoderIds({ tools, signal }), keepAll: true };
   const shared = packCache.shared === undefined ? undefined : new SharedPacks(packCache.shared, log);
   const pinDir = join(assembly.scratchDir, 'pins');
-  await using cache = new PackCache({ root: packsDirectory(stateDir), pinDir, shared, signal });
+  await using cache = new PackCache({ root: packsDirectory(stateDir), pinDir, limits, shared, signal });
   const packed = new Map<Digest, PackedLayer>();
   const attempt = async (): Promise<Assembled> => {
-    if (request.source.kind === 'docker') await fetchLayers(request.source.reference, assembly, rules, cache, context);
     await keepLayers(assembly, rules, packed, cache, context);
     return await assemble(assembly, packed, context);
   };
@@ -208,9 +230,10 @@ async function assembleTwice(assembly: Assembly, context: IndexContext): Promise
 async function assemble(
   { image, output, request, scratchDir }: Assembly,
   packed: ReadonlyMap<Digest, PackedLayer>,
-  { signal, tools }: IndexContext,
+  { client, log, signal, tools }: IndexContext,
 ): Promise<Assembled> {
   const { registry, repository } = request.storage;
+  const { source } = request;
   const layers = image.manifest.layers.map(({ digest }) => found(packed, digest));
   const result = await archiveStep(
     {
@@ -221,11 +244,23 @@ async function assemble(
       repository,
       imageName: formatReference(request.storage),
       output,
+      format: request.format,
     },
-    { scratchDir, signal, tools },
+    {
+      scratchDir,
+      signal,
+      tools,
+      log,
+      ...(source.kind === 'docker' && {
+        fetchBlob: (blob, path) => fetchBlobTo(client, source.reference, blob, path, { signal }),
+      }),
+    },
   );
   return { layers, result };
 }
+
+/** Layers that come from a registry at once. */
+const FETCH_WIDTH = 3;
 
 /** The layout to read: the given one, or a temporary one that a registry's documents are fetched into. */
 async function sourceLayout(
@@ -244,18 +279,16 @@ async function sourceLayout(
   return layout;
 }
 
-/** Layers that no cached index describes. */
+/** For the engine that reads files. */
 async function fetchLayers(
-  reference: Reference,
-  { image, layout, request }: Assembly,
-  rules: PackRules,
-  cache: PackCache,
+  source: IndexSource,
+  image: PlatformImage,
+  layout: OciLayout,
   context: IndexContext,
 ): Promise<void> {
-  for (const { descriptor, diffId } of layersOf(image)) {
-    const key = packKeyOf(descriptor.digest, layerCodecOf(descriptor.mediaType), rules);
-    const cached = request.useCache && (await cache.get(key))?.layer.diffId === diffId;
-    if (!cached && !(await layout.hasBlob(descriptor))) await fetchInto(layout, reference, descriptor, context);
+  if (source.kind !== 'docker') return;
+  for (const { descriptor } of layersOf(image)) {
+    if (!(await layout.hasBlob(descriptor))) await fetchInto(layout, source.reference, descriptor, context);
   }
 }
 
@@ -284,12 +317,29 @@ async function fetchManifest(
 }
 
 async function keepLayers(
-  { image, layout, request: { jobs, useCache } }: Assembly,
+  { image, layout, request: { jobs, source, useCache }, scratchDir }: Assembly,
   rules: PackRules,
   packed: Map<Digest, PackedLayer>,
   cache: PackCache,
-  { report, signal, tools }: IndexContext,
+  { client, limits, report, signal: outer, tools }: IndexContext,
 ): Promise<void> {
+  // A layer that the registry does not give ends the indexer; what is told is the registry's failure.
+  const failure = new AbortController();
+  const signal = AbortSignal.any([outer, failure.signal]);
+  await using feed =
+    source.kind === 'docker'
+      ? await LayerFeed.start({
+          directory: join(scratchDir, 'feed'),
+          width: FETCH_WIDTH,
+          // Whole, but as a range: the indexer hashes it, once is enough.
+          open: (digest, options) =>
+            client.getBlobStream(source.reference, digest, { range: { offset: 0 }, ...options }),
+          onFailure: (reason) => {
+            failure.abort(reason);
+          },
+          signal,
+        })
+      : undefined;
   const distinct = new Map(layersOf(image).map((layer) => [layer.descriptor.digest, layer]));
   const options = {
     ...rules,
@@ -297,18 +347,22 @@ async function keepLayers(
     report,
     signal,
     jobs,
+    limits,
     useCache,
     cache,
     sourceOf: async (descriptor: Descriptor) =>
       (await layout.hasBlob(descriptor)) ? layout.blobPath(descriptor.digest) : undefined,
+    ...(feed !== undefined && { feed: feed.source }),
     // The image is pushed already; its layers are where the storage reference says.
     inRegistry: () => Promise.resolve(true),
   };
   for await (const layer of packStep([...distinct.values()], options)) packed.set(layer.source.digest, layer);
 }
 
-interface Indexed {
+/** What came of it. */
+export interface IndexedImage {
   readonly engine: IndexEngine;
+  readonly format: ArchiveFormat;
   readonly result: AssembleResult;
   readonly output: string;
   readonly storageRef: string;
@@ -320,15 +374,17 @@ interface Indexed {
 function describeIndex({
   durationMs,
   engine,
+  format,
   layers,
   manifestDigest,
   output,
   result,
   storageRef,
-}: Indexed): IndexResult {
+}: IndexedImage): IndexResult {
   const { digest, entries, mountBytes, sizeBytes } = result;
   return {
     engine,
+    format,
     archive: { path: output, digest, sizeBytes, entries },
     storageRef,
     manifestDigest,
@@ -338,6 +394,8 @@ function describeIndex({
       mediaType: layer.mediaType,
       sizeBytes: layer.sizeBytes,
       plainBytes: layer.plainBytes,
+      seekable: layer.seekable,
+      format: layer.format ?? FORMATS[layerCodecOf(layer.mediaType)],
       cached: fromCache,
     })),
     plainBytes: layers.reduce((sum, { layer }) => sum + layer.plainBytes, 0),
@@ -345,6 +403,8 @@ function describeIndex({
     durationMs,
   };
 }
+
+const FORMATS = { plain: 'tar', gzip: 'gzip', zstd: 'zstd' } as const;
 
 function found(packed: ReadonlyMap<Digest, PackedLayer>, digest: Digest): PackedLayer {
   const layer = packed.get(digest);

@@ -1,8 +1,15 @@
 export { type ArchiveSourceContext, type MountableArchive, openArchiveSource } from './archive-source.ts';
 export { type BuildContext, buildImage } from './build-image.ts';
-export type { BuildResult, BuiltArchive, BuiltLayer, ImageBuild } from './build-request.ts';
+export type {
+  BuildResult,
+  BuiltArchive,
+  BuiltLayer,
+  ImageBuild,
+  IndexFrom,
+} from './build-request.ts';
 export type { JobEvent, JobReporter, UntimedJobEvent } from './events.ts';
 export type { EngineChoice, IndexEngine } from './index-engine.ts';
 export { type IndexContext, type IndexRequest, type IndexResult, type IndexSource, indexImage } from './index-image.ts';
 export { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
 export type { Phase, PhaseName } from './phases.ts';
+export { parseSecondName } from './second-name.ts';

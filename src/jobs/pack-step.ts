@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import type { Limits } from '../config/index.ts';
 import type { Digest, Expected } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
 import {
@@ -12,7 +13,9 @@ import {
 } from '../indexer/index.ts';
 import type { NativeToolPaths } from '../native/index.ts';
 import { type Descriptor, layerCodecOf } from '../oci/index.ts';
+import { GrowingBlob } from '../registry/index.ts';
 import type { JobReporter } from './events.ts';
+import type { LevelSteering } from './level-steering.ts';
 import type { BlobLookup } from './registry-blobs.ts';
 
 /** A layer as it goes into the image: the descriptor to push, the index to assemble from, the file that holds it. */
@@ -41,11 +44,18 @@ export interface PackStepOptions extends Cancelable, PackRules {
   readonly tools: NativeToolPaths;
   readonly cache: PackCache;
   readonly jobs: number;
+  readonly limits: Limits;
   readonly useCache: boolean;
   /** Where a layer's bytes are on this machine; undefined: they are not. */
   readonly sourceOf: (descriptor: Descriptor) => Promise<string | undefined>;
+  /** What serves the layers that are not on this machine (LayerFeed.source). */
+  readonly feed?: string;
   /** A cached layer whose blob is in the registry serves without the blob. */
   readonly inRegistry: BlobLookup;
+  /** Blobs that grow to `fromBytes` while they are packed, each told once. Whoever hears of one disposes of it. */
+  readonly growing?: { readonly fromBytes: number; readonly follow: (blob: GrowingBlob, source: Digest) => void };
+  /** Sets the level while layers are packed; needed for the level `auto`. */
+  readonly steering?: LevelSteering;
   readonly report: JobReporter;
 }
 
@@ -102,7 +112,8 @@ async function cachedLayer(plan: Planned, options: PackStepOptions): Promise<Pac
 }
 
 async function* packMissing(missing: readonly Planned[], options: PackStepOptions): AsyncGenerator<PackedLayer> {
-  const { cache, compression, jobs, report, signal, tools } = options;
+  const { cache, compression, growing, jobs, limits, report, signal, steering, tools } = options;
+  if (missing.length === 0) return;
   const sources = await Promise.all(missing.map(({ descriptor }) => requiredSource(descriptor, options)));
   const scratch = await Promise.all(missing.map(() => cache.scratch()));
   const tasks = missing.map(({ descriptor, diffId, key }, at): LayerTask => {
@@ -117,11 +128,33 @@ async function* packMissing(missing: readonly Planned[], options: PackStepOption
       ...(key.action === 'pack' && { output: files.blob }),
     };
   });
+  const followed = new Map<string, GrowingBlob>();
+  const onWritten = (id: string, writtenBytes: number) => {
+    steering?.written(id, writtenBytes);
+    const known = followed.get(id);
+    if (known !== undefined) known.grew(writtenBytes);
+    else if (growing !== undefined && writtenBytes >= growing.fromBytes) {
+      const blob = new GrowingBlob(itemAt(scratch, Number(id)).blob);
+      blob.grew(writtenBytes);
+      followed.set(id, blob);
+      growing.follow(blob, itemAt(missing, Number(id)).descriptor.digest);
+    }
+  };
   const onProgress = (id: string, doneBytes: number, totalBytes: number | undefined) => {
+    steering?.read(id, doneBytes);
     report({ type: 'packing', id: missing[Number(id)]?.descriptor.digest ?? id, doneBytes, totalBytes });
   };
+  const packing = { tools, jobs, limits, compression, signal, onProgress, onWritten };
+  using steered = steering?.begin(
+    missing.flatMap(({ descriptor, key }, at) => (key.action === 'pack' ? [[String(at), descriptor.size]] : [])),
+  );
   try {
-    for await (const { id, layer } of packLayers(tasks, { tools, jobs, compression, signal, onProgress })) {
+    for await (const { id, layer } of packLayers(tasks, {
+      ...packing,
+      ...(steered !== undefined && { onStart: steered.onStart }),
+    })) {
+      followed.get(id)?.finish(layer);
+      steering?.done(id, layer);
       const plan = itemAt(missing, Number(id));
       const { index, blob } = itemAt(scratch, Number(id));
       const entry = await cache.put(plan.key, layer, { index, ...(plan.key.action === 'pack' && { blob }) });
@@ -134,8 +167,8 @@ async function* packMissing(missing: readonly Planned[], options: PackStepOption
   }
 }
 
-async function requiredSource(descriptor: Descriptor, { sourceOf }: PackStepOptions): Promise<string> {
-  const path = await sourceOf(descriptor);
+async function requiredSource(descriptor: Descriptor, { feed, sourceOf }: PackStepOptions): Promise<string> {
+  const path = (await sourceOf(descriptor)) ?? feed;
   if (path !== undefined) return path;
   const { digest } = descriptor;
   throw new WorkerError('BLOB_MISSING', `layer ${digest} must be read and is not on this machine`, { digest });

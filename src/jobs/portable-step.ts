@@ -1,3 +1,4 @@
+import type { Limits } from '../config/index.ts';
 import type { Digest } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
 import type { AssembleResult, LayerResult } from '../indexer/index.ts';
@@ -8,6 +9,7 @@ import type { JobReporter } from './events.ts';
 
 export interface PortableStepOptions extends Cancelable {
   readonly chunkBytes: number;
+  readonly limits: Limits;
   readonly report: JobReporter;
 }
 
@@ -19,12 +21,12 @@ export interface PortableStepResult {
 
 /** Indexes the layers of a layout one after the other in TypeScript, and writes their archive. */
 export async function portableStep(
-  wanted: Omit<ArchiveRequest, 'layers'>,
+  wanted: Omit<ArchiveRequest, 'layers' | 'format'>,
   planned: readonly { readonly descriptor: Descriptor; readonly diffId: Digest }[],
   layout: OciLayout,
   options: PortableStepOptions,
 ): Promise<PortableStepResult> {
-  const { chunkBytes, report, signal } = options;
+  const { chunkBytes, limits, report, signal } = options;
   const indexed = new Map<Digest, IndexedLayer>();
   for (const { descriptor, diffId } of planned) {
     const { digest, mediaType, size: sizeBytes } = descriptor;
@@ -33,7 +35,7 @@ export async function portableStep(
       report({ type: 'packing', id: digest, doneBytes, totalBytes: sizeBytes });
     };
     const blob = { path: layout.blobPath(digest), mediaType, diffId, expected: { digest, sizeBytes } };
-    const layer = await indexLayer(blob, { chunkBytes, signal, onProgress });
+    const layer = await indexLayer(blob, { chunkBytes, limits, signal, onProgress });
     indexed.set(digest, layer);
     report({ type: 'layer', digest, diffId, packed: 'kept', plainBytes: layer.plainBytes, sizeBytes });
   }
@@ -73,6 +75,8 @@ function resultOf({ blobBytes, chunks, codec, entries, spans, warnings, ...layer
     entries: entries.length,
     chunks: chunks.length,
     spans: spans.length,
+    format: layer.format,
+    ...(layer.ignoredSeekTable && { ignoredSeekTable: true }),
     seekable: spans.length > 1 || chunks.length <= 1 || codec === 'plain',
     warnings: { ...warnings },
   };

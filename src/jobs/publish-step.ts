@@ -1,4 +1,4 @@
-import type { Cancelable } from '../errors/index.ts';
+import { type Cancelable, WorkerError } from '../errors/index.ts';
 import type { AssembleResult } from '../indexer/index.ts';
 import { type ObjectStore, readObject } from '../objects/index.ts';
 import type { RegistryClient } from '../registry/index.ts';
@@ -7,6 +7,7 @@ import type { ImageBuild } from './build-request.ts';
 import type { JobReporter } from './events.ts';
 import type { PlannedManifest } from './image-plan.ts';
 import { movePointer, type PointerContent, putOnce, type ReadPointer, storeKeys } from './publish.ts';
+import { putSecondName } from './second-name.ts';
 
 /** One platform's finished archive, still under its temporary name. */
 export interface AssembledArchive {
@@ -37,8 +38,8 @@ export interface PublishContext extends Cancelable {
 }
 
 /**
- * Makes a build visible, each step only when all it needs is there: manifests by digest → archives → manifest objects →
- * pointer (the fence) → tag. Throws FENCE_LOST when a newer build moved the pointer; the tag is then left alone.
+ * Makes a build visible, each step only when all it needs is there: manifests by digest → archives (and the second name) →
+ * manifest objects → pointer (the fence) → tag. Throws FENCE_LOST when a newer build moved the pointer; the tag is then left alone.
  */
 export async function publish(
   publication: Publication,
@@ -54,6 +55,7 @@ export async function publish(
   }
   let bytes = 0;
   for (const archive of archives) bytes += await publishArchive(archive, publication, context);
+  bytes += await publishSecondName(publication, context);
 
   const content: PointerContent = {
     indexDigest: top.descriptor.digest,
@@ -92,6 +94,21 @@ async function publishArchive(
   return outcome === 'sent' ? sizeBytes : 0;
 }
 
+/** One name for one archive. Throws USAGE where a build gave several. */
+async function publishSecondName(
+  { archives, request: { alsoAs } }: Publication,
+  { report, signal, store }: PublishContext,
+): Promise<number> {
+  if (alsoAs === undefined) return 0;
+  const [archive, another] = archives;
+  if (archive === undefined || another !== undefined)
+    throw new WorkerError('USAGE', `--also-as ${alsoAs} names one archive, and there are ${archives.length}`);
+  const { path, result } = archive;
+  await putSecondName(store, alsoAs, { path, sha256: result.digest, contentType: contentTypeOf(result) }, { signal });
+  report({ type: 'published', what: 'archive', name: store.urlOf(alsoAs) });
+  return result.sizeBytes;
+}
+
 async function putArchive(
   { path, result }: AssembledArchive,
   { signal, store }: Pick<PublishContext, 'signal' | 'store'>,
@@ -102,7 +119,7 @@ async function putArchive(
       store.putFile(key, path, {
         ifNoneMatch: '*',
         sha256: result.digest,
-        contentType: 'application/vnd.clipyard.archive.v1',
+        contentType: contentTypeOf(result),
         signal,
       }),
     async () => (await store.head(key, { signal }))?.sizeBytes ?? -1,
@@ -120,12 +137,17 @@ async function putIfChanged(store: ObjectStore, key: string, value: object, sign
   await store.put(key, body, { contentType: 'application/json', signal });
 }
 
+/** A V1 archive is CLIP's alone. */
+function contentTypeOf({ footerDigest }: AssembleResult): string {
+  return footerDigest === undefined ? 'application/octet-stream' : 'application/vnd.clipyard.archive.v1';
+}
+
 function pointerEntry({ manifest, result }: AssembledArchive, storageRef: string): PointerContent['archives'][string] {
   return {
     digest: result.digest,
     sizeBytes: result.sizeBytes,
     storageRef,
-    footerDigest: result.footerDigest,
+    ...(result.footerDigest !== undefined && { footerDigest: result.footerDigest }),
     manifestDigest: manifest.descriptor.digest,
   };
 }

@@ -16,7 +16,8 @@ const Pointer = z.object({
       digest,
       sizeBytes: z.number().int(),
       storageRef: z.string(),
-      footerDigest: digest,
+      /** Absent for a V1 archive, which has no footer. */
+      footerDigest: digest.optional(),
       manifestDigest: digest,
     }),
   ),

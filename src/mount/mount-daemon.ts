@@ -10,8 +10,6 @@ const START_DEADLINE_MS = 20_000;
 const POLL_MS = 10;
 /** sockaddr_un holds this much, the final NUL included (unix(7)). */
 const SOCKET_PATH_BYTES = 108;
-/** CAP_SYS_ADMIN (linux/capability.h). */
-const SYS_ADMIN = 21n;
 
 /** Where the daemon of a command is. */
 export interface MountDaemon {
@@ -44,7 +42,7 @@ export async function daemonSocket({ mountSocket, stateDir }: MountDaemon): Prom
 
 /**
  * Runs `work` with the socket of a daemon, which is started where none runs, and again when it ended in between: with its
- * last mount, or killed. Throws MOUNT_DAEMON_UNAVAILABLE when none comes up, PRIVILEGE_REQUIRED without the right to mount.
+ * last mount, or killed. It can do what this user can. Throws MOUNT_DAEMON_UNAVAILABLE when none comes up.
  */
 export async function withDaemon<T>(
   daemon: MountDaemon,
@@ -53,8 +51,6 @@ export async function withDaemon<T>(
 ): Promise<T> {
   const socketPath = await daemonSocket(daemon);
   if (daemon.mountSocket !== undefined) return await work(socketPath);
-  // Who may use a daemon that somebody manages is decided by its socket; a daemon of our own can do what we can.
-  if (!(await mayMount())) throw new WorkerError('PRIVILEGE_REQUIRED', 'mounting needs CAP_SYS_ADMIN (run as root)');
   const deadline = Date.now() + START_DEADLINE_MS;
   for (;;) {
     try {
@@ -98,12 +94,6 @@ async function startHolder(daemon: MountDaemon, socketPath: string, { signal }: 
 async function listens(socketPath: string): Promise<boolean> {
   const table = await readFile('/proc/net/unix', 'utf8');
   return table.split('\n').some((line) => line.endsWith(` ${socketPath}`) && line.includes(' 00010000 '));
-}
-
-async function mayMount(): Promise<boolean> {
-  const text = await readFile('/proc/self/status', 'utf8');
-  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(text)?.[1] ?? '0';
-  return ((BigInt(`0x${effective}`) >> SYS_ADMIN) & 1n) === 1n;
 }
 
 function logPath({ stateDir }: MountDaemon): string {

@@ -18,6 +18,8 @@ const MountRecord = z.object({
   startedAt: z.string(),
   /** major:minor of the mounted filesystem. */
   device: z.string(),
+  engine: z.string().default('erofs'),
+  engineReason: z.string().default(''),
 });
 export type MountRecord = z.infer<typeof MountRecord>;
 

@@ -18,6 +18,11 @@ export async function mountTable(): Promise<readonly MountEntry[]> {
   });
 }
 
+/** Whether the kernel has a mount at the path. */
+export async function isMounted(path: string): Promise<boolean> {
+  return (await mountTable()).some((entry) => entry.path === path);
+}
+
 /** Mount points below a folder, the last made first. */
 export async function mountsBelow(directory: string): Promise<readonly string[]> {
   const paths = (await mountTable()).map(({ path }) => path);

@@ -6,7 +6,10 @@ import { callDaemon } from './daemon-call.ts';
 import { listDeadMounts, removeDeadMount } from './dead-mounts.ts';
 import { daemonSocket, type MountDaemon, withDaemon } from './mount-daemon.ts';
 import { type MountStat, mountStat } from './mount-stat.ts';
+import { isMounted } from './mount-table.ts';
+import { unmountOverlay } from './overlay.ts';
 import type { ArchiveSource, OriginCredentials } from './source.ts';
+import { listWritableRecords, removeLower, type WritableRecord } from './writable-record.ts';
 
 /** A mount as a list shows it. */
 export interface MountListing {
@@ -18,7 +21,13 @@ export interface MountListing {
   /** The daemon; another one after it was replaced. */
   readonly pid: number;
   readonly startedAt: string;
+  /** Who shows the tree: `erofs` or `fuse`. */
+  readonly engine: string;
+  /** Of a writable mount, whose `mountpoint` is an overlay: the image mount below it and where the changes are. */
+  readonly writable?: { readonly lower: string; readonly directory: string };
 }
+
+export type MountEngine = 'auto' | 'erofs' | 'fuse';
 
 export interface Mounted {
   readonly record: MountListing;
@@ -26,12 +35,15 @@ export interface Mounted {
   readonly mountpoint: string;
   readonly mountMs: number;
   readonly engine: string;
+  readonly engineReason: string;
 }
 
 export interface MountOptions extends Cancelable, MountDaemon {
   /** What the person named, for the list. */
   readonly sourceName: string;
   readonly storageRef: string;
+  /** Who shows the tree; default: the daemon chooses and says why. */
+  readonly engine?: MountEngine;
 }
 
 /**
@@ -48,7 +60,8 @@ export async function mountArchive(source: ArchiveSource, mountpoint: string, op
     const { mount, mountMs } = await withDaemon(options, attempt, options);
     if (mount === undefined) throw new WorkerError('MOUNT_FAILED', 'the mount daemon named no mount');
     const record = listing(mount);
-    return { record, pid: record.pid, mountpoint: record.mountpoint, mountMs, engine: mount.engine };
+    const { engine, engineReason } = mount;
+    return { record, pid: record.pid, mountpoint: record.mountpoint, mountMs, engine, engineReason };
   } catch (thrown) {
     throw toWorkerError(thrown, `mount at ${mountpoint}`, 'MOUNT_FAILED');
   }
@@ -61,15 +74,22 @@ export async function listMounts(daemon: MountDaemon, { signal }: Cancelable): P
   );
   const dead = (await listDeadMounts(daemon)).filter(({ mounted }) => mounted);
   const listings = [
-    ...dead.map(({ record: { device: _, ...record } }) => record),
+    ...dead.map(({ record: { device: _, engineReason: __, ...record } }) => record),
     ...(answer?.mounts ?? []).map(listing),
   ];
-  return listings.toSorted((a, b) => a.startedAt.localeCompare(b.startedAt));
+  const writable = await listWritableRecords(daemon);
+  const shown = listings.map((image) => {
+    const overlay = writable.find(({ lower }) => lower === image.mountpoint);
+    if (overlay === undefined) return image;
+    const { directory, lower, mountpoint } = overlay;
+    return { ...image, mountpoint, writable: { lower, directory } };
+  });
+  return shown.toSorted((a, b) => a.startedAt.localeCompare(b.startedAt));
 }
 
 /** What the mount at a folder did so far. Throws MOUNT_NOT_FOUND. */
 export async function statMount(daemon: MountDaemon, mountpoint: string, { signal }: Cancelable): Promise<MountStat> {
-  const path = await resolved(mountpoint);
+  const path = (await writableAt(daemon, mountpoint))?.lower ?? (await resolved(mountpoint));
   const asked = { mountpoint: path };
   const stat = await whenRunning(daemon, (socket) =>
     callDaemon(socket, (client) => client.stat.bind(client), asked, { signal }),
@@ -85,10 +105,24 @@ export async function statMount(daemon: MountDaemon, mountpoint: string, { signa
 }
 
 /**
- * Unmounts, and gives the last statistics. Throws MOUNT_BUSY while a process uses the mount, also through another mount on
- * top of it; MOUNT_NOT_FOUND. Of a mount whose daemon was killed the rest is taken away.
+ * Unmounts, of a writable mount the overlay first, and gives the last statistics. Throws MOUNT_BUSY while a process uses the
+ * mount, also through another mount on top of it; MOUNT_NOT_FOUND. Of a mount whose daemon was killed the rest is taken away.
  */
 export async function unmount(
+  daemon: MountDaemon,
+  mountpoint: string,
+  { signal }: Cancelable,
+): Promise<MountStat | undefined> {
+  const writable = await writableAt(daemon, mountpoint);
+  if (writable === undefined) return await unmountImage(daemon, mountpoint, { signal });
+  if (await isMounted(writable.mountpoint)) await unmountOverlay(writable.mountpoint);
+  const stat = await unmountImage(daemon, writable.lower, { signal });
+  await removeLower(writable.lower);
+  return stat;
+}
+
+/** The same of an image mount alone. */
+export async function unmountImage(
   daemon: MountDaemon,
   mountpoint: string,
   { signal }: Cancelable,
@@ -117,6 +151,14 @@ async function whenRunning<T>(daemon: MountDaemon, call: (socketPath: string) =>
   }
 }
 
+/** The writable mount at a folder. One that a reboot ended is on record still. */
+async function writableAt(daemon: MountDaemon, mountpoint: string): Promise<WritableRecord | undefined> {
+  const path = await resolved(mountpoint);
+  for (const record of await listWritableRecords(daemon))
+    if (record.mountpoint === path && (await isMounted(record.lower))) return record;
+  return undefined;
+}
+
 function notMounted(mountpoint: string): WorkerError {
   return new WorkerError('MOUNT_NOT_FOUND', `nothing of ours is mounted at ${mountpoint}`, { mountpoint });
 }
@@ -138,6 +180,7 @@ function mountRequest(source: ArchiveSource, mountpoint: string, options: MountO
     caFile: origin.caFile ?? '',
     localLayers: {},
     readTimeoutMs: 0n,
+    engine: options.engine ?? 'auto',
     source: options.sourceName,
     storageRef: options.storageRef,
     startedAt: new Date().toISOString(),
@@ -150,6 +193,6 @@ function loginOf(credentials: OriginCredentials) {
   return { $case: 'registryToken', value: credentials.registryToken } as const;
 }
 
-function listing({ id, mountpoint, pid, source, startedAt, storageRef }: MountMessage): MountListing {
-  return { v: 1, id, mountpoint, source, storageRef, pid, startedAt };
+function listing({ engine, id, mountpoint, pid, source, startedAt, storageRef }: MountMessage): MountListing {
+  return { v: 1, id, mountpoint, source, storageRef, pid, startedAt, engine };
 }

@@ -8,6 +8,8 @@ import { ToolEvent } from './tool-event.ts';
 export interface RunToolOptions extends Cancelable {
   /** Extra descriptors for the child from 3 on, e.g. the output of `cat`. */
   readonly extraStdio?: readonly number[];
+  /** Gets what sends further lines to the tool while it runs; a tool that is gone hears nothing. */
+  readonly onStart?: (send: (line: unknown) => void) => void;
 }
 
 /**
@@ -19,7 +21,7 @@ export async function* runTool(
   path: string,
   args: readonly string[],
   request: unknown,
-  { signal, extraStdio = [] }: RunToolOptions,
+  { signal, extraStdio = [], onStart }: RunToolOptions,
 ): AsyncGenerator<Exclude<ToolEvent, { event: 'error' }>> {
   signal.throwIfAborted();
   // Node types a stdio list of unknown length without its pipes; the first two are ours.
@@ -31,7 +33,11 @@ export async function* runTool(
   closed.catch(() => undefined); // awaited below; a spawn failure is not reported twice
   child.stdin.on('error', () => undefined); // a tool that died says why on stdout or by its exit code
   try {
-    child.stdin.write(`${JSON.stringify(request)}\n`);
+    const send = (line: unknown) => {
+      if (child.stdin.writable) child.stdin.write(`${JSON.stringify(line)}\n`);
+    };
+    send(request);
+    onStart?.(send);
     for await (const line of createInterface({ input: child.stdout })) {
       const event = parseEvent(path, line);
       if (event.event === 'error') throw errorOf(event);

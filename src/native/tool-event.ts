@@ -13,6 +13,13 @@ export const ToolEvent = z.discriminatedUnion('event', [
     doneBytes: z.number().int().nonnegative(),
     totalBytes: z.number().int().nonnegative().optional(),
   }),
+  z.object({
+    v: z.literal(1),
+    event: z.literal('written'),
+    id: z.string(),
+    /** Bytes at the start of the part's output that stand there for good. */
+    writtenBytes: z.number().int().nonnegative(),
+  }),
   z.object({ v: z.literal(1), event: z.literal('result'), id: z.string(), result: z.unknown() }),
   z.object({
     v: z.literal(1),

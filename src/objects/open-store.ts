@@ -1,11 +1,11 @@
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import { WorkerError } from '../errors/index.ts';
 import { DirectoryStore } from './directory-store.ts';
 import { requireKey } from './key.ts';
+import { LazyStore } from './lazy-store.ts';
 import type { ObjectStore } from './object-store.ts';
-import { S3Store } from './s3-store.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -33,7 +33,11 @@ export function openStore(url: string, env: Environment): ObjectStore {
   if (!BUCKET.test(bucket)) throw invalid(url, 'no bucket name');
   const prefix = decodeURIComponent(parsed.pathname).replace(/^\/+|\/+$/g, '');
   if (prefix !== '') requireKey(prefix);
-  return new S3Store({ client: new S3Client(clientConfig(env)), bucket, prefix: prefix === '' ? '' : `${prefix}/` });
+  const config = clientConfig(env);
+  return new LazyStore(`s3://${bucket}${prefix === '' ? '' : `/${prefix}`}`, async () => {
+    const { openS3Store } = await import('./s3-store.ts');
+    return openS3Store(config, { bucket, prefix: prefix === '' ? '' : `${prefix}/` });
+  });
 }
 
 function directoryOf(parsed: URL, url: string): string {

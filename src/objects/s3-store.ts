@@ -9,7 +9,8 @@ import {
   PutObjectCommand,
   type PutObjectCommandInput,
   paginateListObjectsV2,
-  type S3Client,
+  S3Client,
+  type S3ClientConfig,
 } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import { type Digest, digestOf, hexOf, isDigest, verify } from '../digest/index.ts';
@@ -30,6 +31,11 @@ export interface S3StoreOptions {
   readonly bucket: string;
   /** `''` or `name/`. */
   readonly prefix: string;
+}
+
+/** A store with a client of its own; nothing is contacted yet. */
+export function openS3Store(config: S3ClientConfig, place: Omit<S3StoreOptions, 'client'>): S3Store {
+  return new S3Store({ client: new S3Client(config), ...place });
 }
 
 /**

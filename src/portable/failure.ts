@@ -1,3 +1,4 @@
+import { type LimitName, type Limits, limitNameOf, limitVariable } from '../config/index.ts';
 import { type ErrorDetails, WorkerError } from '../errors/index.ts';
 
 /** The layer ends in the middle of an entry or of its compressed stream. */
@@ -15,8 +16,20 @@ export function pathInvalid(what: string): WorkerError {
   return new WorkerError('LAYER_PATH_INVALID', `an entry cannot be placed: ${what}`);
 }
 
+/** A fixed limit was passed. */
 export function limitExceeded(what: string, limit: number): WorkerError {
   return new WorkerError('LIMIT_EXCEEDED', `${what} exceeds the limit of ${limit}`, { limit: String(limit) });
+}
+
+/** A limit was passed that can be set. */
+export function beyond(what: string, limits: Limits, key: keyof Limits): WorkerError {
+  const name: LimitName = limitNameOf(key);
+  const limit = limits[key];
+  const hint = `raise it with --limit ${name}=VALUE or ${limitVariable(name)}`;
+  return new WorkerError('LIMIT_EXCEEDED', `${what} exceeds the limit ${name}=${limit}; ${hint}`, {
+    name,
+    limit: String(limit),
+  });
 }
 
 /** Says where in the layer an error of its own belongs; any other error passes as it is. */

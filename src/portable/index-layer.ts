@@ -1,18 +1,19 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import type { LayerCodec } from '../archive/index.ts';
+import { DEFAULT_LIMITS, type Limits } from '../config/index.ts';
 import { type Digest, digestOfHex } from '../digest/index.ts';
 import { type Cancelable, type ErrorCode, toWorkerError, WorkerError } from '../errors/index.ts';
 import { layerCodecOf } from '../oci/index.ts';
 import { BlobReader } from './blob/blob-reader.ts';
+import { type LayerFormat, recognise } from './blob/format.ts';
 import { readGzip } from './blob/gzip.ts';
 import { readPlain } from './blob/plain.ts';
 import { type Span, SpanList } from './blob/span-list.ts';
 import { readZstd } from './blob/zstd.ts';
 import { type Chunk, ChunkTable } from './chunk-table.ts';
 import type { Entry, LayerWarnings } from './entry.ts';
-import { limitExceeded } from './failure.ts';
-import { DEFAULT_LIMITS, type Limits } from './limits.ts';
+import { beyond } from './failure.ts';
 import { TarWalker } from './tar/tar-walker.ts';
 
 /** A layer's blob on this machine, and what it must turn out to be. */
@@ -35,6 +36,9 @@ export interface IndexedLayer {
   readonly firstSpan: number;
   readonly spans: readonly Span[];
   readonly chunks: readonly Chunk[];
+  readonly format: LayerFormat;
+  /** There is a zstd seek table that does not fit the frames. */
+  readonly ignoredSeekTable: boolean;
   readonly entries: readonly Entry[];
   readonly warnings: Readonly<LayerWarnings>;
 }
@@ -86,7 +90,7 @@ async function readLayer(layer: LayerBlob, codec: LayerCodec, options: IndexLaye
   const table = new ChunkTable(chunkBytes);
   const hash = createHash('sha256');
   let plainBytes = 0;
-  for await (const piece of plainStream(blob, codec, spans)) {
+  for await (const piece of plainStream(blob, codec, spans, limits)) {
     signal.throwIfAborted();
     plainBytes += piece.length;
     checkSize(plainBytes, blob.position, limits);
@@ -95,6 +99,7 @@ async function readLayer(layer: LayerBlob, codec: LayerCodec, options: IndexLaye
     onProgress?.(blob.position);
   }
   walker.end();
+  const recognised = await recognise(codec, layer.path, spans, limits);
   const chunks = table.finish();
   return {
     digest: blob.digest(),
@@ -111,27 +116,27 @@ async function readLayer(layer: LayerBlob, codec: LayerCodec, options: IndexLaye
         ? chunks.map(({ plainBytes: bytes }) => ({ storedBytes: bytes, plainBytes: bytes }))
         : spans.spans,
     chunks,
+    ...recognised,
     entries: walker.entries,
     warnings: walker.warnings,
   };
 }
 
-function plainStream(blob: BlobReader, codec: LayerCodec, spans: SpanList): AsyncGenerator<Buffer> {
+function plainStream(blob: BlobReader, codec: LayerCodec, spans: SpanList, limits: Limits): AsyncGenerator<Buffer> {
   switch (codec) {
     case 'plain':
       return readPlain(blob);
     case 'gzip':
       return readGzip(blob, spans);
     case 'zstd':
-      return readZstd(blob, spans);
+      return readZstd(blob, spans, limits);
   }
 }
 
 function checkSize(plainBytes: number, storedBytes: number, limits: Limits): void {
-  if (plainBytes > limits.maxPlainBytes)
-    throw limitExceeded(`a layer of ${plainBytes} plain bytes`, limits.maxPlainBytes);
+  if (plainBytes > limits.maxPlainBytes) throw beyond(`a layer of ${plainBytes} plain bytes`, limits, 'maxPlainBytes');
   if (plainBytes > limits.ratioFreeBytes && Math.floor(plainBytes / Math.max(limits.maxRatio, 1)) > storedBytes)
-    throw limitExceeded(`${plainBytes} plain bytes from ${storedBytes} stored ones: the ratio`, limits.maxRatio);
+    throw beyond(`${plainBytes} plain bytes from ${storedBytes} stored ones: the ratio`, limits, 'maxRatio');
 }
 
 function requireSame<T extends string | number>(

@@ -1,3 +1,2 @@
 export { type PortableArchive, type WrittenArchive, writePortableArchive } from './assemble.ts';
 export { type IndexedLayer, type IndexLayerOptions, indexLayer, type LayerBlob } from './index-layer.ts';
-export { DEFAULT_LIMITS, type Limits } from './limits.ts';

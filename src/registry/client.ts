@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { Digest } from '../digest/index.ts';
 import type { Cancelable } from '../errors/index.ts';
 import type { Descriptor } from '../oci/index.ts';
+import type { GrowingBlob } from './growing-blob.ts';
 import type { Reference, Repository } from './reference.ts';
 
 /** A blob on disk (or, when small, in memory) that is to be pushed. Its digest is the packer's word; the registry checks it. */
@@ -18,6 +19,20 @@ export interface PushOptions extends Cancelable {
   readonly mountFrom?: readonly string[];
   /** Bytes of the blob that the registry has taken so far. */
   readonly onProgress?: (sentBytes: number) => void;
+}
+
+/** How a blob is pushed while it is written. */
+export interface FollowOptions extends Cancelable {
+  /** Bytes of the blob that were sent so far. */
+  readonly onProgress?: (sentBytes: number) => void;
+  /** Runs each request that carries bytes when it is its turn; waiting for the writer takes no turn. */
+  readonly turn?: (work: () => Promise<void>) => Promise<void>;
+}
+
+export interface FollowedBlob {
+  readonly outcome: 'sent' | 'present';
+  /** Bytes that the registry took: of a blob that it turned out to have, too. */
+  readonly sentBytes: number;
 }
 
 /** Bytes of a blob: from `offset`, `length` of them or all that follow. */
@@ -56,6 +71,8 @@ export interface RegistryClient extends AsyncDisposable {
     options: Cancelable & { readonly range?: BlobRange },
   ): Promise<Readable>;
   pushBlob(repository: Repository, blob: BlobSource, options: PushOptions): Promise<PushOutcome>;
+  /** `pushBlob` for a blob whose writer is not done yet; it ends when the blob does. */
+  pushGrowing(repository: Repository, blob: GrowingBlob, options: FollowOptions): Promise<FollowedBlob>;
   /** By tag or digest; undefined when there is none. */
   headManifest(repository: Repository, name: string, options: Cancelable): Promise<Descriptor | undefined>;
   getManifest(repository: Repository, name: string, options: Cancelable): Promise<FetchedManifest>;

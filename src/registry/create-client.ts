@@ -11,7 +11,7 @@ import { getManifest, headManifest, putManifest } from './manifests.ts';
 import { manifestNameOf } from './reference.ts';
 import { listTags } from './tags.ts';
 import { Transport } from './transport.ts';
-import { pushBlob } from './upload.ts';
+import { pushBlob, pushGrowing } from './upload.ts';
 import { createWire } from './wire.ts';
 
 export interface RegistryClientOptions {
@@ -52,6 +52,7 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
     headBlob: (repository, digest, { signal }) => headBlob(transport, repository, digest, { signal }),
     getBlobStream: (repository, digest, fetching) => getBlobStream(transport, repository, digest, fetching),
     pushBlob: (repository, blob, pushing) => pushBlob(transport, repository, blob, pushing),
+    pushGrowing: (repository, blob, following) => pushGrowing(transport, repository, blob, following),
     headManifest: (repository, name, { signal }) => headManifest(transport, repository, name, { signal }),
     getManifest: (repository, name, { signal }) => getManifest(transport, repository, name, { signal }),
     putManifest: (repository, name, bytes, mediaType, { signal }) =>

@@ -1,9 +1,18 @@
 export { type Credential, type CredentialSource, NO_CREDENTIALS } from './auth/credential.ts';
 export { loadCredentials } from './auth/docker-config.ts';
-export type { BlobRange, BlobSource, FetchedManifest, PushOptions, PushOutcome, RegistryClient } from './client.ts';
+export type {
+  BlobRange,
+  BlobSource,
+  FetchedManifest,
+  FollowedBlob,
+  FollowOptions,
+  PushOptions,
+  PushOutcome,
+  RegistryClient,
+} from './client.ts';
 export type { Clock } from './clock.ts';
 export { createRegistryClient, type RegistryClientOptions } from './create-client.ts';
 export { endpointOf, isLoopback, type PlainHttp } from './endpoint.ts';
+export { GrowingBlob } from './growing-blob.ts';
 export { DEFAULT_LIMITS, type RegistryLimits } from './limits.ts';
-export { type PushBlobsOptions, pushBlobs } from './push-blobs.ts';
 export { formatReference, manifestNameOf, parseReference, type Reference, type Repository } from './reference.ts';

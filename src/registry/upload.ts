@@ -1,28 +1,16 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { digestOfHex } from '../digest/index.ts';
-import { systemCodeOf, toWorkerError, WorkerError } from '../errors/index.ts';
+import { digestOfHex, type Expected } from '../digest/index.ts';
+import { type Cancelable, systemCodeOf, toWorkerError, WorkerError } from '../errors/index.ts';
 import { headBlob } from './blobs.ts';
-import type { BlobSource, PushOptions, PushOutcome } from './client.ts';
+import type { BlobSource, FollowedBlob, FollowOptions, PushOptions, PushOutcome } from './client.ts';
+import type { GrowingBlob } from './growing-blob.ts';
 import type { Repository } from './reference.ts';
-import { type RegistryRequest, resolveLocation, scopeOf, type Transport } from './transport.ts';
-import { nameOf, type WireBody, type WireResponse } from './wire.ts';
+import { scopeOf, type Transport } from './transport.ts';
+import { UploadSession } from './upload-session.ts';
+import { finishedSource, growingSource, type UploadSource } from './upload-source.ts';
+import type { WireBody } from './wire.ts';
 
-/** An upload that the registry has begun (distribution-spec 1.1, "Pushing blobs"). */
-interface Session {
-  readonly url: URL;
-  /** Bytes the registry has. */
-  readonly offset: number;
-  readonly chunkBytes: number;
-}
-
-const CANCEL_TIMEOUT_MS = 5000;
-const CANCEL_TRIES = 6;
-const CANCEL_PAUSE_MS = 50;
-const CANCELED = [200, 202, 204, 404];
-const READ_BYTES = 1024 * 1024;
 /** A registry that does not take chunks says so with one of these to the first. */
 const CHUNK_REFUSALS: ReadonlySet<unknown> = new Set([400, 404, 405, 411, 415, 501]);
 
@@ -35,51 +23,68 @@ export async function pushBlob(
 ): Promise<PushOutcome> {
   const { signal, mountFrom = [] } = options;
   await requireSource(blob);
-  const there = await headBlob(transport, repository, blob.digest, { signal });
-  if (there !== undefined) {
-    if (there.sizeBytes === blob.sizeBytes) return 'present';
-    throw new WorkerError(
-      'BLOB_MISMATCH',
-      `${repository.registry} has blob ${blob.digest} with ${there.sizeBytes} bytes instead of ${blob.sizeBytes}`,
-      { digest: blob.digest },
-    );
-  }
-  const upload = new Upload(transport, repository, blob, options);
+  if (await isThere(transport, repository, blob, { signal })) return 'present';
+  const upload = new Upload(transport, repository, finishedSource(blob), options);
   for (const from of mountFrom) {
-    if (from !== repository.repository && (await upload.mount(from))) return 'mounted';
+    if (from !== repository.repository && (await upload.mount(from, blob))) return 'mounted';
   }
-  await upload.run();
+  await upload.run({ chunked: blob.sizeBytes > transport.limits.monolithicBytes });
   return 'sent';
+}
+
+/**
+ * Sends a blob while it is written: chunk after chunk of what is there, and the digest at the end. A registry that takes no
+ * chunks gets it whole when it is finished; one that turns out to have it keeps its own.
+ */
+export async function pushGrowing(
+  transport: Transport,
+  repository: Repository,
+  blob: GrowingBlob,
+  options: FollowOptions,
+): Promise<FollowedBlob> {
+  const upload = new Upload(transport, repository, growingSource(blob), options);
+  const outcome = await upload.run({ chunked: true });
+  return { outcome, sentBytes: upload.sentBytes };
 }
 
 class Upload {
   readonly #transport: Transport;
   readonly #repository: Repository;
-  readonly #blob: BlobSource;
-  readonly #options: PushOptions;
-  #session: Session | undefined;
+  readonly #source: UploadSource;
+  readonly #options: FollowOptions;
+  readonly #session: UploadSession;
+  /** Whether the registry was asked for the blob by its digest. */
+  #isAsked: boolean;
+  #sentBytes = 0;
 
-  constructor(transport: Transport, repository: Repository, blob: BlobSource, options: PushOptions) {
+  constructor(transport: Transport, repository: Repository, source: UploadSource, options: FollowOptions) {
     this.#transport = transport;
     this.#repository = repository;
-    this.#blob = blob;
+    this.#source = source;
     this.#options = options;
+    this.#session = new UploadSession(transport, repository, options);
+    this.#isAsked = source.final !== undefined;
+  }
+
+  /** Bytes that the registry took, also those it was told to drop again. */
+  get sentBytes(): number {
+    return this.#sentBytes;
   }
 
   /** distribution-spec 1.1, "Mounting a blob from another repository". A refusal opens a normal upload, which is kept. */
-  async mount(from: string): Promise<boolean> {
+  async mount(from: string, { digest }: Expected): Promise<boolean> {
     const url = this.#transport.urlOf(this.#repository, 'blobs/uploads/');
-    url.searchParams.set('mount', this.#blob.digest);
+    url.searchParams.set('mount', digest);
     url.searchParams.set('from', from);
     try {
       const response = await this.#transport.sendRetrying({
-        ...this.#request('POST', url, [201, 202]),
+        ...this.#session.request('POST', url, [201, 202]),
         scopes: [scopeOf(this.#repository.repository, 'pull,push'), scopeOf(from, 'pull')],
       });
       await response.discard();
       if (response.status === 201) return true;
-      await this.#cancel();
-      this.#session = this.#begun(response);
+      await this.#session.cancel();
+      this.#session.adopt(response);
     } catch (thrown) {
       // Not being let into the other repository is no reason not to push.
       if (
@@ -91,32 +96,34 @@ class Upload {
     return false;
   }
 
-  async run(): Promise<void> {
+  async run({ chunked: mayChunk }: { readonly chunked: boolean }): Promise<'sent' | 'present'> {
     const { signal } = this.#options;
-    const backoff = this.#transport.backoff(`push ${this.#blob.digest}`);
-    let chunked = this.#blob.sizeBytes > this.#transport.limits.monolithicBytes;
+    const backoff = this.#transport.backoff(`push ${this.#source.final?.digest ?? 'a blob that is being written'}`);
+    let chunked = mayChunk;
+    let refusedAt: number | undefined;
     try {
       for (;;) {
-        const before = this.#session?.offset ?? 0;
+        const before = this.#session.offset;
         try {
-          this.#session ??= await this.#start();
-          if (chunked) await this.#sendChunks(this.#session);
-          else await this.#sendWhole(this.#session);
-          return;
+          return chunked ? await this.#sendChunks() : await this.#sendWhole();
         } catch (thrown) {
           signal.throwIfAborted();
-          if (chunked && (this.#session?.offset ?? 0) === 0 && isChunkRefusal(thrown)) {
+          const { offset } = this.#session;
+          if (offset > before) backoff.progressed();
+          // A chunk that begins where the registry says, refused twice: it takes no second chunk.
+          const noSecond = statusOf(thrown) === 416 && offset === refusedAt;
+          if (statusOf(thrown) === 416) refusedAt = offset;
+          if (chunked && (noSecond || (offset === 0 && isChunkRefusal(thrown)))) {
             chunked = false;
-            await this.#cancel();
+            await this.#session.cancel();
             continue;
           }
-          if ((this.#session?.offset ?? 0) > before) backoff.progressed();
           await backoff.pause(sessionLost(thrown) ? retryableForm(thrown) : thrown, { signal });
-          if (await this.#recover(chunked)) return;
+          if (await this.#recover(chunked)) return 'sent';
         }
       }
     } catch (thrown) {
-      await this.#cancel();
+      await this.#session.cancel();
       throw thrown;
     }
   }
@@ -124,177 +131,124 @@ class Upload {
   /** Where to go on after a failure. True when the registry has the whole blob: only its last answer was lost. */
   async #recover(chunked: boolean): Promise<boolean> {
     const { signal } = this.#options;
-    const there = await headBlob(this.#transport, this.#repository, this.#blob.digest, { signal });
-    if (there?.sizeBytes === this.#blob.sizeBytes) return true;
-    const session = this.#session;
-    const acknowledged = chunked && session !== undefined ? await this.#status(session) : undefined;
-    if (acknowledged === undefined) await this.#cancel();
-    else this.#session = acknowledged;
+    const { final } = this.#source;
+    if (final !== undefined) {
+      const there = await headBlob(this.#transport, this.#repository, final.digest, { signal });
+      if (there?.sizeBytes === final.sizeBytes) return true;
+    }
+    const { writtenBytes } = await this.#source.atLeast(0, { signal });
+    if (!chunked || !(await this.#session.resume(writtenBytes))) await this.#session.cancel();
     return false;
   }
 
-  async #start(): Promise<Session> {
-    const response = await this.#transport.send(
-      this.#request('POST', this.#transport.urlOf(this.#repository, 'blobs/uploads/'), [202]),
-    );
-    await response.discard();
-    return this.#begun(response);
-  }
-
   /** "Pushing a blob monolithically: POST then PUT". */
-  async #sendWhole(session: Session): Promise<void> {
-    await this.#finish(session, this.#bytes(0, this.#blob.sizeBytes));
+  async #sendWhole(): Promise<'sent' | 'present'> {
+    const { signal } = this.#options;
+    const { final } = await this.#source.atLeast(Number.POSITIVE_INFINITY, { signal });
+    if (final === undefined) throw new WorkerError('INTERNAL', 'a blob without an end');
+    if (await this.#isPresent(final)) return 'present';
+    await this.#session.begin();
+    await this.#inTurn(() => this.#finish(final, this.#body(0, final.sizeBytes)));
+    this.#sentBytes += final.sizeBytes;
+    return 'sent';
   }
 
-  /** "Pushing a blob in chunks". */
-  async #sendChunks(start: Session): Promise<void> {
-    let session = start;
-    while (session.offset < this.#blob.sizeBytes) {
-      const { offset, chunkBytes } = session;
-      const end = Math.min(offset + chunkBytes, this.#blob.sizeBytes);
-      const response = await this.#transport.send({
-        ...this.#request('PATCH', session.url, [202, 201, 204]),
-        headers: { 'content-type': 'application/octet-stream', 'content-range': `${offset}-${end - 1}` },
-        body: this.#bytes(offset, end),
-        unbounded: true,
-      });
-      await response.discard();
-      session = this.#advanced(session, response, end);
-      this.#session = session;
-      if (session.offset <= offset)
-        throw new WorkerError(
-          'REGISTRY_UNAVAILABLE',
-          `${nameOf('PATCH', session.url)}: the registry took no byte of a chunk at ${offset}`,
-        );
+  /** "Pushing a blob in chunks": each of what is there, not less than is worth a request unless it is the last. */
+  async #sendChunks(): Promise<'sent' | 'present'> {
+    const { signal } = this.#options;
+    const session = this.#session;
+    for (;;) {
+      const worthwhile = session.offset + this.#transport.limits.monolithicBytes;
+      const known = await this.#source.atLeast(worthwhile, { signal });
+      if (known.final !== undefined && (await this.#isPresent(known.final))) return 'present';
+      const { chunkBytes, minBytes } = await session.begin();
+      const { offset } = session;
+      const { final, writtenBytes } = await this.#source.atLeast(offset + minBytes, { signal });
+      if (final !== undefined && offset >= final.sizeBytes) {
+        await this.#finish(final, { sizeBytes: 0, open: () => new Uint8Array() });
+        return 'sent';
+      }
+      const end = Math.min(offset + chunkBytes, writtenBytes);
+      await this.#inTurn(() => session.patch(this.#body(offset, end), end));
+      this.#sentBytes += session.offset - offset;
     }
-    await this.#finish(session, { sizeBytes: 0, open: () => new Uint8Array() });
   }
 
-  async #finish(session: Session, body: WireBody): Promise<void> {
-    const url = new URL(session.url);
-    url.searchParams.set('digest', this.#blob.digest);
-    const headers = { 'content-type': 'application/octet-stream' };
+  /** Asked once, as soon as the digest is known. What was sent already is dropped then. */
+  async #isPresent(final: Expected): Promise<boolean> {
+    if (this.#isAsked) return false;
+    const there = await isThere(this.#transport, this.#repository, final, this.#options);
+    this.#isAsked = true;
+    if (there) await this.#session.cancel();
+    return there;
+  }
+
+  async #finish(final: Expected, body: WireBody): Promise<void> {
     try {
-      const response = await this.#transport.send({
-        ...this.#request('PUT', url, [201, 204]),
-        headers,
-        body,
-        unbounded: true,
-      });
-      await response.discard();
+      await this.#session.finish(final.digest, body);
     } catch (thrown) {
-      if (thrown instanceof WorkerError && thrown.code === 'REGISTRY_REFUSED') await this.#explainRefusal(thrown);
+      if (thrown instanceof WorkerError && thrown.code === 'REGISTRY_REFUSED')
+        await this.#explainRefusal(final, thrown);
       throw thrown;
     }
-    this.#options.onProgress?.(this.#blob.sizeBytes);
-    this.#session = undefined;
+    this.#options.onProgress?.(final.sizeBytes);
   }
 
   /** Registries name a wrong digest differently; only now, when one refuses the blob, are our bytes hashed. Throws BLOB_MISMATCH. */
-  async #explainRefusal(refusal: WorkerError): Promise<void> {
-    const blob = this.#blob;
+  async #explainRefusal({ digest, sizeBytes }: Expected, refusal: WorkerError): Promise<void> {
     const hash = createHash('sha256');
-    const source = 'bytes' in blob ? [blob.bytes] : createReadStream(blob.path, { highWaterMark: READ_BYTES });
-    for await (const chunk of source as AsyncIterable<Uint8Array>) {
+    const bytes = this.#source.bytes(0, sizeBytes);
+    for await (const chunk of bytes instanceof Uint8Array ? [bytes] : bytes) {
       this.#options.signal.throwIfAborted();
       hash.update(chunk);
     }
     const actual = digestOfHex(hash.digest('hex'));
-    if (actual === blob.digest) return;
+    if (actual === digest) return;
     throw new WorkerError(
       'BLOB_MISMATCH',
-      `the blob to push as ${blob.digest} has digest ${actual}: ${refusal.message}`,
-      { digest: blob.digest },
+      `the blob to push as ${digest} has digest ${actual}: ${refusal.message}`,
+      { digest },
       { cause: refusal },
     );
   }
 
-  /** What the registry has of the upload; undefined when it does not know it any more. */
-  async #status(session: Session): Promise<Session | undefined> {
-    try {
-      const status = await this.#ask(session, this.#options.signal);
-      return status.offset <= this.#blob.sizeBytes ? status : undefined;
-    } catch (thrown) {
-      this.#options.signal.throwIfAborted();
-      if (thrown instanceof WorkerError) return undefined; // begin again: always right, at the price of the bytes
-      throw thrown;
-    }
+  /** Bytes move only in a turn; whoever waits for the writer holds none. */
+  async #inTurn(work: () => Promise<void>): Promise<void> {
+    const { signal, turn } = this.#options;
+    if (turn === undefined) await work();
+    else
+      await turn(async () => {
+        signal.throwIfAborted();
+        await work();
+      });
   }
 
-  async #ask(session: Session, signal: AbortSignal): Promise<Session> {
-    const response = await this.#transport.send({ ...this.#request('GET', session.url, [204, 202, 200]), signal });
-    await response.discard();
-    return this.#advanced(session, response, undefined);
-  }
-
-  /** Tells the registry to drop the upload, as well as it can be told. */
-  async #cancel(): Promise<void> {
-    const session = this.#session;
-    this.#session = undefined;
-    if (session === undefined) return;
-    const signal = AbortSignal.timeout(CANCEL_TIMEOUT_MS);
-    try {
-      await this.#cancelAt(session, signal);
-    } catch {
-      // It expires by itself.
-    }
-  }
-
-  /**
-   * distribution refuses (416) an address whose state is older than the bytes it has, and goes on writing a chunk that was
-   * cut for a moment: then it is asked for the newest address and told again.
-   */
-  async #cancelAt(session: Session, signal: AbortSignal, triesLeft = CANCEL_TRIES): Promise<void> {
-    try {
-      await this.#delete(session.url, signal);
-    } catch (thrown) {
-      if (triesLeft <= 1) throw thrown;
-      await sleep(CANCEL_PAUSE_MS, undefined, { signal });
-      await this.#cancelAt(await this.#ask(session, signal), signal, triesLeft - 1);
-    }
-  }
-
-  async #delete(url: URL, signal: AbortSignal): Promise<void> {
-    const scopes = [scopeOf(this.#repository.repository, 'pull,push,delete')];
-    const response = await this.#transport.send({ ...this.#request('DELETE', url, CANCELED), scopes, signal });
-    await response.discard();
-  }
-
-  #begun(response: WireResponse): Session {
-    const { limits } = this.#transport;
-    const minimum = Number(response.header('oci-chunk-min-length') ?? 0);
-    const chunkBytes = Math.max(limits.chunkBytes, Number.isSafeInteger(minimum) ? minimum : 0);
-    return { url: locationOf(response), offset: 0, chunkBytes };
-  }
-
-  /** The session after an answer; without a Range the registry took the chunk to its end. */
-  #advanced(session: Session, response: WireResponse, end: number | undefined): Session {
-    const location = response.header('location');
-    const url = location === undefined ? session.url : resolveLocation(location, response.url);
-    return { ...session, url, offset: acknowledgedBytes(response.header('range')) ?? end ?? 0 };
-  }
-
-  #bytes(start: number, end: number): WireBody {
+  #body(start: number, end: number): WireBody {
     const { onProgress } = this.#options;
-    const blob = this.#blob;
     return {
       sizeBytes: end - start,
       open: () => {
-        if ('bytes' in blob) return blob.bytes.subarray(start, end);
-        if (start === end) return new Uint8Array();
-        return counted(
-          createReadStream(blob.path, { start, end: end - 1, highWaterMark: READ_BYTES }),
-          start,
-          onProgress,
-        );
+        const bytes = this.#source.bytes(start, end);
+        return bytes instanceof Uint8Array ? bytes : counted(bytes, start, onProgress);
       },
     };
   }
+}
 
-  #request(method: RegistryRequest['method'], url: URL, expect: readonly number[]): RegistryRequest {
-    const { registry, repository } = this.#repository;
-    return { method, registry, url, scopes: [scopeOf(repository, 'pull,push')], expect, signal: this.#options.signal };
-  }
+/** Throws BLOB_MISMATCH for a blob of the same digest and another size. */
+async function isThere(
+  transport: Transport,
+  repository: Repository,
+  { digest, sizeBytes }: Expected,
+  { signal }: Cancelable,
+): Promise<boolean> {
+  const there = await headBlob(transport, repository, digest, { signal });
+  if (there === undefined || there.sizeBytes === sizeBytes) return there !== undefined;
+  throw new WorkerError(
+    'BLOB_MISMATCH',
+    `${repository.registry} has blob ${digest} with ${there.sizeBytes} bytes instead of ${sizeBytes}`,
+    { digest },
+  );
 }
 
 async function* counted(
@@ -310,30 +264,18 @@ async function* counted(
   }
 }
 
-/**
- * `0-<last byte>`. distribution answers `0-0` for no byte at all; taking it for none is right there, and elsewhere at worst
- * sends one byte again, which the registry answers with 416.
- */
-function acknowledgedBytes(range: string | undefined): number | undefined {
-  const last = /^(?:bytes=)?0-(\d+)$/.exec(range ?? '')?.[1];
-  if (last === undefined) return undefined;
-  return last === '0' ? 0 : Number(last) + 1;
-}
-
-function locationOf(response: WireResponse): URL {
-  const location = response.header('location');
-  if (location === undefined)
-    throw new WorkerError('REGISTRY_PROTOCOL', `${nameOf('POST', response.url)}: an upload without a Location`);
-  return resolveLocation(location, response.url);
+function statusOf(thrown: unknown): unknown {
+  return thrown instanceof WorkerError ? thrown.details['status'] : undefined;
 }
 
 function isChunkRefusal(thrown: unknown): boolean {
-  return thrown instanceof WorkerError && CHUNK_REFUSALS.has(thrown.details['status']);
+  return CHUNK_REFUSALS.has(statusOf(thrown));
 }
 
 /** The registry does not know the upload any more (404) or has another number of bytes (416). */
 function sessionLost(thrown: unknown): boolean {
-  return thrown instanceof WorkerError && (thrown.details['status'] === 404 || thrown.details['status'] === 416);
+  const status = statusOf(thrown);
+  return status === 404 || status === 416;
 }
 
 function retryableForm(thrown: unknown): WorkerError {

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { Agent, request } from 'undici';
+import type { Agent, Dispatcher } from 'undici';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { wireFailure } from './failures.ts';
@@ -51,19 +51,27 @@ export function createWire({
   readonly log: Log;
   readonly ca: string | undefined;
 }): Wire {
-  const agent = new Agent({
+  const options: Agent.Options = {
     connect: { timeout: limits.connectTimeoutMs, ...(ca === undefined ? {} : { ca }) },
     headersTimeout: limits.stallTimeoutMs,
     bodyTimeout: limits.stallTimeoutMs,
     connections: limits.connectionsPerHost,
     // One blob, one connection: HTTP/2 would put them all on one, behind one flow window.
     allowH2: false,
-  });
+  };
+  // Loaded with the first request: a command that finds everything here speaks to nobody.
+  let http: Promise<{ readonly request: typeof import('undici').request; readonly agent: Agent }> | undefined;
+  const load = async () => {
+    const { Agent, request } = await import('undici');
+    return { request, agent: new Agent(options) };
+  };
   return {
     async exchange({ method, url, headers, body, signal }) {
       const doing = nameOf(method, url);
       const startedMs = performance.now();
       try {
+        http ??= load();
+        const { agent, request } = await http;
         const response = await request(url, {
           dispatcher: agent,
           method,
@@ -92,7 +100,7 @@ export function createWire({
       }
     },
     async [Symbol.asyncDispose]() {
-      await agent.destroy();
+      await (await http)?.agent.destroy();
     },
   };
 }
@@ -107,7 +115,7 @@ function failureOf(thrown: unknown, doing: string, signal: AbortSignal): unknown
 function wireResponse(
   doing: string,
   url: URL,
-  { statusCode, headers, body }: Awaited<ReturnType<typeof request>>,
+  { statusCode, headers, body }: Dispatcher.ResponseData,
   signal: AbortSignal,
 ): WireResponse {
   return {

@@ -8,12 +8,14 @@ import { type Archive, bytesOf, type ClipNode, fileSource, openArchive } from '.
 import {
   assemble,
   awkwardTars,
+  indexTool,
   layoutOf,
   type MadeArchive,
   makeArchive,
   packLayers,
   verifyArchive,
 } from '../support/native/index.ts';
+import { gnuTarExtract, snapshotTree, umociUnpack } from '../support/oracle/index.ts';
 import { startOlareg } from '../support/registry.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
@@ -24,11 +26,13 @@ const FIXTURES = join(import.meta.dirname, '../fixtures/clip');
 const REPOSITORY = 'awkward/image';
 const TAG = 'workspace-image';
 const stack = new AsyncDisposableStack();
+let root = '';
 let gzip: MadeArchive;
 let zstd: MadeArchive;
 
 beforeAll(async () => {
   const dir = stack.use(await temporaryDirectory('stock')).path;
+  root = dir;
   const { address: registry } = stack.use(await startOlareg());
   const { plain, gnu } = await awkwardTars();
   const layout = await layoutOf(dir, [...plain, ...gnu]);
@@ -207,6 +211,72 @@ group('the stock CLIP reader', () => {
         );
       }
     }
+  });
+});
+
+group('a V1 archive, read by the stock reader', () => {
+  let v1: { readonly path: string; readonly entries: number };
+  let nodes: readonly ClipNode[];
+  beforeAll(async () => {
+    const path = join(root, 'v1.clip');
+    const results = await indexTool('assemble', {
+      output: path,
+      format: 'v1',
+      layers: zstd.layers.map(({ index, digest, mediaType, blob }) => ({ index, digest, mediaType, blob })),
+      config: zstd.config,
+      manifest: zstd.manifest,
+      storage: { registry: '127.0.0.1:5000', repository: REPOSITORY, reference: zstd.manifestDigest },
+      imageName: REPOSITORY,
+    });
+    v1 = { path, entries: (results.get('') as { entries: number }).entries };
+    nodes = await (await openFile(path)).nodes({ signal });
+  });
+
+  test('lists every entry as our reader does, and as the archive with sections lists them', async () => {
+    const listed = await stock<StockNode>('list', v1.path);
+    expect(listed).toEqual(nodes.map(asStock));
+    const withoutData = (list: readonly ClipNode[]) =>
+      list.map(({ contentHash: _, dataOffset: __, dataBytes: ___, remote: ____, ...node }) => node);
+    expect(withoutData(nodes)).toEqual(withoutData(await (await openFile(zstd.path)).nodes({ signal })));
+    expect(v1.entries).toBe(listed.length);
+    expect((await openFile(v1.path)).kind).toBe('clip-v1');
+  });
+
+  test('gives every file the bytes that umoci and GNU tar unpack, sparse ones too', async () => {
+    const { gnu, plain } = await awkwardTars();
+    const tree = await umociUnpack((await layoutOf(join(root, 'truth'), plain, 'gzip')).dir, join(root, 'bundle'));
+    for (const { path } of (await layoutOf(join(root, 'gnu'), gnu)).layers) await gnuTarExtract(path, tree);
+    const truth = await snapshotTree(tree);
+    const files = [...truth].filter(([, { sizeBytes, type }]) => type === 'file' && sizeBytes > 0);
+    const read = await stock<{ Path: string; Bytes: string }>('read', v1.path);
+    const hashes = new Map(
+      read.map(({ Bytes, Path }) => [
+        Buffer.from(Path, 'base64').toString('latin1'),
+        createHash('sha256').update(Buffer.from(Bytes, 'base64')).digest('hex'),
+      ]),
+    );
+    expect(hashes).toEqual(new Map(files.map(([path, { sha256 }]) => [path, sha256])));
+    expect(hashes.size).toBeGreaterThan(1500);
+  });
+
+  test('has each file as the stock writer lays it out: its type byte, its bytes, its checksum, its sha256', async () => {
+    const bytes = await readFile(v1.path);
+    const files = nodes.filter(({ attributes, type }) => type === 'file' && (attributes.mode & 0o170000) === 0o100000);
+    const ends = new Map(files.map(({ dataBytes, dataOffset }) => [dataOffset - 1, dataOffset + dataBytes + 8]));
+    let at = 54;
+    for (let end = ends.get(at); end !== undefined; end = ends.get(at)) {
+      expect(bytes.readUInt8(at)).toBe(0);
+      at = end;
+    }
+    expect(at).toBe((await openFile(v1.path)).header.indexOffset);
+    for (const { contentHash, dataBytes, dataOffset } of files) {
+      const data = bytes.subarray(dataOffset, dataOffset + dataBytes);
+      expect(createHash('sha256').update(data).digest('hex')).toBe(contentHash);
+    }
+  });
+
+  test('passes the native verifier', async () => {
+    expect(await verifyArchive(v1.path)).toMatchObject({ kind: 'clip-v1', entries: v1.entries });
   });
 });
 

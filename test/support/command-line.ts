@@ -78,14 +78,19 @@ export async function commandJson<T>(args: readonly string[], env: Readonly<Reco
 export async function commandError(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
-): Promise<{ readonly exitCode: number | null; readonly code: string; readonly message: string }> {
+): Promise<{
+  readonly exitCode: number | null;
+  readonly code: string;
+  readonly message: string;
+  readonly details: Readonly<Record<string, string>>;
+}> {
   const { exitCode, stderr, stdout } = await runCommand(['--json', ...args], env);
   const line = stderr.split('\n').findLast((text) => text.startsWith('{"error"'));
   if (line === undefined)
     throw new Error(
       `clipyard ${args.join(' ')} ended with ${String(exitCode)} and without a coded error:\n${stderr.slice(-2000)}${stdout.slice(0, 500)}`,
     );
-  const { error } = JSON.parse(line) as { error: { code: string; message: string } };
+  const { error } = JSON.parse(line) as { error: { code: string; message: string; details: Record<string, string> } };
   return { exitCode, ...error };
 }
 

@@ -2,11 +2,12 @@ import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Archive, bytesSource, fileSource, openArchive } from '../../src/archive/index.ts';
+import type { Limits } from '../../src/config/index.ts';
 import type { Digest } from '../../src/digest/index.ts';
 import { WorkerError } from '../../src/errors/index.ts';
-import { indexLayer, type Limits, writePortableArchive } from '../../src/portable/index.ts';
+import { indexLayer, writePortableArchive } from '../../src/portable/index.ts';
 import type { GeneratedStack } from './corpus/index.ts';
-import { indexTool } from './native/index.ts';
+import { indexTool, verifyArchive } from './native/index.ts';
 
 const { signal } = new AbortController();
 const [registry, repository] = ['127.0.0.1:5000', 'engines/image'];
@@ -124,6 +125,7 @@ export async function byPortable(files: StackFiles): Promise<EngineOutcome> {
       { output, layers, config, manifest, storage, imageName },
       { signal },
     );
+    await verifyArchive(output); // the native verifier takes it as well
     return { path: output, warnings };
   });
 }

@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DEFAULT_LIMITS, type Limits } from '../../src/config/index.ts';
 import { digestOf } from '../../src/digest/index.ts';
 import {
   DEFAULT_CHUNK_BYTES,
@@ -34,10 +35,15 @@ export const blobOf = (name: string): string => `blob of ${name}`;
 export const indexOf = (name: string): string => `index of ${name}`;
 
 /** The cache of one job: with a folder of its own for what it uses. */
-export async function cacheOf(root: string, job: string, shared?: SharedPacks): Promise<PackCache> {
+export async function cacheOf(
+  root: string,
+  job: string,
+  shared?: SharedPacks,
+  limits: Limits = DEFAULT_LIMITS,
+): Promise<PackCache> {
   const pinDir = join(root, 'jobs', job);
   await mkdir(pinDir, { recursive: true });
-  return new PackCache({ root, pinDir, shared, signal: AbortSignal.timeout(60_000) });
+  return new PackCache({ root, pinDir, limits, shared, signal: AbortSignal.timeout(60_000) });
 }
 
 /** What a pack of that layer would put. */

@@ -14,19 +14,20 @@ import { RPC_CODE, RPC_OK, type RpcStatus } from '../session/rpc-status.ts';
 import { decode } from '../session/unary.ts';
 import type { Lander } from './lander.ts';
 
-/** The store that the `oci` exporter writes to; caches of type `local` would have others. */
-const EXPORT_STORE = 'export';
+/** The store that the `oci` exporter writes to; caches of type `local` have others. */
+export const EXPORT_STORE = 'export';
 const ALREADY_HERE: RpcStatus = { code: RPC_CODE.alreadyExists, message: 'the blob is here' };
 
 /**
- * `containerd.services.content.v1.Content/Write` for the image export. The daemon opens a write for each blob and waits for
+ * `containerd.services.content.v1.Content/Write` for the image export and for caches, by store id. The daemon opens a write for each blob and waits for
  * the first answer; meanwhile its export lease keeps the blob. We fetch the blob a faster way and answer ALREADY_EXISTS, or,
  * where no faster way works, take the bytes on the same stream.
  */
-export function contentHandlers(lander: Lander): ReadonlyMap<string, RpcHandler> {
+export function contentHandlers(landers: ReadonlyMap<string, Lander>): ReadonlyMap<string, RpcHandler> {
   const write = async (call: RpcCall): Promise<RpcStatus> => {
     const [store] = call.header('buildkit-attachable-store-id');
-    if (store !== EXPORT_STORE) return { code: RPC_CODE.notFound, message: `unknown store ${store ?? ''}` };
+    const lander = landers.get(store ?? '');
+    if (lander === undefined) return { code: RPC_CODE.notFound, message: `unknown store ${store ?? ''}` };
     const messages = call.messages();
     const first = await nextRequest(messages);
     if (first?.action !== WriteAction.STAT || first.expected === '') {

@@ -104,7 +104,8 @@ export class Lander {
       this.#options.signal.throwIfAborted();
       const error = toWorkerError(thrown, `land blob ${blob.digest} by ${way}`);
       if (error.code === 'DISK_FULL') throw error;
-      this.#options.log.warn(
+      // Manifests and configurations of caches are in the daemon's memory alone.
+      this.#options.log[error.code === 'BLOB_MISSING' ? 'debug' : 'warn'](
         { digest: blob.digest, way, code: error.code, reason: messageOf(error) },
         'blob could not be landed this way',
       );

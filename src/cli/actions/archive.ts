@@ -1,3 +1,7 @@
+import { createWriteStream } from 'node:fs';
+import { resolve } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import {
   type Archive,
   type ArchiveDescription,
@@ -9,10 +13,12 @@ import {
   listPath,
   nodeTree,
   openArchive,
-  readDocuments,
+  openLocalFile,
+  resolvePath,
 } from '../../archive/index.ts';
 import { type VerifyResult, verifyArchive } from '../../indexer/index.ts';
 import { type ArchiveSource, catFile, verifyBlobs } from '../../mount/index.ts';
+import { mountableArchive } from '../archive-source.ts';
 import { blobOrigin } from '../blob-origin.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
@@ -43,7 +49,19 @@ export async function list(file: string, path: string, json: boolean, context: C
 }
 
 export async function cat(file: string, path: string, flags: BlobFlags, context: CommandContext): Promise<void> {
+  if (await catLocal(file, path, context)) return;
   await catFile(await sourceOf(file, flags, context), path, 1, context);
+}
+
+/** A V1 archive holds the bytes itself. False for any other. */
+async function catLocal(file: string, path: string, { signal }: CommandContext): Promise<boolean> {
+  await using source = await fileSource(file);
+  const archive = await openArchive(source, { signal });
+  if (archive.kind !== 'clip-v1') return false;
+  const node = resolvePath(nodeTree(await archive.nodes({ signal })), byteStringOfText(path), { followLast: true });
+  const bytes = await openLocalFile(source, await archive.storage({ signal }), node, { signal });
+  await pipeline(Readable.from(bytes), createWriteStream('', { fd: 1, autoClose: false }), { signal });
+  return true;
 }
 
 export async function verify(file: string, flags: BlobFlags, json: boolean, context: CommandContext): Promise<void> {
@@ -61,17 +79,16 @@ export async function verify(file: string, flags: BlobFlags, json: boolean, cont
   );
 }
 
-/** Compares the trees of an archive; one of the portable engine has the node list alone, which `Archive.verify` proved. */
+/** What the native verifier proves as well; without it, and of the portable engine's archives, `Archive.verify` proved all there is. */
 async function verifyTrees(file: string, archive: Archive, context: CommandContext): Promise<VerifyResult> {
   if (archive.footer === undefined || isMountable(archive.footer)) return verifyArchive(file, context);
   return { kind: archive.kind, entries: (await archive.nodes(context)).length };
 }
 
 async function sourceOf(file: string, flags: BlobFlags, context: CommandContext): Promise<ArchiveSource> {
-  await using source = await fileSource(file);
-  const { storage } = await readDocuments(source, context);
+  const { path, storage } = await mountableArchive(resolve(file), flags, context);
   const origin = await blobOrigin(storage, flags, context);
-  return { archive: file, cacheDir: flags.cache ?? context.settings.cacheDir, origin };
+  return { archive: path, cacheDir: flags.cache ?? context.settings.cacheDir, origin };
 }
 
 function inspection(description: ArchiveDescription): string {

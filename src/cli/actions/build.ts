@@ -2,11 +2,13 @@ import { availableParallelism } from 'node:os';
 import { basename, resolve } from 'node:path';
 import { parseImageId, parseWorkspaceId } from '../../archive/index.ts';
 import { connectBuildkit } from '../../buildkit/index.ts';
-import { type BuildResult, buildImage, type ImageBuild } from '../../jobs/index.ts';
+import { WorkerError } from '../../errors/index.ts';
+import type { ArchiveFormat } from '../../indexer/index.ts';
+import { type BuildResult, buildImage, type ImageBuild, type IndexFrom, parseSecondName } from '../../jobs/index.ts';
 import { type BuildkitFlags, buildkitRequest } from '../buildkit-flags.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, formatSeconds, formatTable, writeResult } from '../output.ts';
-import { type CompressionFlags, parseCompression, parseRegistryTarget } from '../parse-options.ts';
+import { type CompressionFlags, parseCompression, parseLimits, parseRegistryTarget } from '../parse-options.ts';
 import { createProgress, type ProgressMode } from '../progress/index.ts';
 import { objectStore, packCacheSettings, registryClient } from '../services.ts';
 
@@ -17,10 +19,14 @@ export interface BuildFlags extends BuildkitFlags, CompressionFlags {
   readonly plainHttp?: boolean;
   readonly store?: string;
   readonly layout?: string;
+  readonly archiveFormat: ArchiveFormat;
+  readonly alsoAs?: string;
+  readonly indexFrom: IndexFrom;
   readonly buildkit?: string;
   readonly packCache: boolean;
   readonly packCacheStore?: string;
   readonly progress: ProgressMode;
+  readonly limit: readonly string[];
 }
 
 /** `clipyard build`. */
@@ -39,6 +45,9 @@ async function runBuild(flags: BuildFlags, json: boolean, context: CommandContex
     compression: parseCompression(flags),
     useCache: flags.packCache,
     layoutDir: flags.layout === undefined ? undefined : resolve(flags.layout),
+    archiveFormat: flags.archiveFormat,
+    alsoAs: secondNameOf(flags),
+    indexFrom: flags.indexFrom,
   };
   const address = flags.buildkit ?? settings.buildkitAddress;
   // The configured content directory belongs to the configured daemon.
@@ -62,10 +71,18 @@ async function runBuild(flags: BuildFlags, json: boolean, context: CommandContex
     signal,
     stateDir: settings.stateDir,
     packCache,
+    limits: parseLimits(flags.limit, settings.limits),
     jobs: availableParallelism(),
     report: progress.report,
     now: () => performance.now(),
   });
+}
+
+/** Throws USAGE, before anything is built. */
+function secondNameOf({ alsoAs, platform = '' }: BuildFlags): string | undefined {
+  if (alsoAs !== undefined && platform.includes(','))
+    throw new WorkerError('USAGE', `--also-as ${alsoAs} names one archive; ${platform} gives one a platform`);
+  return alsoAs === undefined ? undefined : parseSecondName(alsoAs);
 }
 
 /** `My App/` → `my_app`: an image id has no `-`. */

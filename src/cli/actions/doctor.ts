@@ -68,7 +68,7 @@ function checksOf(context: CommandContext): readonly (readonly [name: string, ch
       'native tools',
       () =>
         Promise.resolve(
-          ['clipyard-index', 'clipyard-mountd']
+          ['clipyard-index', 'clipyard-mountd', 'clipyard-compare']
             .map((tool) => findNativeTool(tool as 'clipyard-index', tools))
             .join(', '),
         ),

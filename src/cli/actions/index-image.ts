@@ -1,11 +1,12 @@
-import { resolve } from 'node:path';
 import { WorkerError } from '../../errors/index.ts';
+import type { ArchiveFormat } from '../../indexer/index.ts';
 import { type EngineChoice, type IndexResult, type IndexSource, indexImage } from '../../jobs/index.ts';
 import { localPlatform, parsePlatform } from '../../oci/index.ts';
 import { parseReference, type Reference } from '../../registry/index.ts';
 import type { CommandContext } from '../context.ts';
+import { parseImageSource } from '../image-source.ts';
 import { formatBytes, formatSeconds, writeResult } from '../output.ts';
-import { parseCount, parseSize } from '../parse-options.ts';
+import { parseCount, parseLimits, parseSize } from '../parse-options.ts';
 import { createProgress } from '../progress/index.ts';
 import { packCacheSettings, registryClient } from '../services.ts';
 
@@ -20,11 +21,13 @@ export interface IndexFlags {
   readonly platform?: string;
   readonly chunk: string;
   readonly plainHttp?: boolean;
+  readonly archiveFormat: ArchiveFormat;
+  readonly limit: readonly string[];
 }
 
 /** `clipyard index`. */
 export async function index(flags: IndexFlags, json: boolean, context: CommandContext): Promise<void> {
-  const source = parseSource(flags.from);
+  const source = parseImageSource(flags.from, '--from');
   const storage = storageOf(flags, source);
   using progress = createProgress({ mode: json ? 'json' : 'auto', stderr: context.stderr });
   await using client = await registryClient(context, flags);
@@ -40,33 +43,20 @@ export async function index(flags: IndexFlags, json: boolean, context: CommandCo
       jobs: parseCount(flags.jobs, '--jobs', { min: 1, max: 256 }),
       chunkBytes: parseSize(flags.chunk, '--chunk'),
       useCache: flags.cache,
+      format: flags.archiveFormat,
     },
     {
       client,
       tools: context.tools,
       stateDir: context.settings.stateDir,
       packCache,
+      limits: parseLimits(flags.limit, context.settings.limits),
       log: context.log,
       report: progress.report,
       signal: context.signal,
     },
   );
   writeResult(context.stdout, result, json, () => summary(result));
-}
-
-function parseSource(text: string): IndexSource {
-  if (text.startsWith('docker://'))
-    return { kind: 'docker', reference: parseReference(text.slice('docker://'.length)) };
-  if (!text.startsWith('oci:')) throw new WorkerError('USAGE', `--from ${text}: write oci:DIR[:NAME] or docker://REF`);
-  const rest = text.slice('oci:'.length);
-  // A name holds no `/`, so what follows the last colon is a name unless it is part of a path.
-  const digestAt = rest.indexOf('@sha256:');
-  if (digestAt !== -1)
-    return { kind: 'oci', directory: resolve(rest.slice(0, digestAt)), name: rest.slice(digestAt + 1) };
-  const colon = rest.lastIndexOf(':');
-  if (colon === -1 || rest.slice(colon).includes('/'))
-    return { kind: 'oci', directory: resolve(rest), name: undefined };
-  return { kind: 'oci', directory: resolve(rest.slice(0, colon)), name: rest.slice(colon + 1) };
 }
 
 function storageOf({ storageRef }: IndexFlags, source: IndexSource): Reference {
@@ -81,7 +71,7 @@ function storageOf({ storageRef }: IndexFlags, source: IndexSource): Reference {
 function summary({ archive, durationMs, engine, layers, mountBytes, plainBytes, storageRef }: IndexResult): string {
   const cached = layers.filter((layer) => layer.cached).length;
   return [
-    `archive  ${archive.path} (${archive.entries} entries, ${formatBytes(archive.sizeBytes)}; ${engine === 'portable' ? 'to be listed, not mounted' : `a mount fetches ${formatBytes(mountBytes)}`})`,
+    `archive  ${archive.path} (${archive.entries} entries, ${formatBytes(archive.sizeBytes)}; ${engine === 'portable' ? 'its first mount reads every layer' : `a mount fetches ${formatBytes(mountBytes)}`})`,
     `digest   ${archive.digest}`,
     `blobs    ${storageRef}`,
     `indexed  ${layers.length} layers, ${formatBytes(plainBytes)} plain, in ${formatSeconds(durationMs)} (${cached} from the cache)`,

@@ -1,29 +1,28 @@
 import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type MountableArchive, openArchiveSource } from '../../jobs/index.ts';
+import type { MountableArchive } from '../../jobs/index.ts';
 import {
   listMounts,
   type MountDaemon,
+  type MountEngine,
   type Mounted,
   type MountStat,
   mountArchive,
+  mountWritable,
   repairMounts,
   statMount,
   unmount,
 } from '../../mount/index.ts';
-import { formatPlatform, localPlatform } from '../../oci/index.ts';
 import { formatReference } from '../../registry/index.ts';
+import { type ArchiveFlags, mountableArchive } from '../archive-source.ts';
 import { blobOrigin } from '../blob-origin.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
-import { objectStore, registryClient } from '../services.ts';
 
-export interface MountFlags {
-  readonly store?: string;
-  readonly cache?: string;
-  readonly storageRef?: string;
-  readonly platform?: string;
-  readonly plainHttp?: boolean;
+export interface MountFlags extends ArchiveFlags {
+  readonly engine?: MountEngine;
+  /** Where changes go; absent: read-only. */
+  readonly rw?: string | undefined;
 }
 
 export interface MountsFlags {
@@ -38,8 +37,9 @@ export async function mount(
   context: CommandContext,
 ): Promise<void> {
   const { mounted, storageRef } = await mountSource(source, dir, flags, context);
-  const { engine, mountMs, mountpoint, pid, record } = mounted;
-  const result = { mountpoint, source, storageRef, engine, mountMs, pid, id: record.id };
+  const { engine, engineReason, mountMs, mountpoint, pid, record } = mounted;
+  const { writable } = record;
+  const result = { mountpoint, source, storageRef, engine, engineReason, mountMs, pid, id: record.id, writable };
   writeResult(context.stdout, result, json, () => `${mountpoint}: mounted (${engine}, ${mountMs.toFixed(1)} ms)\n`);
 }
 
@@ -55,9 +55,17 @@ export async function mounts(flags: MountsFlags, json: boolean, context: Command
   const removed = flags.repair === true ? await repairMounts(daemon) : undefined;
   for (const { mountpoint } of removed ?? []) context.log.info({ mountpoint }, 'took away a mount without a daemon');
   const records = await listMounts(daemon, context);
-  const rows = records.map((r) => [r.mountpoint, r.source, r.storageRef, String(r.pid), r.startedAt]);
+  const rows = records.map((r) => [
+    r.mountpoint,
+    r.source,
+    r.storageRef,
+    String(r.pid),
+    r.startedAt,
+    r.engine,
+    r.writable?.directory ?? '',
+  ]);
   writeResult(context.stdout, removed === undefined ? records : { removed, mounts: records }, json, () =>
-    formatTable(['mountpoint', 'source', 'blobs', 'pid >', 'since'], rows),
+    formatTable(['mountpoint', 'source', 'blobs', 'pid >', 'since', 'engine', 'changes in'], rows),
   );
 }
 
@@ -87,24 +95,24 @@ export async function mountSource(
   const { log, settings, signal } = context;
   const cacheDir = resolve(flags.cache ?? settings.cacheDir);
   await mkdir(cacheDir, { recursive: true });
-  await using client = await registryClient(context, flags);
-  const archive = await openArchiveSource(source, {
-    client,
-    cacheDir,
-    signal,
-    openStore: (url) => objectStore(context, url ?? flags.store),
-    platform: flags.platform ?? formatPlatform(localPlatform()),
-  });
+  const archive = await mountableArchive(source, flags, context);
   const origin = await blobOrigin(archive.storage, flags, context);
   const storageRef = flags.storageRef ?? formatReference(archive.storage);
   if (flags.storageRef === undefined)
     log.info({ source_ref: storageRef }, 'cached source image reference from metadata');
-  const mounted = await mountArchive({ archive: archive.path, cacheDir, origin }, resolve(dir), {
+  const options = {
     ...mountDaemon(context),
     signal,
     sourceName: source,
     storageRef,
-  });
+    ...(flags.engine !== undefined && { engine: flags.engine }),
+  };
+  const found = { archive: archive.path, cacheDir, origin };
+  const mounted =
+    flags.rw === undefined
+      ? await mountArchive(found, resolve(dir), options)
+      : await mountWritable(found, resolve(dir), resolve(flags.rw), options);
+  log.info({ engine: mounted.engine, reason: mounted.engineReason }, 'mount engine chosen');
   return { mounted, archive, storageRef };
 }
 

@@ -1,6 +1,12 @@
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { createWorkDirectory, removeWorkDirectory, runContainer, unmount } from '../../mount/index.ts';
+import {
+  type ContainerRuntime,
+  createWorkDirectory,
+  removeWorkDirectory,
+  runContainer,
+  unmount,
+} from '../../mount/index.ts';
 import type { CommandContext } from '../context.ts';
 import { type MountFlags, mountDaemon, mountSource, statLine } from './mount.ts';
 
@@ -9,6 +15,7 @@ export interface RunFlags extends MountFlags {
   readonly env: readonly string[];
   readonly workdir?: string;
   readonly user?: string;
+  readonly runtime: ContainerRuntime;
   readonly stats?: boolean;
 }
 
@@ -29,11 +36,12 @@ export async function run(
   const lower = join(workDir, 'image');
   await mkdir(lower);
   try {
-    const { archive, mounted } = await mountSource(source, lower, flags, context);
+    const { archive, mounted } = await mountSource(source, lower, { ...flags, rw: undefined }, context);
     try {
       const { config = {} } = archive.config;
       return await runContainer(
         {
+          runtime: flags.runtime,
           lower,
           workDir,
           ...(flags.rw !== undefined && { writable: resolve(flags.rw) }),

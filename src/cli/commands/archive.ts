@@ -1,6 +1,15 @@
 import type { Command } from 'commander';
 import type { BlobFlags } from '../actions/archive.ts';
+import type { AgainstFlags } from '../actions/verify-against.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
+
+const VERIFY_EXAMPLES = `
+Examples:
+  clipyard verify web.clip
+  clipyard verify --deep web.clip
+  clipyard verify web.clip --against rootfs              # needs root, as mount does
+  clipyard verify team/web --against rootfs --ignore dirtime
+`;
 
 const jsonOf = (command: Command) => command.optsWithGlobals<GlobalOptions>().json ?? false;
 
@@ -32,11 +41,26 @@ export function addArchiveCommands(program: Command, context: CommandContext): v
       await cat(file, path, flags, context);
     });
 
-  withBlobOptions(program.command('verify <file>'))
+  withBlobOptions(program.command('verify <source>'))
     .description('Prove an archive: every digest, length and padding byte, and that both file trees agree')
     .option('--deep', 'also fetch every layer and prove its digest, chunks and diffID')
-    .addHelpText('after', '\nExamples:\n  clipyard verify web.clip\n  clipyard verify --deep web.clip\n')
-    .action(async (file: string, flags: BlobFlags, command: Command) => {
+    .option(
+      '--against <dir>',
+      'compare the tree of the image, mounted, with this folder; also of WORKSPACE/IMAGE or docker://…',
+    )
+    .option('--ignore <fields>', 'with --against: do not compare these, e.g. mtime,dirtime,nlink,xattr:user.note')
+    .option('--holes', 'with --against: also compare where files have holes')
+    .option('--limit <count>', 'with --against: how many differences are shown', '20')
+    .option('--store <url>', 'with --against: object store of WORKSPACE/IMAGE and docker:// sources (CLIPYARD_STORE)')
+    .option('--platform <platform>', 'with --against: of a multi-platform image (default: this machine)')
+    .addHelpText('after', VERIFY_EXAMPLES)
+    .action(async (file: string, flags: BlobFlags & Partial<AgainstFlags>, command: Command) => {
+      const { against } = flags;
+      if (against !== undefined) {
+        const { verifyAgainst } = await import('../actions/verify-against.ts');
+        await verifyAgainst(file, { ...flags, against }, jsonOf(command), context);
+        return;
+      }
       const { verify } = await import('../actions/archive.ts');
       await verify(file, flags, jsonOf(command), context);
     });

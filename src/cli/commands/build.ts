@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { BuildFlags } from '../actions/build.ts';
 import { collect } from '../collect.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
@@ -46,19 +46,45 @@ export function addBuildCommand(program: Command, context: CommandContext): void
     .option('--add-host <host:ip>', 'entry for /etc/hosts of the steps', collect, [])
     .option('--network <mode>', 'network of the steps: default, none, host')
     .option('--no-cache', "do not use BuildKit's cache")
-    .option('--cache-from <spec>', 'import a BuildKit cache: type=registry,ref=…', collect, [])
-    .option('--cache-to <spec>', 'export a BuildKit cache: type=registry,ref=…,mode=max', collect, [])
+    .option('--cache-from <spec>', 'import a BuildKit cache: type=registry,ref=… or type=local,src=DIR', collect, [])
+    .option(
+      '--cache-to <spec>',
+      'export a BuildKit cache: type=registry,ref=…,mode=max or type=local,dest=DIR,mode=max',
+      collect,
+      [],
+    )
     .option('--workspace <id>', 'workspace of the image')
     .option('--image-id <id>', "id of the image in the workspace (default: from the context's name)")
     .option('--registry <host/repository>', 'where blobs and manifests go (CLIPYARD_REGISTRY)')
     .option('--plain-http', 'speak http to a registry that is not on this machine')
     .option('--store <url>', 'where the archive goes: s3://bucket/prefix or file:///dir (CLIPYARD_STORE)')
     .option('--layout <dir>', 'also write a complete OCI layout of what is pushed')
-    .option('--compression <codec>', 'of new layers: zstd, gzip, none', 'zstd')
+    .option('--also-as <name>', 'a second name for the archive in the store, e.g. web.rclip')
+    .addOption(
+      new Option('--archive-format <format>', 'clipyard: an index, v1: a CLIP archive with the files inside')
+        .choices(['clipyard', 'v1'])
+        .default('clipyard'),
+    )
+    .addOption(
+      new Option('--index-from <where>', 'registry: after the push, from the registry; a baseline to measure against')
+        .choices(['layout', 'registry'])
+        .default('layout'),
+    )
+    .option(
+      '--compression <codec>',
+      'of new layers: zstd, gzip, none, auto (zstd as strong as the push leaves time for)',
+      'zstd',
+    )
     .option('--level <n>', 'compression level (zstd 1-19, gzip 1-9)')
     .option('--chunk <size>', 'plain bytes of a frame, a power of two', '256KiB')
     .option('--no-pack-cache', 'pack every layer again')
     .option('--pack-cache-store <url>', 'share packs of layers through an object store (CLIPYARD_PACK_CACHE)')
+    .option(
+      '--limit <name=value>',
+      'what a layer may cost, e.g. entries=1000 (docs/configuration.md, CLIPYARD_LIMIT_…)',
+      collect,
+      [],
+    )
     .option('--buildkit <address>', 'unix:///path or tcp://host:port (CLIPYARD_BUILDKIT)')
     .option('--progress <mode>', 'auto, plain, tty', 'auto')
     .addHelpText('after', EXAMPLES)

@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { MountFlags, MountsFlags } from '../actions/mount.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
 
@@ -8,7 +8,9 @@ Examples:
   clipyard mount --store s3://archives/prod team/web /mnt/web
   clipyard mount web.clip /mnt/web                         # an archive file
   clipyard mount docker://127.0.0.1:5000/images:web /mnt/web
+  clipyard mount --engine fuse web.clip ~/web               # also without root, through fusermount3
   clipyard mount --storage-ref mirror.example/images:web web.clip /mnt/web   # the blobs have moved
+  clipyard mount --rw /var/lib/web team/web /mnt/web       # writable; the changes are kept in /var/lib/web
   clipyard umount /mnt/web
 `;
 
@@ -17,6 +19,7 @@ const jsonOf = (command: Command) => command.optsWithGlobals<GlobalOptions>().js
 /** `mount`, `umount`, `mounts`, `stat`. */
 export function addMountCommands(program: Command, context: CommandContext): void {
   withMountOptions(program.command('mount <source> <dir>'))
+    .option('--rw <dir>', 'make it writable; changes go into this folder (kernel overlay)')
     .description('Mount an image; file data comes from the registry when it is read, verified')
     .addHelpText('after', EXAMPLES)
     .action(async (source: string, dir: string, flags: MountFlags, command: Command) => {
@@ -60,5 +63,10 @@ export function withMountOptions(command: Command): Command {
     .option('--cache <dir>', 'cache directory, on a real filesystem (CLIPYARD_CACHE)')
     .option('--storage-ref <ref>', 'read the blobs from here instead of where the archive says')
     .option('--platform <platform>', 'of a multi-platform image (default: this machine)')
+    .addOption(
+      new Option('--engine <engine>', 'who shows the tree: the kernel (erofs), the daemon (fuse), or what works here')
+        .choices(['auto', 'erofs', 'fuse'])
+        .default('auto'),
+    )
     .option('--plain-http', 'speak http to a registry that is not on this machine');
 }

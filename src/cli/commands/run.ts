@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { RunFlags } from '../actions/run.ts';
 import { collect } from '../collect.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
@@ -15,9 +15,10 @@ export function addRunCommand(program: Command, context: CommandContext): void {
   withMountOptions(
     program
       .command('run <source> [command...]')
-      .description('Mount an image and run a command in a container on it (runc, overlay on top)'),
+      .description('Mount an image and run a command in a container on it (overlay on top)'),
   )
     .option('--rw <dir>', 'keep changes in this folder (default: thrown away)')
+    .addOption(new Option('--runtime <name>', 'what starts the container').choices(['runc', 'crun']).default('runc'))
     .option('--env <name=value>', 'environment variable', collect, [])
     .option('--workdir <dir>', 'working directory (default: as the image says)')
     .option('--user <user>', 'user (default: as the image says)')

@@ -52,9 +52,11 @@ export type RepeatedConfig = z.infer<typeof ConfigSchema>;
 
 const ManifestSchema = z.object({
   config: z.object({ digest: z.string() }),
-  layers: z.array(
-    z.object({ mediaType: z.string(), digest: z.string(), size: z.int().nonnegative(), annotations: textMap }),
-  ),
+  // BuildKit writes null where there is none
+  layers: z
+    .array(z.object({ mediaType: z.string(), digest: z.string(), size: z.int().nonnegative(), annotations: textMap }))
+    .nullable()
+    .transform((layers) => layers ?? []),
 });
 export type RepeatedManifest = z.infer<typeof ManifestSchema>;
 

@@ -1,5 +1,5 @@
-import { limitExceeded } from '../failure.ts';
-import type { Limits } from '../limits.ts';
+import type { Limits } from '../../config/index.ts';
+import { beyond } from '../failure.ts';
 
 /** A part of a blob that decodes alone. */
 export interface Span {
@@ -9,12 +9,12 @@ export interface Span {
 
 /** Frames or members in blob order. Those without content belong to the one before, or move the first span. */
 export class SpanList {
-  readonly #maxSpans: number;
+  readonly #limits: Limits;
   readonly #spans: Span[] = [];
   #first = 0;
 
-  constructor({ maxSpans }: Limits) {
-    this.#maxSpans = maxSpans;
+  constructor(limits: Limits) {
+    this.#limits = limits;
   }
 
   /** Offset of the first span in the blob. */
@@ -31,6 +31,6 @@ export class SpanList {
     if (span.plainBytes > 0) this.#spans.push(span);
     else if (last === undefined) this.#first += span.storedBytes;
     else this.#spans[this.#spans.length - 1] = { ...last, storedBytes: last.storedBytes + span.storedBytes };
-    if (this.#spans.length > this.#maxSpans) throw limitExceeded('the number of frames', this.#maxSpans);
+    if (this.#spans.length > this.#limits.maxSpans) throw beyond('the number of frames', this.#limits, 'maxSpans');
   }
 }

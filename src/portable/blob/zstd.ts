@@ -1,22 +1,21 @@
 import { pipeline } from 'node:stream/promises';
 import { createZstdDecompress } from 'node:zlib';
+import type { Limits } from '../../config/index.ts';
 import { messageOf, systemCodeOf, WorkerError } from '../../errors/index.ts';
-import { corrupt, limitExceeded, truncated } from '../failure.ts';
+import { beyond, corrupt, truncated } from '../failure.ts';
 import type { BlobReader } from './blob-reader.ts';
 import type { SpanList } from './span-list.ts';
 
 // RFC 8878, "Zstandard Frames" and "Skippable Frames".
 const MAGIC = Buffer.from('28b52ffd', 'hex');
 const SKIPPABLE = Buffer.from('502a4d18', 'hex');
-/** Frames may ask for a window of up to 128 MiB, as the `zstd` program grants without being asked. */
-const MAX_WINDOW_BYTES = 2 ** 27;
 const PLAIN_PIECE_BYTES = 128 * 1024;
 
 /**
  * Decodes the frames of a zstd blob one after the other. Node's decoder stops behind the first frame and does not tell
  * where a later one starts, so frames are told apart here, by the lengths of their blocks.
  */
-export async function* readZstd(blob: BlobReader, spans: SpanList): AsyncGenerator<Buffer> {
+export async function* readZstd(blob: BlobReader, spans: SpanList, limits: Limits): AsyncGenerator<Buffer> {
   for (;;) {
     const start = blob.position;
     const magic = await blob.take(4);
@@ -24,7 +23,7 @@ export async function* readZstd(blob: BlobReader, spans: SpanList): AsyncGenerat
     requireMagic(magic, start);
     let plainBytes = 0;
     if (magic[0] === MAGIC[0]) {
-      for await (const piece of decode(blob, start)) {
+      for await (const piece of decode(blob, start, limits)) {
         plainBytes += piece.length;
         yield piece;
       }
@@ -55,11 +54,11 @@ async function skip(blob: BlobReader): Promise<void> {
 }
 
 /** One frame, whose magic was read, used up to its last byte. */
-async function* decode(blob: BlobReader, start: number): AsyncGenerator<Buffer> {
+async function* decode(blob: BlobReader, start: number, limits: Limits): AsyncGenerator<Buffer> {
   const engine = createZstdDecompress({ chunkSize: PLAIN_PIECE_BYTES });
   const found: Found = { isComplete: false, contentBytes: undefined };
   let plainBytes = 0n;
-  const fed = pipeline(frameBytes(blob, found, start), engine);
+  const fed = pipeline(frameBytes(blob, found, start, limits), engine);
   fed.catch(() => undefined); // the engine has the same error
   try {
     for await (const piece of engine as AsyncIterable<Buffer>) {
@@ -68,7 +67,7 @@ async function* decode(blob: BlobReader, start: number): AsyncGenerator<Buffer> 
     }
     await fed;
   } catch (cause) {
-    throw faultOf(cause, start, found.isComplete);
+    throw faultOf(cause, start, found.isComplete, limits);
   } finally {
     engine.destroy();
   }
@@ -85,21 +84,21 @@ interface Found {
   contentBytes: bigint | undefined;
 }
 
-function faultOf(thrown: unknown, start: number, isComplete: boolean): unknown {
+function faultOf(thrown: unknown, start: number, isComplete: boolean, limits: Limits): unknown {
   const code = systemCodeOf(thrown);
   if (thrown instanceof WorkerError || code === undefined) return thrown;
-  if (code === 'ZSTD_error_frameParameter_windowTooLarge') return windowTooLarge(start);
+  if (code === 'ZSTD_error_frameParameter_windowTooLarge') return windowTooLarge(start, limits);
   if (code === 'Z_BUF_ERROR' && !isComplete) return ended();
   if (!code.startsWith('Z')) return thrown;
   return corrupt(`the zstd frame at offset ${start}: ${messageOf(thrown)}`, { cause: thrown });
 }
 
-function windowTooLarge(start: number): WorkerError {
-  return limitExceeded(`the window of the zstd frame at offset ${start}`, MAX_WINDOW_BYTES);
+function windowTooLarge(start: number, limits: Limits): WorkerError {
+  return beyond(`the window of the zstd frame at offset ${start}`, limits, 'maxWindowBytes');
 }
 
 /** The bytes of a frame, magic included, as far as the blob has them; whether it has all is noted in `found`. */
-async function* frameBytes(blob: BlobReader, found: Found, start: number): AsyncGenerator<Buffer> {
+async function* frameBytes(blob: BlobReader, found: Found, start: number, limits: Limits): AsyncGenerator<Buffer> {
   yield MAGIC;
   const [descriptor] = await blob.available();
   if (descriptor === undefined) return;
@@ -109,7 +108,7 @@ async function* frameBytes(blob: BlobReader, found: Found, start: number): Async
     yield header;
     return;
   }
-  if (windowOf(header) > BigInt(MAX_WINDOW_BYTES)) throw windowTooLarge(start);
+  if (windowOf(header) > BigInt(limits.maxWindowBytes)) throw windowTooLarge(start, limits);
   found.contentBytes = contentSizeOf(header);
   yield header;
   for (let isLast = false; !isLast; ) {

@@ -1,6 +1,6 @@
+import type { Limits } from '../../config/index.ts';
 import type { Entry, FileKind, LayerWarnings } from '../entry.ts';
-import { corrupt, limitExceeded, truncated } from '../failure.ts';
-import type { Limits } from '../limits.ts';
+import { beyond, corrupt, truncated } from '../failure.ts';
 import { BLOCK_BYTES, parseHeader, type TarHeader, textOf } from './header.ts';
 import { entryOf, hasData, type MergedHeader, mergeHeader, NO_OVERRIDES, type Overrides } from './merged.ts';
 import { decimal, headerNumber } from './numbers.ts';
@@ -90,7 +90,7 @@ function* headerBlock(state: WalkState): Walk<Buffer | undefined> {
 function* metaEntry(state: WalkState, header: TarHeader, before: Overrides | undefined): Walk<Overrides | undefined> {
   const size = sizeOf(state, header.size);
   if (size > state.limits.maxHeaderBytes)
-    throw limitExceeded(`an extended header of ${size} bytes`, state.limits.maxHeaderBytes);
+    throw beyond(`an extended header of ${size} bytes`, state.limits, 'maxHeaderBytes');
   const { bytes, isWhole } = yield* take(state, size);
   if (!isWhole) throw truncated('an extended header is incomplete');
   const overrides = before ?? NO_OVERRIDES;
@@ -111,8 +111,7 @@ function* metaEntry(state: WalkState, header: TarHeader, before: Overrides | und
 /** An entry and its data. Returns how many bytes the last part of the data has, for its padding. */
 function* fileEntry(state: WalkState, header: MergedHeader, block: Buffer): Walk<number> {
   state.begun += 1;
-  if (state.begun > state.limits.maxEntries)
-    throw limitExceeded(`entry number ${state.begun}`, state.limits.maxEntries);
+  if (state.begun > state.limits.maxEntries) throw beyond(`entry number ${state.begun}`, state.limits, 'maxEntries');
   const stored = sizeOf(state, header.size);
   if (!hasData(header)) {
     emit(state, header, { type: 'file', sizeBytes: 0, offset: undefined });
@@ -157,9 +156,12 @@ function* sparseData(state: WalkState, header: MergedHeader, data: Data & { pair
   if (sizeBytes === 0 || isWhole) return yield* plainData(state, header, data);
   if (!reachableInPlace(sizeBytes, stretches)) {
     state.relocatedBytes += stored;
-    const { maxRelocatedBytes } = state.limits;
-    if (state.relocatedBytes > maxRelocatedBytes)
-      throw limitExceeded(`${state.relocatedBytes} bytes of sparse data off block boundaries`, maxRelocatedBytes);
+    if (state.relocatedBytes > state.limits.maxRelocatedBytes)
+      throw beyond(
+        `${state.relocatedBytes} bytes of sparse data off block boundaries`,
+        state.limits,
+        'maxRelocatedBytes',
+      );
   }
   return yield* dataOf(state, header, { type: 'file', sizeBytes, offset: undefined }, data);
 }
@@ -225,13 +227,13 @@ function sparseSize(state: WalkState, { pax }: MergedHeader): number | undefined
 }
 
 function checkMap({ limits }: WalkState, { mapBytes, count }: { mapBytes: number; count: number }): void {
-  if (mapBytes > limits.maxHeaderBytes) throw limitExceeded(`a sparse map of ${mapBytes} bytes`, limits.maxHeaderBytes);
-  if (count > limits.maxSparseExtents) throw limitExceeded(`a sparse map of ${count} entries`, limits.maxSparseExtents);
+  if (mapBytes > limits.maxHeaderBytes) throw beyond(`a sparse map of ${mapBytes} bytes`, limits, 'maxHeaderBytes');
+  if (count > limits.maxSparseExtents) throw beyond(`a sparse map of ${count} entries`, limits, 'maxSparseExtents');
 }
 
-function sizeOf({ limits: { maxFileBytes } }: WalkState, value: bigint): number {
+function sizeOf({ limits }: WalkState, value: bigint): number {
   if (value < 0n) throw corrupt('a size is negative');
-  if (value > BigInt(maxFileBytes)) throw limitExceeded(`a file of ${value} bytes`, maxFileBytes);
+  if (value > BigInt(limits.maxFileBytes)) throw beyond(`a file of ${value} bytes`, limits, 'maxFileBytes');
   return Number(value);
 }
 

@@ -1,7 +1,7 @@
 import type { ByteString } from '../../archive/index.ts';
+import type { Limits } from '../../config/index.ts';
 import type { Entry, EntryKind, FileKind, LayerWarnings, Time } from '../entry.ts';
 import { corrupt } from '../failure.ts';
-import type { Limits } from '../limits.ts';
 import type { TarHeader } from './header.ts';
 import { checkedPath, checkedTarget, shown } from './names.ts';
 import { decimal, decimalTime } from './numbers.ts';

@@ -1,7 +1,7 @@
 import type { ByteString } from '../../archive/index.ts';
 import { displayOf } from '../../archive/index.ts';
-import { limitExceeded, pathInvalid } from '../failure.ts';
-import type { Limits } from '../limits.ts';
+import type { Limits } from '../../config/index.ts';
+import { beyond, pathInvalid } from '../failure.ts';
 
 /** Longest name of one folder entry that Linux takes. */
 export const MAX_NAME_BYTES = 255;
@@ -17,21 +17,26 @@ export function cleanPath(path: ByteString): ByteString {
 }
 
 /** Throws LAYER_PATH_INVALID, LIMIT_EXCEEDED. */
-export function checkedPath(raw: ByteString, { maxPathBytes }: Limits): ByteString {
+export function checkedPath(raw: ByteString, limits: Limits): ByteString {
   const path = cleanPath(raw);
   if (path.includes('\0')) throw pathInvalid(`${shown(raw)}: the name holds a NUL`);
-  if (path.length > maxPathBytes) throw limitExceeded(`the ${path.length} bytes of path ${shown(raw)}`, maxPathBytes);
-  if (path.split('/').some((name) => name.length > MAX_NAME_BYTES))
-    throw pathInvalid(`${shown(raw)}: a name of more than ${MAX_NAME_BYTES} bytes`);
+  if (path.length > limits.maxPathBytes)
+    throw beyond(`the ${path.length} bytes of path ${shown(raw)}`, limits, 'maxPathBytes');
+  const names = path.split('/');
+  const longest = names.reduce((most, { length }) => Math.max(most, length), 0);
+  if (longest > MAX_NAME_BYTES) throw pathInvalid(`${shown(raw)}: a name of more than ${MAX_NAME_BYTES} bytes`);
+  if (longest > limits.maxNameBytes) throw beyond(`${shown(raw)}: a name of ${longest} bytes`, limits, 'maxNameBytes');
+  if (names.length > limits.maxDepth)
+    throw beyond(`${shown(raw)}: a path of ${names.length} names`, limits, 'maxDepth');
   return path;
 }
 
 /** The target of a symbolic link stays as it is. Throws LAYER_PATH_INVALID, LIMIT_EXCEEDED. */
-export function checkedTarget(target: ByteString, name: ByteString, { maxPathBytes }: Limits): ByteString {
+export function checkedTarget(target: ByteString, name: ByteString, limits: Limits): ByteString {
   if (target === '' || target.includes('\0'))
     throw pathInvalid(`${shown(name)}: the link's target is empty or holds a NUL`);
-  if (target.length > maxPathBytes)
-    throw limitExceeded(`the ${target.length} bytes of ${shown(name)}'s link target`, maxPathBytes);
+  if (target.length > limits.maxPathBytes)
+    throw beyond(`the ${target.length} bytes of ${shown(name)}'s link target`, limits, 'maxPathBytes');
   return target;
 }
 

@@ -1,6 +1,6 @@
+import type { Limits } from '../../config/index.ts';
 import type { Entry, LayerWarnings } from '../entry.ts';
 import { atPlace } from '../failure.ts';
-import type { Limits } from '../limits.ts';
 import { type Part, type Step, type WalkState, walkLayer } from './layer-walk.ts';
 
 const NOTHING: Part = { bytes: Buffer.alloc(0), isWhole: true };

@@ -1,7 +1,7 @@
 import type { ByteString } from '../../archive/index.ts';
+import type { Limits } from '../../config/index.ts';
 import type { EntryKind, LayerWarnings } from '../entry.ts';
-import { limitExceeded } from '../failure.ts';
-import type { Limits } from '../limits.ts';
+import { beyond } from '../failure.ts';
 import { MAX_NAME_BYTES, shown } from './names.ts';
 import type { PaxRecords } from './pax.ts';
 
@@ -34,12 +34,12 @@ export function checkXattrs(
     }
     if (value.length > limits.maxXattrBytes) {
       const what = `${shown(name)}: the ${value.length} bytes of attribute ${shown(attribute as ByteString)}`;
-      throw limitExceeded(what, limits.maxXattrBytes);
+      throw beyond(what, limits, 'maxXattrBytes');
     }
     total += attribute.length + value.length;
   }
   if (total > limits.maxXattrsBytes)
-    throw limitExceeded(`${shown(name)}: ${total} bytes of extended attributes`, limits.maxXattrsBytes);
+    throw beyond(`${shown(name)}: ${total} bytes of extended attributes`, limits, 'maxXattrsBytes');
 }
 
 function fateOf(name: string, type: EntryKind['type']): Fate {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, describe as group, test } from 'vitest';
-import type { Limits } from '../../../src/portable/index.ts';
+import type { Limits } from '../../../src/config/index.ts';
 import {
   type GeneratedStack,
   overlayLayer,

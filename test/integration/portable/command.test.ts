@@ -1,9 +1,12 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ArchiveDescription } from '../../../src/archive/index.ts';
 import type { IndexResult } from '../../../src/jobs/index.ts';
 import { commandError, commandJson } from '../../support/command-line.ts';
 import { baseLayer, changeLayer, sparsePaxLayer, writeLayout } from '../../support/corpus/index.ts';
+import { verifyArchive } from '../../support/native/index.ts';
+import { resigned } from '../../support/resigned.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const stack = new AsyncDisposableStack();
@@ -56,10 +59,21 @@ test('inspect, ls and verify read its archive; it has the sections config and la
   });
 });
 
-test('mount refuses its archive as ARCHIVE_NOT_LAZY and says what to do', async () => {
-  const error = await commandError(['mount', archives.portable, join(dir, 'mountpoint')]);
-  expect(error).toMatchObject({
-    code: 'ARCHIVE_NOT_LAZY',
-    message: expect.stringContaining('--engine native') as string,
+test('both verifiers refuse a list of files that was changed and signed again', async () => {
+  const forged = join(dir, 'forged.clip');
+  await writeFile(forged, resigned(await readFile(archives.portable), '/usr/bin/su', '/aaa/bin/su'));
+  const offline = await commandError(['verify', forged]);
+  expect(offline).toMatchObject({
+    code: 'ARCHIVE_CORRUPT',
+    message: expect.stringContaining('out of order') as string,
   });
+  await expect(verifyArchive(forged)).rejects.toThrow(
+    expect.objectContaining({ code: 'ARCHIVE_CORRUPT', message: expect.stringContaining('out of order') as string }),
+  );
+});
+
+test('a V1 archive is not for this engine', async () => {
+  const from = ['--from', `oci:${join(dir, 'layout')}`, '--storage-ref', '127.0.0.1:5000/images:portable'];
+  const args = ['index', ...from, '--engine', 'portable', '--archive-format', 'v1', '--output', join(dir, 'v1.clip')];
+  expect((await commandError(args)).code).toBe('USAGE');
 });

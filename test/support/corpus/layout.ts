@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 
-export type LayoutCodec = 'plain' | 'gzip' | 'zstd';
+export type LayoutCodec = 'plain' | 'gzip' | 'gzip-members' | 'zstd';
 
 export interface LayoutLayer {
   readonly path: string;
@@ -22,20 +22,41 @@ export interface Layout {
   readonly manifestDigest: string;
 }
 
-const SUFFIX = { plain: '', gzip: '+gzip', zstd: '+zstd' } as const;
+const SUFFIX = { plain: '', gzip: '+gzip', 'gzip-members': '+gzip', zstd: '+zstd' } as const;
 const ENCODE = {
   plain: (bytes: Buffer) => bytes,
   gzip: (bytes: Buffer) => gzipSync(bytes),
+  'gzip-members': inMembers,
   zstd: (bytes: Buffer) => zstdCompressSync(bytes),
 } as const;
 
+/** Members of 256 KiB of plain data, as pigz --independent and bgzip write them. */
+function inMembers(bytes: Buffer): Buffer {
+  const step = 262_144;
+  const parts = Array.from({ length: Math.ceil(bytes.length / step) }, (_, at) =>
+    gzipSync(bytes.subarray(at * step, (at + 1) * step)),
+  );
+  return Buffer.concat(parts);
+}
+
+/** A layer as another tool would store it. */
+export interface Stored {
+  readonly encode?: (tar: Buffer) => Buffer;
+  readonly mediaType?: string;
+}
+
 /** Writes layers as an OCI layout (image-spec 1.1, image-layout.md) whose index names one image `latest`. */
-export async function writeLayout(dir: string, tars: readonly Buffer[], codec: LayoutCodec): Promise<Layout> {
+export async function writeLayout(
+  dir: string,
+  tars: readonly Buffer[],
+  codec: LayoutCodec,
+  { encode = ENCODE[codec], mediaType = `application/vnd.oci.image.layer.v1.tar${SUFFIX[codec]}` }: Stored = {},
+): Promise<Layout> {
   await mkdir(join(dir, 'blobs/sha256'), { recursive: true });
   const layers: LayoutLayer[] = [];
   for (const tar of tars) {
-    const blob = await putBlob(dir, ENCODE[codec](tar));
-    layers.push({ ...blob, diffId: sha256(tar), mediaType: `application/vnd.oci.image.layer.v1.tar${SUFFIX[codec]}` });
+    const blob = await putBlob(dir, encode(tar));
+    layers.push({ ...blob, diffId: sha256(tar), mediaType });
   }
   const config = await putJson(dir, {
     created: '2026-01-01T00:00:00Z',

@@ -1,3 +1,4 @@
+export { addBlobs } from './add-blobs.ts';
 export { awkwardTars, layoutOf, type MadeArchive, type MakeOptions, makeArchive } from './awkward-archive.ts';
 export {
   type AssembledArchive,

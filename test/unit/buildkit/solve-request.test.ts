@@ -58,11 +58,6 @@ test('the host network asks for its entitlement', () => {
   expect(solveRequestOf({ contextDir: '/x', network: 'host' }, IDS).Entitlements).toEqual(['network.host']);
 });
 
-test('a cache of type local is refused, as its store is not served', () => {
-  const request = { contextDir: '/x', cacheTo: [{ type: 'local', attrs: { dest: 'd' } }] };
-  expect(() => solveRequestOf(request, IDS)).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }));
-});
-
 test.for<[address: string, target: string]>([
   ['unix:///run/buildkit/buildkitd.sock', 'unix:///run/buildkit/buildkitd.sock'],
   ['tcp://127.0.0.1:1234', 'dns:///127.0.0.1:1234'],

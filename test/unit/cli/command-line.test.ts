@@ -43,3 +43,15 @@ test('--json behind -- belongs to the command in the container', async () => {
   const { stderr } = await run('run', '--platform', 'linux/amd64', '/nonexistent/x', '--', 'ls', '--json');
   expect(stderr).toMatch(/^clipyard: /);
 });
+
+test('an archive that is a folder is USAGE and says so', async () => {
+  const { exitCode, stderr } = await run('--json', 'inspect', import.meta.dirname);
+  expect(exitCode).toBe(64);
+  expect(stderr).toContain('is a folder; name an archive file');
+});
+
+test('help shows no empty list as the default of an option that may be given many times', async () => {
+  const { stdout } = await run('build', '--help');
+  expect(stdout).toContain('--build-arg');
+  expect(stdout).not.toContain('default: []');
+});

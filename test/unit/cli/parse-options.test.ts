@@ -50,6 +50,8 @@ test('compression flags give codec, level and chunk, each checked against the co
   });
   expect(() => parseCompression({ compression: 'gzip', level: '10' })).toThrow(usage);
   expect(() => parseCompression({ compression: 'lz4' })).toThrow(usage);
+  expect(parseCompression({ compression: 'auto' })).toEqual({ codec: 'zstd', level: 'auto', chunkBytes: 262_144 });
+  expect(() => parseCompression({ compression: 'auto', level: '3' })).toThrow(usage);
   expect(() => parseCompression({ compression: 'toString' })).toThrow(usage);
   expect(() => parseCompression({ compression: 'zstd', chunk: '100k' })).toThrow(usage);
 });

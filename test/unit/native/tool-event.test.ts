@@ -7,7 +7,7 @@ const golden = new URL('../../golden/protocol/events.jsonl', import.meta.url);
 test('every golden event is accepted as the native tools write it', () => {
   const lines = readFileSync(golden, 'utf8').trimEnd().split('\n');
   const kinds = new Set(lines.map((line) => ToolEvent.parse(JSON.parse(line)).event));
-  expect([...kinds].sort()).toEqual(['error', 'progress', 'result']);
+  expect([...kinds].sort()).toEqual(['error', 'progress', 'result', 'written']);
 });
 
 test.for([

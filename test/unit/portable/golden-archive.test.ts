@@ -27,6 +27,8 @@ beforeAll(async () => {
         plainBytes,
         digest: chunkDigests.subarray(32 * at, 32 * at + 32),
       })),
+      format: 'tar',
+      ignoredSeekTable: false,
       entries: [],
       warnings: { droppedOverlayXattrs: 0, droppedHostXattrs: 0, droppedUnsupportedXattrs: 0, ignoredGlobalHeaders: 0 },
     }));

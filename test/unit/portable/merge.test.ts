@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { DEFAULT_LIMITS } from '../../../src/portable/index.ts';
+import { DEFAULT_LIMITS } from '../../../src/config/index.ts';
 import { applyEntry } from '../../../src/portable/merge/apply.ts';
 import { listTree } from '../../../src/portable/merge/merged-image.ts';
 import { Tree } from '../../../src/portable/merge/tree.ts';

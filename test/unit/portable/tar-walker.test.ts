@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, describe as group, test } from 'vitest';
 import type { ByteString } from '../../../src/archive/index.ts';
-import { DEFAULT_LIMITS, type Limits } from '../../../src/portable/index.ts';
+import { DEFAULT_LIMITS, type Limits } from '../../../src/config/index.ts';
 import { cleanPath } from '../../../src/portable/tar/names.ts';
 import { decimal, decimalTime, headerNumber } from '../../../src/portable/tar/numbers.ts';
 import { parsePax } from '../../../src/portable/tar/pax.ts';

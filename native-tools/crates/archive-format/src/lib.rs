@@ -9,6 +9,7 @@ pub mod error;
 pub mod footer;
 pub mod model;
 pub mod read;
+pub mod seek;
 pub mod tables;
 pub mod verify;
 pub mod write;

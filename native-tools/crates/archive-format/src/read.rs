@@ -8,6 +8,7 @@ use crate::clip::{HEADER_BYTES, Header};
 use crate::digest::{Digest, Sha256, sha256};
 use crate::erofs::ErofsReader;
 use crate::footer::{ALIGNMENT, Encoding, FOOTER_BYTES, Footer, SectionRecord, SectionType};
+use crate::seek;
 use crate::tables::{self, LayerTable, RecordKind};
 use crate::wire::Cursor;
 use crate::write::MAX_SECTION_BYTES;
@@ -89,6 +90,11 @@ impl Archive {
             .transpose()
     }
 
+    fn section_bytes(&self, section: SectionType) -> u64 {
+        let record = self.footer.section(section);
+        record.map_or(0, |record| record.plain_bytes)
+    }
+
     fn needed(&self, section: SectionType) -> Result<Vec<u8>, FormatError> {
         self.section(section)?
             .ok_or_else(|| FormatError::corrupt(format!("no section {}", section.name())))
@@ -144,6 +150,7 @@ impl Archive {
                 "section extra and its layer table differ",
             ));
         }
+        seek::check_places(&tables, self.section_bytes(SectionType::Seek))?;
         Ok(tables)
     }
 

@@ -1,5 +1,6 @@
 //! Proves an archive offline: every byte by its digest, every part by its rules, and that the parts agree.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
 
@@ -7,10 +8,12 @@ use crate::FormatError;
 use crate::clip::describe::{self, Source};
 use crate::clip::nodes::NodeMaker;
 use crate::clip::{Header, Node, NodeType, StorageInfo, read_nodes};
-use crate::digest::{Sha256, hex, oci};
+use crate::digest::{Digest, Sha256, hex, oci};
 use crate::erofs::Walked;
+use crate::footer::SectionType;
 use crate::model::{Image, InodeId, Kind};
 use crate::read::{Archive, footer_bytes, length, read_at, read_header, without_footer};
+use crate::seek::check_windows;
 use crate::tables::{LayerTable, RecordKind};
 use crate::tree::{for_each_path, inode};
 use crate::write::{MAX_CLIP_BYTES, storage_reference};
@@ -95,6 +98,8 @@ fn verify_ours(file: File, file_bytes: u64) -> Result<Report, FormatError> {
         ));
     }
     let tables = archive.layers()?;
+    let seek = archive.section(SectionType::Seek)?;
+    check_windows(&tables, &seek.unwrap_or_default())?;
     let info = StorageInfo::decode(&part(
         archive.file(),
         header.storage_offset,
@@ -102,6 +107,16 @@ fn verify_ours(file: File, file_bytes: u64) -> Result<Report, FormatError> {
     )?)?
     .ok_or_else(|| FormatError::corrupt("storage info of another type"))?;
     check_identity(&archive, &info, &tables)?;
+    let index = part(archive.file(), header.index_offset, header.index_bytes)?;
+    let report = |entries| Report {
+        kind: ArchiveKind::Clipyard,
+        entries,
+        size_bytes: file_bytes,
+        layers: info.layers.len() as u64,
+    };
+    if archive.footer().section(SectionType::Erofs).is_none() {
+        return check_places(&index, &tables).map(report);
+    }
     let reader = archive.erofs()?;
     let devices = reader
         .devices()
@@ -116,14 +131,66 @@ fn verify_ours(file: File, file_bytes: u64) -> Result<Report, FormatError> {
         ));
     }
     let walked = reader.walk()?;
-    let index = part(archive.file(), header.index_offset, header.index_bytes)?;
     compare_trees(&index, &walked, &tables)?;
-    Ok(Report {
-        kind: ArchiveKind::Clipyard,
-        entries: walked.facts.names,
-        size_bytes: file_bytes,
-        layers: info.layers.len() as u64,
-    })
+    Ok(report(walked.facts.names))
+}
+
+/// The nodes of an index, which must be in byte order of their paths with nothing behind them.
+fn sorted_nodes(index: &[u8]) -> Result<Vec<Node<'_>>, FormatError> {
+    let mut nodes: Vec<Node<'_>> = Vec::new();
+    let slack = read_nodes(index, |node: Node<'_>| {
+        if nodes.last().is_some_and(|last| last.path >= node.path) {
+            return Err(FormatError::corrupt(format!(
+                "the node {} is out of order",
+                node.path.escape_ascii()
+            )));
+        }
+        nodes.push(node);
+        Ok(())
+    })?;
+    if slack > 0 {
+        return Err(FormatError::corrupt(format!(
+            "{slack} bytes after the node list"
+        )));
+    }
+    Ok(nodes)
+}
+
+/// What can be proven of a node list without a metadata image: the root first, byte order, data inside layers. How many
+/// nodes there are.
+fn check_places(index: &[u8], tables: &[LayerTable]) -> Result<u64, FormatError> {
+    let nodes = sorted_nodes(index)?;
+    let has_root = nodes
+        .first()
+        .is_some_and(|root| root.path == b"/" && root.node_type == Some(NodeType::Directory));
+    if !has_root {
+        return Err(FormatError::corrupt("the node list has no root"));
+    }
+    let layers: HashMap<String, u64> = tables
+        .iter()
+        .filter(|table| table.kind == RecordKind::Layer)
+        .map(|table| (oci(&table.digest), table.plain_bytes))
+        .collect();
+    for node in &nodes {
+        let Some(remote) = &node.remote else {
+            continue;
+        };
+        let plain_bytes = std::str::from_utf8(remote.layer)
+            .ok()
+            .and_then(|layer| layers.get(layer));
+        let offset = u64::try_from(remote.offset).ok();
+        let end = offset.and_then(|offset| offset.checked_add(node.attr.size));
+        let lies_inside = node.node_type == Some(NodeType::File)
+            && u64::try_from(remote.length) == Ok(node.attr.size)
+            && matches!((end, plain_bytes), (Some(end), Some(plain)) if end <= *plain);
+        if !lies_inside {
+            return Err(FormatError::corrupt(format!(
+                "the data of {} lies in no layer",
+                node.path.escape_ascii()
+            )));
+        }
+    }
+    Ok(nodes.len() as u64)
 }
 
 /// Storage info, configuration, manifest and layer tables speak of the same image: the storage info is made again.
@@ -161,25 +228,7 @@ fn check_identity(
 
 /// Every node is the one that the metadata image's tree gives, in the same order, and there is no other.
 fn compare_trees(index: &[u8], walked: &Walked, tables: &[LayerTable]) -> Result<(), FormatError> {
-    let mut nodes = Vec::new();
-    let slack = read_nodes(index, |node: Node<'_>| {
-        if nodes
-            .last()
-            .is_some_and(|last: &Node<'_>| last.path >= node.path)
-        {
-            return Err(FormatError::corrupt(format!(
-                "the node {} is out of order",
-                node.path.escape_ascii()
-            )));
-        }
-        nodes.push(node);
-        Ok(())
-    })?;
-    if slack > 0 {
-        return Err(FormatError::corrupt(format!(
-            "{slack} bytes after the node list"
-        )));
-    }
+    let nodes = sorted_nodes(index)?;
     let maker = NodeMaker::new(&walked.image, &walked.facts, tables);
     let mut nodes = nodes.into_iter();
     for_each_path(&walked.image, |path, id, _| {
@@ -242,13 +291,16 @@ fn verify_foreign(file: &File, file_bytes: u64, header: &Header) -> Result<Repor
     let index = part(file, header.index_offset, header.index_bytes)?;
     let mut entries = 0;
     let mut has_root = false;
-    let mut unread_bytes = file_bytes;
+    let mut places = V1Places {
+        unread_bytes: file_bytes,
+        proven: HashMap::new(),
+    };
     read_nodes(&index, |node| {
         entries += 1;
         has_root |= node.path == b"/" && node.node_type == Some(NodeType::Directory);
         match (&info, header.storage_bytes) {
             (Some(info), _) => check_foreign_remote(&node, info),
-            (None, 0) => check_v1_file(file, &mut unread_bytes, &node),
+            (None, 0) => places.check(file, &node),
             (None, _) => Ok(()),
         }
     })?;
@@ -286,36 +338,63 @@ fn check_foreign_remote(node: &Node<'_>, info: &StorageInfo) -> Result<(), Forma
     }
 }
 
-/// `unread_bytes` shrinks by each file: a writer stores every file once, so all of them fit into the archive.
-fn check_v1_file(file: &File, unread_bytes: &mut u64, node: &Node<'_>) -> Result<(), FormatError> {
-    if node.node_type != Some(NodeType::File) {
-        return Ok(());
+/// The places of a V1 archive that were read.
+struct V1Places {
+    /// Shrinks by each place: a writer stores every file once, so all of them fit into the archive.
+    unread_bytes: u64,
+    /// The digest of what lies at an offset with a length. Names of one file share its place.
+    proven: HashMap<(u64, u64), Digest>,
+}
+
+impl V1Places {
+    fn check(&mut self, file: &File, node: &Node<'_>) -> Result<(), FormatError> {
+        if node.node_type != Some(NodeType::File) {
+            return Ok(());
+        }
+        let place = u64::try_from(node.data_offset)
+            .ok()
+            .zip(u64::try_from(node.data_bytes).ok());
+        let digest = place
+            .map(|place| self.digest(file, place))
+            .transpose()?
+            .flatten();
+        let name = node.path.escape_ascii();
+        let Some(digest) = digest else {
+            return Err(FormatError::corrupt(format!(
+                "{name} is {} bytes at {}",
+                node.data_bytes, node.data_offset
+            )));
+        };
+        if !node.content_hash.is_empty() && hex(&digest).as_bytes() != node.content_hash {
+            return Err(FormatError::corrupt(format!(
+                "{name}: its bytes do not have its digest"
+            )));
+        }
+        Ok(())
     }
-    let name = node.path.escape_ascii();
-    let start = u64::try_from(node.data_offset).ok();
-    let bytes = u64::try_from(node.data_bytes).ok();
-    let left = bytes.and_then(|bytes| unread_bytes.checked_sub(bytes));
-    let (Some(start), Some(bytes), Some(left)) = (start, bytes, left) else {
-        return Err(FormatError::corrupt(format!(
-            "{name} is {} bytes at {}",
-            node.data_bytes, node.data_offset
-        )));
-    };
-    *unread_bytes = left;
-    let mut hasher = Sha256::new();
-    let mut at = start;
-    let end = start.saturating_add(bytes);
-    while at < end {
-        let step = (end - at).min(STEP_BYTES);
-        hasher.update(&part(file, at, step)?);
-        at += step;
+
+    /// `None` when the places together are longer than the archive.
+    fn digest(&mut self, file: &File, place: (u64, u64)) -> Result<Option<Digest>, FormatError> {
+        if let Some(digest) = self.proven.get(&place) {
+            return Ok(Some(*digest));
+        }
+        let (start, bytes) = place;
+        let Some(left) = self.unread_bytes.checked_sub(bytes) else {
+            return Ok(None);
+        };
+        self.unread_bytes = left;
+        let mut hasher = Sha256::new();
+        let mut at = start;
+        let end = start.saturating_add(bytes);
+        while at < end {
+            let step = (end - at).min(STEP_BYTES);
+            hasher.update(&part(file, at, step)?);
+            at += step;
+        }
+        let digest = hasher.finish();
+        self.proven.insert(place, digest);
+        Ok(Some(digest))
     }
-    if !node.content_hash.is_empty() && hex(&hasher.finish()).as_bytes() != node.content_hash {
-        return Err(FormatError::corrupt(format!(
-            "{name}: its bytes do not have its digest"
-        )));
-    }
-    Ok(())
 }
 
 fn part(file: &File, offset: u64, bytes: u64) -> Result<Vec<u8>, FormatError> {

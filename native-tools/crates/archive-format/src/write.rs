@@ -13,6 +13,7 @@ use crate::footer::{
     ALIGNMENT, Encoding, FOOTER_BYTES, Footer, SECTION_VERSION, SectionRecord, SectionType,
 };
 use crate::model::Image;
+use crate::seek;
 use crate::tables::{self, LayerTable, RecordKind};
 use crate::tree::{TreeFacts, for_each_path};
 use crate::wire::u32_len;
@@ -168,6 +169,7 @@ fn check_input(input: &ArchiveInput<'_>, source: &Source<'_>) -> Result<(), Form
             "manifest and configuration name other layers than those that were indexed".to_owned(),
         ));
     }
+    seek::check_windows(input.tables, input.seek)?;
     let records = |table: &&LayerTable| table.kind == RecordKind::Extra;
     match (
         input.tables.last().filter(records),

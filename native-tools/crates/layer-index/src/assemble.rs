@@ -24,6 +24,8 @@ pub struct AssembleLayer {
     pub digest: Digest,
     /// The descriptor's media type.
     pub media_type: String,
+    /// The blob itself, for archives that hold the files' bytes.
+    pub blob: Option<PathBuf>,
 }
 
 /// Everything an archive is made of.
@@ -61,6 +63,19 @@ const MAX_DOCUMENT_BYTES: u64 = 16 << 20;
 /// Chunk size of `extra` when there is no layer to go by.
 const DEFAULT_CHUNK_BYTES: u32 = 256 << 10;
 
+/// The layers of a job as one tree.
+#[derive(Debug)]
+pub(crate) struct MergedLayers {
+    pub(crate) merged: Merged,
+    /// Of the distinct layers in device order; `extra` is not among them.
+    pub(crate) tables: Vec<LayerTable>,
+    /// The windows of all layers, as section `seek` holds them.
+    pub(crate) seek: Vec<u8>,
+    /// The layers as the manifest lists them.
+    pub(crate) manifest_layers: Vec<ManifestLayer>,
+    pub(crate) warnings: AssembleWarnings,
+}
+
 /// Merges the layers and writes the archive. The same input gives the same bytes.
 ///
 /// # Errors
@@ -69,11 +84,55 @@ pub fn assemble(
     job: &AssembleJob,
     stop: &Stop,
 ) -> Result<(ArchiveSummary, AssembleWarnings), IndexError> {
+    let MergedLayers {
+        merged: Merged { image, extra, .. },
+        mut tables,
+        seek,
+        manifest_layers,
+        warnings,
+    } = merge_layers(&job.layers, stop)?;
+    let extra = extra.map(|(stored, table)| {
+        tables.push(table);
+        stored
+    });
+    let input = ArchiveInput {
+        image: &image,
+        tables: &tables,
+        extra: extra.as_deref().unwrap_or_default(),
+        seek: &seek,
+        manifest_layers: &manifest_layers,
+        config: &read_document(&job.config)?,
+        manifest: &read_document(&job.manifest)?,
+        registry: &job.registry,
+        repository: &job.repository,
+        reference: &job.reference,
+        image_name: &job.image_name,
+    };
+    let mut output = OutputFile::create(&job.output)?;
+    let mut writer = BufWriter::with_capacity(1 << 20, Stoppable(output.file(), stop));
+    let written = write_archive(&input, &mut writer).map_err(IndexError::from);
+    let flushed = writer
+        .flush()
+        .map_err(|error| IndexError::io(format!("write {}", job.output.display()), error));
+    drop(writer);
+    stop.check()?;
+    let summary = written?;
+    flushed?;
+    output.keep();
+    Ok((summary, warnings))
+}
+
+/// Applies the layers' indexes one on the other.
+pub(crate) fn merge_layers(
+    layers: &[AssembleLayer],
+    stop: &Stop,
+) -> Result<MergedLayers, IndexError> {
     let mut merge = Merge::new();
     let mut tables: Vec<LayerTable> = Vec::new();
+    let mut seek = Vec::new();
     let mut manifest_layers = Vec::new();
     let mut warnings = AssembleWarnings::default();
-    for layer in &job.layers {
+    for layer in layers {
         stop.check()?;
         let index = IndexReader::open(&layer.index)?;
         let table = index.table();
@@ -105,6 +164,10 @@ pub fn assemble(
         if known.is_none() {
             let mut table = table.clone();
             table.media_type.clone_from(&layer.media_type);
+            if let Some(columns) = &mut table.seek {
+                columns.shift_windows(seek.len() as u64);
+            }
+            seek.extend_from_slice(index.windows());
             tables.push(table);
         }
     }
@@ -113,42 +176,16 @@ pub fn assemble(
     let chunk_bytes = tables
         .first()
         .map_or(DEFAULT_CHUNK_BYTES, |table| table.chunk_bytes);
-    let Merged {
-        image,
-        extra,
-        warnings: merge_warnings,
-    } = merge.finish(extra_device, chunk_bytes)?;
-    warnings.merge = merge_warnings;
-    let extra = extra.map(|(stored, table)| {
-        tables.push(table);
-        stored
-    });
+    let merged = merge.finish(extra_device, chunk_bytes)?;
+    warnings.merge = merged.warnings;
     stop.check()?;
-    let input = ArchiveInput {
-        image: &image,
-        tables: &tables,
-        extra: extra.as_deref().unwrap_or_default(),
-        seek: &[],
-        manifest_layers: &manifest_layers,
-        config: &read_document(&job.config)?,
-        manifest: &read_document(&job.manifest)?,
-        registry: &job.registry,
-        repository: &job.repository,
-        reference: &job.reference,
-        image_name: &job.image_name,
-    };
-    let mut output = OutputFile::create(&job.output)?;
-    let mut writer = BufWriter::with_capacity(1 << 20, Stoppable(output.file(), stop));
-    let written = write_archive(&input, &mut writer).map_err(IndexError::from);
-    let flushed = writer
-        .flush()
-        .map_err(|error| IndexError::io(format!("write {}", job.output.display()), error));
-    drop(writer);
-    stop.check()?;
-    let summary = written?;
-    flushed?;
-    output.keep();
-    Ok((summary, warnings))
+    Ok(MergedLayers {
+        merged,
+        tables,
+        seek,
+        manifest_layers,
+        warnings,
+    })
 }
 
 /// A file that refuses bytes once the work is to stop.

@@ -7,15 +7,14 @@ use crate::index_file;
 /// libdeflate tells no version at run time; a test holds this equal to Cargo.lock.
 const LIBDEFLATE: &str = "1.26.1";
 
-/// By codec, and `index` for the file table and the index file itself.
+/// By codec, and `index` for the file table and the index file itself (its version covers where foreign gzip layers get
+/// seek points; how their windows are compressed is the zstd library's).
 #[must_use]
 pub fn encoder_ids() -> BTreeMap<&'static str, String> {
+    let zstd = format!("zstd-{}", zstd::zstd_safe::version_string());
     BTreeMap::from([
-        ("index", format!("index-{}", index_file::VERSION)),
-        (
-            "zstd",
-            format!("zstd-{}", zstd::zstd_safe::version_string()),
-        ),
+        ("index", format!("index-{}-{zstd}", index_file::VERSION)),
+        ("zstd", zstd),
         ("gzip", format!("libdeflate-{LIBDEFLATE}")),
         ("none", "none".to_owned()),
     ])

@@ -19,12 +19,14 @@ pub enum IndexError {
     #[error("an entry cannot be placed: {0}")]
     PathInvalid(String),
     /// Something is larger than a limit allows.
-    #[error("{what} exceeds the limit of {limit}")]
+    #[error("{what} exceeds the limit {}", bound(*limit, *setting))]
     Limit {
         /// What was counted, with its value.
         what: String,
         /// The limit's value.
         limit: u64,
+        /// The name it is set by; none for a limit that is fixed.
+        setting: Option<&'static str>,
     },
     /// The blob has another digest or size than it should have.
     #[error("the blob is {actual}, expected {expected}")]
@@ -82,11 +84,21 @@ impl IndexError {
         }
     }
 
-    /// Shorthand for a limit that was passed.
+    /// Shorthand for a fixed limit that was passed.
     pub fn limit(what: impl Into<String>, limit: u64) -> Self {
         Self::Limit {
             what: what.into(),
             limit,
+            setting: None,
+        }
+    }
+
+    /// Shorthand for a limit that was passed and can be set by this name.
+    pub(crate) fn setting(name: &'static str, what: impl Into<String>, limit: u64) -> Self {
+        Self::Limit {
+            what: what.into(),
+            limit,
+            setting: Some(name),
         }
     }
 
@@ -101,6 +113,19 @@ impl IndexError {
             Self::Truncated(_) | Self::Corrupt(_) | Self::PathInvalid(_) | Self::Limit { .. }
         )
     }
+}
+
+/// A limit as a message names it: how it is called, its value, and how to raise it.
+fn bound(limit: u64, setting: Option<&str>) -> String {
+    setting.map_or_else(
+        || format!("of {limit}"),
+        |name| {
+            let variable = name.to_uppercase().replace('-', "_");
+            format!(
+                "{name}={limit}; raise it with --limit {name}=VALUE or CLIPYARD_LIMIT_{variable}"
+            )
+        },
+    )
 }
 
 /// EDQUOT has no stable `ErrorKind` of its own on every toolchain; both mean that no space is left.
@@ -144,7 +169,11 @@ impl Coded for IndexError {
             Self::BlobMismatch { expected, actual } | Self::DiffIdMismatch { expected, actual } => {
                 pair(expected, actual)
             }
-            Self::Limit { limit, .. } => BTreeMap::from([("limit".to_owned(), limit.to_string())]),
+            Self::Limit { limit, setting, .. } => setting
+                .map(|name| ("name".to_owned(), name.to_owned()))
+                .into_iter()
+                .chain([("limit".to_owned(), limit.to_string())])
+                .collect(),
             _ => BTreeMap::new(),
         }
     }

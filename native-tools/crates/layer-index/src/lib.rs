@@ -12,12 +12,13 @@ pub mod media;
 pub mod merge;
 pub mod pack;
 pub mod request;
+pub mod source;
 pub mod stop;
 pub mod tar;
+pub mod v1;
 
 mod buffers;
 mod output;
-mod source;
 
 pub use error::IndexError;
 pub use limits::Limits;

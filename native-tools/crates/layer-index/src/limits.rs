@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-/// Bounds on one layer. A request may change each by its name in `limits`.
+/// Bounds on one layer. A request may change each by its name in `limits`. The names that people set them by, their
+/// defaults and how far they go are in `src/config/limits.ts`; the portable engine takes the same.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Limits {
@@ -10,6 +11,10 @@ pub struct Limits {
     pub max_entries: u64,
     /// Bytes of one whole path or link target. Linux takes 4095.
     pub max_path_bytes: u64,
+    /// Bytes of one name in a path. Linux takes 255.
+    pub max_name_bytes: u64,
+    /// Names in one path.
+    pub max_depth: u64,
     /// Bytes of one PAX header, GNU long name or sparse map. Go's reader takes 1 MiB.
     pub max_header_bytes: u64,
     /// Stretches of data in one sparse file.
@@ -30,6 +35,8 @@ pub struct Limits {
     pub ratio_free_bytes: u64,
     /// Spans (frames or members with content) of one blob.
     pub max_spans: u64,
+    /// Window of a zstd frame. The mount decodes with windows up to 128 MiB, as the `zstd` program without being asked.
+    pub max_window_bytes: u64,
 }
 
 impl Default for Limits {
@@ -37,6 +44,8 @@ impl Default for Limits {
         Self {
             max_entries: 10_000_000,
             max_path_bytes: 4095,
+            max_name_bytes: 255,
+            max_depth: 2048,
             max_header_bytes: 1 << 20,
             max_sparse_extents: 1 << 17,
             max_file_bytes: 1 << 44,
@@ -47,6 +56,7 @@ impl Default for Limits {
             max_ratio: 5_000,
             ratio_free_bytes: 1 << 30,
             max_spans: 1 << 22,
+            max_window_bytes: 1 << 27,
         }
     }
 }

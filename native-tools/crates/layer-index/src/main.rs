@@ -2,7 +2,7 @@
 //! of stdin and SIGTERM mean "stop" and leave no unfinished file behind.
 
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
@@ -13,11 +13,12 @@ use archive_format::tables::RecordKind;
 use archive_format::verify::verify_archive;
 use layer_index::assemble::assemble;
 use layer_index::encoders::encoder_ids;
-use layer_index::pack::{LayerFailure, LayerReport, Observer, pack_layers};
+use layer_index::pack::{LayerFailure, LayerReport, LevelControl, Observer, pack_layers};
 use layer_index::request::{
-    AssembleRequest, AssembleResult, LayerResult, PackRequest, UnpackErofsRequest, VerifyRequest,
-    VerifyResult, check_version,
+    ArchiveFormat, AssembleRequest, AssembleResult, LayerResult, PackControl, PackRequest,
+    UnpackErofsRequest, VerifyRequest, VerifyResult, check_version,
 };
+use layer_index::v1::assemble_v1;
 use layer_index::{IndexError, Stop};
 use serde::de::DeserializeOwned;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -57,11 +58,17 @@ fn run(
     match command {
         Some("pack") => pack(events, stop),
         Some("assemble") => {
-            let job = request::<AssembleRequest>(stop)
+            let (job, format) = request::<AssembleRequest>(stop)
                 .and_then(AssembleRequest::into_job)
                 .map_err(whole)?;
-            let (summary, warnings) = assemble(&job, stop).map_err(whole)?;
-            events.result("", &AssembleResult::new(&summary, warnings));
+            let result = match format {
+                ArchiveFormat::Clipyard => assemble(&job, stop)
+                    .map(|(summary, warnings)| AssembleResult::new(&summary, warnings)),
+                ArchiveFormat::V1 => {
+                    assemble_v1(&job, stop).map(|summary| AssembleResult::of_v1(&summary))
+                }
+            };
+            events.result("", &result.map_err(whole)?);
             Ok(())
         }
         Some("encoders") => {
@@ -93,15 +100,20 @@ impl Observer for PackEvents<'_> {
         self.0.progress(id, done_bytes, total_bytes);
     }
 
+    fn written(&self, id: &str, written_bytes: u64) {
+        self.0.written(id, written_bytes);
+    }
+
     fn layer_done(&self, id: &str, report: &LayerReport) {
         self.0.result(id, &LayerResult::from(report));
     }
 }
 
 fn pack(events: &EventWriter<io::Stdout>, stop: &Stop) -> Result<(), LayerFailure> {
-    let (jobs, options) = request::<PackRequest>(stop)
+    let (jobs, options) = request_line::<PackRequest>()
         .and_then(PackRequest::into_jobs)
         .map_err(whole)?;
+    heed_stdin(stop, Some(options.level.clone()));
     pack_layers(&jobs, &options, &PackEvents(events), stop)?;
     events.result("", &serde_json::json!({ "layers": jobs.len() }));
     Ok(())
@@ -130,15 +142,38 @@ fn unpack_erofs(archive: &Path, output: &Path) -> Result<Vec<String>, IndexError
 
 /// Reads the request, and from then on takes the end of stdin as "stop".
 fn request<T: DeserializeOwned>(stop: &Stop) -> Result<T, IndexError> {
-    let request = read_request(&mut io::stdin().lock())
-        .map_err(|error| IndexError::Usage(error.to_string()))?;
+    let request = request_line()?;
+    heed_stdin(stop, None);
+    Ok(request)
+}
+
+fn request_line<T: DeserializeOwned>() -> Result<T, IndexError> {
+    read_request(&mut io::stdin().lock()).map_err(|error| IndexError::Usage(error.to_string()))
+}
+
+/// Longer than any control line.
+const MAX_CONTROL_BYTES: u64 = 4096;
+
+/// Takes the end of stdin as "stop", and lines before it as the changes of `level`.
+fn heed_stdin(stop: &Stop, level: Option<LevelControl>) {
     let stop = stop.clone();
     thread::spawn(move || {
-        let mut ignored = [0; 4096];
-        while matches!(io::stdin().lock().read(&mut ignored), Ok(length) if length > 0) {}
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let mut bounded = io::stdin().lock().take(MAX_CONTROL_BYTES);
+            if !matches!(bounded.read_until(b'\n', &mut line), Ok(length) if length > 0) {
+                break;
+            }
+            if let Some(level) = &level
+                && !serde_json::from_slice::<PackControl>(&line)
+                    .is_ok_and(|control| level.set(control.level))
+            {
+                tracing::warn!(line = %String::from_utf8_lossy(&line), "not a control line; ignored");
+            }
+        }
         stop.raise();
     });
-    Ok(request)
 }
 
 /// The first signal raises the flag; a second one ends the process where it is.

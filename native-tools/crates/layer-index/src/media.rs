@@ -4,16 +4,17 @@ use archive_format::tables::Codec;
 
 use crate::error::IndexError;
 
-/// How the blob of a layer with this media type is compressed. OCI and Docker types, non-distributable ones too.
+/// How the blob of a layer with this media type is compressed. OCI and Docker types, non-distributable and foreign ones
+/// too. A descriptor's media type has no parameters (OCI image-spec 1.1, descriptor.md).
 ///
 /// # Errors
 /// MEDIA_TYPE_UNSUPPORTED.
 pub fn codec_of(media_type: &str) -> Result<Codec, IndexError> {
-    let bare = media_type.split(';').next().unwrap_or_default().trim();
-    Ok(match bare {
+    Ok(match media_type {
         "application/vnd.oci.image.layer.v1.tar"
         | "application/vnd.oci.image.layer.nondistributable.v1.tar"
-        | "application/vnd.docker.image.rootfs.diff.tar" => Codec::Plain,
+        | "application/vnd.docker.image.rootfs.diff.tar"
+        | "application/vnd.docker.image.rootfs.foreign.diff.tar" => Codec::Plain,
         "application/vnd.oci.image.layer.v1.tar+gzip"
         | "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
         | "application/vnd.docker.image.rootfs.diff.tar.gzip"

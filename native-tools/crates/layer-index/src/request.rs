@@ -12,7 +12,11 @@ use crate::entry::Warnings;
 use crate::error::IndexError;
 use crate::limits::Limits;
 use crate::merge::MergeWarnings;
-use crate::pack::{Action, Encoding, LayerJob, LayerReport, PackOptions};
+use crate::pack::{
+    Action, Encoding, LayerJob, LayerReport, LevelControl, Origin, PackOptions, SEEK_BYTES,
+    ZSTD_LEVELS,
+};
+use crate::v1::{V1Summary, V1Warnings};
 
 /// Chunk sizes that can be asked for: those the format allows, as far as the pipeline's memory bound holds.
 const CHUNK_BYTES: std::ops::RangeInclusive<u32> = 4096..=4 << 20;
@@ -33,7 +37,8 @@ pub struct PackRequest {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PackLayer {
     id: String,
-    source: PathBuf,
+    /// A path, or `socket:` and the path of a unix socket.
+    source: String,
     media_type: String,
     diff_id: Option<String>,
     expected_digest: Option<String>,
@@ -83,9 +88,11 @@ impl PackRequest {
             return Err(usage(format!("jobs {}: 1 to 256", self.jobs)));
         }
         let options = PackOptions {
+            seek_bytes: SEEK_BYTES,
             jobs: self.jobs,
             chunk_bytes: self.chunk_bytes,
             limits: self.limits,
+            level: LevelControl::default(),
         };
         let jobs = self
             .layers
@@ -106,7 +113,7 @@ impl PackLayer {
                 output,
             } => Action::Pack {
                 encoding: match codec {
-                    CodecRequest::Zstd if (1..=19).contains(&level) => Encoding::Zstd(level),
+                    CodecRequest::Zstd if ZSTD_LEVELS.contains(&level) => Encoding::Zstd(level),
                     CodecRequest::Gzip if (1..=12).contains(&level) => Encoding::Gzip(level),
                     CodecRequest::None => Encoding::Plain,
                     _ => {
@@ -118,9 +125,19 @@ impl PackLayer {
                 output,
             },
         };
+        let source = match self.source.strip_prefix("socket:") {
+            Some(_) if self.expected_digest.is_none() => {
+                return Err(usage(format!(
+                    "layer {:?} from a socket needs an expectedDigest",
+                    self.id
+                )));
+            }
+            Some(path) => Origin::Socket(path.into()),
+            None => Origin::File(self.source.into()),
+        };
         Ok(LayerJob {
             id: self.id,
-            source: self.source,
+            source,
             media_type: self.media_type,
             diff_id: self.diff_id.as_deref().map(digest).transpose()?,
             expected_digest: self.expected_digest.as_deref().map(digest).transpose()?,
@@ -129,6 +146,14 @@ impl PackLayer {
             index: self.index,
         })
     }
+}
+
+/// What may follow a `pack` request on stdin, one line each.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PackControl {
+    /// The zstd level from now on.
+    pub level: i32,
 }
 
 /// The result of one packed layer.
@@ -144,6 +169,9 @@ pub struct LayerResult {
     chunks: u64,
     spans: u64,
     seekable: bool,
+    format: &'static str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    ignored_seek_table: bool,
     warnings: Warnings,
 }
 
@@ -159,6 +187,8 @@ impl From<&LayerReport> for LayerResult {
             chunks: report.chunks,
             spans: report.spans,
             seekable: report.is_seekable,
+            format: report.recognised.format.name(),
+            ignored_seek_table: report.recognised.ignored_seek_table,
             warnings: report.warnings,
         }
     }
@@ -175,6 +205,19 @@ pub struct AssembleRequest {
     manifest: PathBuf,
     storage: StorageRequest,
     image_name: String,
+    #[serde(default)]
+    format: ArchiveFormat,
+}
+
+/// Which kind of archive `assemble` makes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArchiveFormat {
+    /// Ours: an index with sections.
+    #[default]
+    Clipyard,
+    /// CLIP's local data archive: the files' bytes are inside. Every layer needs its `blob`.
+    V1,
 }
 
 #[derive(Debug, Deserialize)]
@@ -183,6 +226,8 @@ struct AssembleLayerRequest {
     index: PathBuf,
     digest: String,
     media_type: String,
+    #[serde(default)]
+    blob: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -198,7 +243,7 @@ impl AssembleRequest {
     ///
     /// # Errors
     /// USAGE with what is wrong.
-    pub fn into_job(self) -> Result<AssembleJob, IndexError> {
+    pub fn into_job(self) -> Result<(AssembleJob, ArchiveFormat), IndexError> {
         check_version(self.v)?;
         digest(&self.storage.reference)?;
         let layers = self
@@ -209,10 +254,11 @@ impl AssembleRequest {
                     digest: digest(&layer.digest)?,
                     index: layer.index,
                     media_type: layer.media_type,
+                    blob: layer.blob,
                 })
             })
             .collect::<Result<_, IndexError>>()?;
-        Ok(AssembleJob {
+        let job = AssembleJob {
             output: self.output,
             layers,
             config: self.config,
@@ -221,7 +267,8 @@ impl AssembleRequest {
             repository: self.storage.repository,
             reference: self.storage.reference,
             image_name: self.image_name,
-        })
+        };
+        Ok((job, self.format))
     }
 }
 
@@ -233,7 +280,8 @@ pub struct AssembleResult {
     size_bytes: u64,
     clip_bytes: u64,
     entries: u64,
-    footer_digest: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    footer_digest: Option<String>,
     mount_bytes: u64,
     sections: Vec<SectionResult>,
     warnings: WarningsResult,
@@ -255,6 +303,8 @@ struct WarningsResult {
     layers: Warnings,
     #[serde(flatten)]
     merge: MergeWarnings,
+    #[serde(flatten)]
+    v1: Option<V1Warnings>,
 }
 
 impl AssembleResult {
@@ -266,7 +316,7 @@ impl AssembleResult {
             size_bytes: summary.size_bytes,
             clip_bytes: summary.clip_bytes,
             entries: summary.entries,
-            footer_digest: oci(&summary.footer_digest),
+            footer_digest: Some(oci(&summary.footer_digest)),
             mount_bytes: summary.mount_bytes,
             sections: summary
                 .sections
@@ -282,6 +332,26 @@ impl AssembleResult {
             warnings: WarningsResult {
                 layers: warnings.layers,
                 merge: warnings.merge,
+                v1: None,
+            },
+        }
+    }
+
+    /// The result of a V1 archive, which has no sections and is read as a whole.
+    #[must_use]
+    pub fn of_v1(summary: &V1Summary) -> Self {
+        Self {
+            digest: oci(&summary.digest),
+            size_bytes: summary.size_bytes,
+            clip_bytes: summary.size_bytes,
+            entries: summary.entries,
+            footer_digest: None,
+            mount_bytes: summary.size_bytes,
+            sections: Vec::new(),
+            warnings: WarningsResult {
+                layers: summary.warnings.layers,
+                merge: summary.warnings.merge,
+                v1: Some(summary.v1_warnings),
             },
         }
     }

@@ -21,7 +21,9 @@ use std::thread;
 use std::time::Duration;
 
 use archive_format::digest::{oci, sha256};
-use layer_index::request::{AssembleRequest, PackRequest, UnpackErofsRequest, VerifyRequest};
+use layer_index::request::{
+    AssembleRequest, PackControl, PackRequest, UnpackErofsRequest, VerifyRequest,
+};
 use serde_json::{Value, json};
 use support::layers::{Bench, PLAIN, ZSTD, noise};
 use support::{Spec, tar};
@@ -182,6 +184,14 @@ fn every_golden_request_is_understood() {
             };
             outcome.unwrap().unwrap();
         }
+    }
+}
+
+#[test]
+fn every_golden_control_line_is_understood() {
+    let golden = include_str!("../../../../test/golden/protocol/control.jsonl");
+    for line in golden.lines() {
+        serde_json::from_str::<PackControl>(line).unwrap();
     }
 }
 

@@ -118,7 +118,7 @@ fn the_bytes_of_an_index_are_the_golden_ones() {
     let bytes = Bench::new(4096)
         .pack(&specimen(), Encoding::Plain)
         .index_bytes;
-    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/index-v1.hex");
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/index-v2.hex");
     if std::env::var_os("CLIPYARD_UPDATE_GOLDEN").is_some() {
         std::fs::write(golden, plain_parts(&bytes)).unwrap();
     }

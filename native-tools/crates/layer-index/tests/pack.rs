@@ -212,7 +212,8 @@ fn an_empty_layer_is_a_blob_that_decodes_to_nothing() {
 #[test]
 fn foreign_blobs_are_indexed_by_their_frames_and_members() {
     let plain = layer();
-    let bench = Bench::new(64 << 10);
+    let mut bench = Bench::new(64 << 10);
+    bench.options.seek_bytes = u64::MAX; // points: tests/seek.rs
     let (first, second) = plain.split_at(300_001);
     let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"abc"].concat();
     let spans = |stored: &[usize], plain: &[usize]| -> Vec<Span> {
@@ -516,6 +517,36 @@ fn a_window_larger_than_zstd_grants_by_itself_is_refused() {
 }
 
 #[test]
+fn a_smaller_window_can_be_demanded() {
+    let blob = zstd_frame(&tar(&[Spec::file("zeros", vec![0; 1 << 20])]));
+    let mut bench = Bench::new(4096);
+    bench.options.limits.max_window_bytes = 64 << 10;
+    let error = bench.keep(&blob, ZSTD).unwrap_err();
+    assert_eq!(error.code(), "LIMIT_EXCEEDED", "{error}");
+    assert!(
+        error.to_string().contains("--limit window-bytes="),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_frame_that_lacks_the_content_it_claims_is_refused() {
+    let layer = tar(&[Spec::file("a", "b")]);
+    // a single segment of five bytes, whose only block is empty
+    let lying = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 5, 1, 0, 0];
+    for blob in [
+        [&zstd_frame(&layer)[..], &lying].concat(),
+        [&lying[..], &zstd_frame(&layer)].concat(),
+    ] {
+        let error = Bench::new(4096).keep(&blob, ZSTD).unwrap_err();
+        assert_eq!(error.code(), "LAYER_CORRUPT", "{error}");
+    }
+    let honest = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0];
+    let blob = [&zstd_frame(&layer)[..], &honest].concat();
+    Bench::new(4096).keep(&blob, ZSTD).unwrap();
+}
+
+#[test]
 fn many_layers_are_packed_at_once_each_as_alone() {
     let bench = Bench::new(16 << 10);
     let layers: Vec<Vec<u8>> = (0..7)
@@ -596,7 +627,7 @@ fn a_full_disk_and_missing_paths_have_their_codes() {
         ),
         (job(|job| job.index = "/dev/full".into()), "DISK_FULL"),
         (
-            job(|job| job.source = "/nowhere/blob".into()),
+            job(|job| job.source = std::path::PathBuf::from("/nowhere/blob").into()),
             "PATH_NOT_FOUND",
         ),
         (

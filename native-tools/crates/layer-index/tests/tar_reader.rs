@@ -528,6 +528,8 @@ fn every_limit_is_an_error_of_its_own() {
     let small = Limits {
         max_entries: 2,
         max_path_bytes: 300,
+        max_name_bytes: 30,
+        max_depth: 120,
         max_header_bytes: 1024,
         max_sparse_extents: 3,
         max_file_bytes: 10_000,
@@ -552,6 +554,8 @@ fn every_limit_is_an_error_of_its_own() {
         ),
         (tar(&[Spec::file(b"ab/".repeat(110), "")]), "path"),
         (tar(&[Spec::symlink("l", vec![b'x'; 301])]), "link target"),
+        (tar(&[Spec::file(vec![b'n'; 31], "")]), "name"),
+        (tar(&[Spec::file(b"a/".repeat(121), "")]), "depth"),
         (
             tar(&[Spec::file("a", "").pax("comment", vec![b'x'; 2000])]),
             "header",
@@ -577,6 +581,10 @@ fn every_limit_is_an_error_of_its_own() {
         let error = read_in_steps(&bytes, 4096, small.clone()).expect_err(why);
         assert!(matches!(error, IndexError::Limit { .. }), "{why}: {error}");
         assert_eq!(error.code(), "LIMIT_EXCEEDED");
+        assert!(
+            error.to_string().contains("raise it with --limit"),
+            "{why}: {error}"
+        );
         assert!(
             read(&bytes).is_ok() || why == "sparse map before the data" || why == "file size",
             "{why}: the default limits are wider"

@@ -69,8 +69,11 @@ pub enum Error {
     /// No usable FUSE device.
     #[error("/dev/fuse: {0}")]
     Fuse(io::Error),
+    /// fusermount3 refused, or is not there.
+    #[error("fusermount3: {0}")]
+    Fusermount(String),
     /// Not allowed to mount.
-    #[error("mounting needs CAP_SYS_ADMIN (run as root)")]
+    #[error("engine erofs needs CAP_SYS_ADMIN (run as root, or use engine fuse)")]
     Privilege,
     /// The path is not in the image.
     #[error("{0}: not in the image")]
@@ -129,6 +132,7 @@ impl Coded for Error {
             Self::Mount(_) => "MOUNT_FAILED",
             Self::CacheFilesystem { .. } => "CACHE_FILESYSTEM_UNSUPPORTED",
             Self::Fuse(_) => "FUSE_UNAVAILABLE",
+            Self::Fusermount(_) => "MOUNT_FAILED",
             Self::Privilege => "PRIVILEGE_REQUIRED",
             Self::PathNotFound(_) => "PATH_NOT_FOUND",
             Self::NotAFile(_) => "NOT_A_REGULAR_FILE",

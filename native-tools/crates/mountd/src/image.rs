@@ -14,7 +14,7 @@ use archive_format::tables::{LayerTable, RecordKind};
 
 use crate::cache::Cache;
 use crate::error::Error;
-use crate::layer::{Fetcher, Layer, LayerParts};
+use crate::layer::{Fetcher, Layer, LayerParts, Windows};
 use crate::request::SourceRequest;
 use crate::source::registry::{RegistryOptions, RegistrySource, RetryPolicy};
 use crate::source::{BlobSource, FileSource};
@@ -32,6 +32,7 @@ pub struct Image {
     registry: Arc<RegistrySource>,
     file: Arc<File>,
     extra_offset: u64,
+    windows: Windows,
 }
 
 impl Image {
@@ -67,10 +68,13 @@ impl Image {
             retry: RetryPolicy::default(),
         };
         let extra = archive.footer().section(SectionType::Extra);
+        let seek = archive.footer().section(SectionType::Seek);
+        let file = Arc::new(kept);
         Ok(Self {
+            windows: Windows::new(Arc::clone(&file), seek.map_or(0, |record| record.offset)),
             extra_offset: extra.map_or(0, |record| record.offset),
             registry: Arc::new(RegistrySource::new(options, Arc::clone(&stats))?),
-            file: Arc::new(kept),
+            file,
             archive,
             tables,
             stats,
@@ -144,6 +148,7 @@ impl Image {
                 table: table.clone(),
                 cache: cache.layer(table)?,
                 source,
+                windows: self.windows.clone(),
                 fetcher: fetcher.clone(),
                 stats,
             })

@@ -18,6 +18,7 @@ pub mod request;
 pub mod secret;
 pub mod source;
 pub mod stats;
+pub mod tree;
 
 #[cfg(test)]
 mod testing;

@@ -44,6 +44,18 @@ pub struct RegistryRequest {
     pub repository: String,
 }
 
+/// Who shows the tree to programs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EngineRequest {
+    /// The best one that works here.
+    #[default]
+    Auto,
+    /// The kernel's EROFS over layer files.
+    Erofs,
+    /// The daemon, through FUSE.
+    Fuse,
+}
+
 /// `clipyard-mountd cat`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]

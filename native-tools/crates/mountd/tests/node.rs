@@ -288,6 +288,11 @@ fn a_caller_that_leaves_before_the_mount_is_there_leaves_nothing() {
     let [one, two] = ["mnt1", "mnt2"].map(|name| folder(directory.path(), name));
     thread::scope(|scope| {
         let first = scope.spawn(|| node.mount("m1", &slow, &one));
+        // Its turn has come: it opens layers.
+        wait_until("the first one is being made", || {
+            fs::read_dir(directory.path().join("cache/layers"))
+                .is_ok_and(|mut all| all.next().is_some())
+        });
         // One mount is made at a time: the second one waits, and its caller does not.
         let message = message("m2", &request, &two);
         let error = node.call(|calls| {

@@ -2,7 +2,10 @@
 
 pub mod filesystem;
 pub mod fuse;
+pub mod inflate;
+pub mod kernel;
 pub mod mount;
 pub mod mountinfo;
+pub mod pass;
 pub mod process;
 pub mod socket;

@@ -114,6 +114,14 @@ pub fn erofs(image: &str, devices: &[String]) -> Result<OwnedFd, MountError> {
     context.mount(MountAttrFlags::MOUNT_ATTR_RDONLY)
 }
 
+/// Whether the kernel lets this process set up an EROFS mount.
+///
+/// # Errors
+/// `ENODEV` when the kernel has no EROFS, `EPERM` without CAP_SYS_ADMIN, `ENOSYS` without these calls.
+pub fn offers_erofs() -> Result<(), MountError> {
+    FsContext::open("erofs").map(drop)
+}
+
 /// Attaches a mount at a directory.
 ///
 /// # Errors

@@ -33,6 +33,16 @@ pub enum Event {
         )]
         total_bytes: Option<u64>,
     },
+    /// How much of a part's output can be read; it only grows, and what stands there does not change any more.
+    Written {
+        /// Protocol version.
+        v: u32,
+        /// The caller's name for the part (a layer).
+        id: String,
+        /// Bytes from the start of the output.
+        #[serde(rename = "writtenBytes")]
+        written_bytes: u64,
+    },
     /// A part (or the whole job, with an empty id) ended well.
     Result {
         /// Protocol version.
@@ -107,6 +117,15 @@ impl<W: Write> EventWriter<W> {
             id: id.to_owned(),
             done_bytes,
             total_bytes,
+        });
+    }
+
+    /// Sends `written`.
+    pub fn written(&self, id: &str, written_bytes: u64) {
+        self.send(&Event::Written {
+            v: VERSION,
+            id: id.to_owned(),
+            written_bytes,
         });
     }
 
@@ -192,6 +211,7 @@ mod tests {
     fn events_are_whole_lines() {
         let writer = EventWriter::new(Vec::new());
         writer.progress("a\nb", 1, None);
+        writer.written("a", 1 << 20);
         writer.result("", &"two\nlines");
         writer.error("0", &Broken { at: 7 });
         let out = writer.out.into_inner().unwrap();
@@ -200,9 +220,9 @@ mod tests {
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
-        assert_eq!(events.len(), 3);
+        assert_eq!(events.len(), 4);
         assert!(
-            matches!(&events[2], Event::Error { code, message, .. } if code == "LAYER_CORRUPT" && message == "it broke at 7")
+            matches!(&events[3], Event::Error { code, message, .. } if code == "LAYER_CORRUPT" && message == "it broke at 7")
         );
     }
 

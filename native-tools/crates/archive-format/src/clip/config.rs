@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::storage::ImageMetadata;
@@ -92,7 +92,13 @@ impl ImageConfig {
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Manifest {
     pub(crate) config: Descriptor,
+    /// BuildKit writes null where there is none.
+    #[serde(deserialize_with = "empty_if_null")]
     pub(crate) layers: Vec<Descriptor>,
+}
+
+fn empty_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Descriptor>, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
 /// What the archive needs of a descriptor.

@@ -6,6 +6,7 @@ mod node;
 mod storage;
 mod time;
 mod types;
+mod v1;
 
 pub(crate) mod describe;
 pub(crate) mod nodes;
@@ -15,3 +16,4 @@ pub use header::{HEADER_BYTES, Header, MAGIC, OUR_STORAGE_TYPE};
 pub use node::{Attr, Node, NodeList, NodeType, Remote, read_nodes};
 pub use storage::{GzipIndex, ImageMetadata, LayerData, StorageInfo};
 pub use time::Created;
+pub use v1::V1Layout;

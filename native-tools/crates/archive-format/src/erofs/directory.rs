@@ -72,6 +72,9 @@ pub struct DirEntry<'a> {
     pub file_type: u8,
 }
 
+/// Places are `block << PLACE_BITS | entry`: a block has at most 42 entries.
+const PLACE_BITS: u32 = 6;
+
 /// The names of a directory, block by block.
 #[derive(Debug, Clone)]
 pub struct Entries<'a> {
@@ -161,6 +164,36 @@ impl<'a> Entries<'a> {
             nid,
             file_type,
         })
+    }
+
+    /// The entry at a place and the place of the next one; `None` behind the last. Place 0 is the first entry, every other
+    /// place comes from here and is a pure function of the directory's bytes.
+    pub(crate) fn at(&self, place: u64) -> Result<Option<(DirEntry<'a>, u64)>, FormatError> {
+        let mut block_number = place >> PLACE_BITS;
+        let mut index = place & ((1 << PLACE_BITS) - 1);
+        while let Some(block) = self.block_at(block_number) {
+            let count = self.count_of(block)? as u64;
+            if index < count {
+                let entry = self.entry_of(block, usize::try_from(index).unwrap_or(usize::MAX))?;
+                let next = match index + 1 < count {
+                    true => block_number << PLACE_BITS | (index + 1),
+                    false => (block_number + 1) << PLACE_BITS,
+                };
+                return Ok(Some((entry, next)));
+            }
+            (block_number, index) = (block_number + 1, 0);
+        }
+        Ok(None)
+    }
+
+    fn block_at(&self, number: u64) -> Option<&'a [u8]> {
+        let whole = self.blocks.len().div_ceil(BLOCK);
+        let number = usize::try_from(number).ok()?;
+        if number >= whole {
+            return (number == whole && !self.tail.is_empty()).then_some(self.tail);
+        }
+        let start = number * BLOCK;
+        self.blocks.get(start..self.blocks.len().min(start + BLOCK))
     }
 
     fn advance(&mut self) -> Result<Option<DirEntry<'a>>, FormatError> {

@@ -19,4 +19,4 @@ pub use directory::{DirEntry, Entries};
 pub use lookup::Follow;
 pub use read::{ErofsReader, InodeInfo, ReaderDevice};
 pub use to_image::Walked;
-pub use write::{Device, write_image};
+pub use write::{Device, uuid_of, write_image};

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use super::directory::Entries;
+use super::directory::{DirEntry, Entries};
 use super::layout::*;
 use super::write::uuid_of;
 use super::xattr;
@@ -79,6 +80,18 @@ impl InodeInfo {
     #[must_use]
     pub fn device(&self) -> Option<DeviceNumber> {
         matches!(self.mode & S_IFMT, S_IFCHR | S_IFBLK).then(|| decode_device(self.union))
+    }
+
+    /// The device number in the kernel's 32-bit encoding; 0 for what is no device.
+    #[must_use]
+    pub fn encoded_device(&self) -> u32 {
+        self.device().map_or(0, |_| self.union)
+    }
+
+    /// Whether it has extended attributes.
+    #[must_use]
+    pub fn has_xattrs(&self) -> bool {
+        self.xattr_bytes > 0
     }
 
     /// Type byte of directory entries that name it.
@@ -190,6 +203,12 @@ impl<B: AsRef<[u8]>> ErofsReader<B> {
         image.get(UUID_OFFSET..UUID_OFFSET + 16) == Some(uuid_of(image).as_slice())
     }
 
+    /// Address of the root directory.
+    #[must_use]
+    pub fn root_nid(&self) -> u64 {
+        self.root_nid
+    }
+
     /// The root directory.
     ///
     /// # Errors
@@ -267,6 +286,19 @@ impl<B: AsRef<[u8]>> ErofsReader<B> {
         Ok(Entries::new(directory.nid, blocks, tail))
     }
 
+    /// The entry at a place of a directory and the place of the next one; `None` behind the last entry. The first place is
+    /// 0; the others are opaque, grow, and are the same for every reader of the image.
+    ///
+    /// # Errors
+    /// ARCHIVE_CORRUPT.
+    pub fn entry_at(
+        &self,
+        directory: &InodeInfo,
+        place: u64,
+    ) -> Result<Option<(DirEntry<'_>, u64)>, FormatError> {
+        self.entries(directory)?.at(place)
+    }
+
     /// The inode a directory has under a name.
     ///
     /// # Errors
@@ -313,11 +345,69 @@ impl<B: AsRef<[u8]>> ErofsReader<B> {
             ..FileData::default()
         };
         if inode.layout == LAYOUT_CHUNKED {
-            file.extents = self.extents(inode)?;
+            file.extents = self.extents_within(inode, 0..inode.size)?;
         } else if inode.size > 0 {
             file.inline = Some(self.whole_body(inode)?.into_owned());
         }
         Ok(file)
+    }
+
+    /// Whether the bytes of a regular file are on devices.
+    #[must_use]
+    pub fn is_on_devices(&self, inode: &InodeInfo) -> bool {
+        inode.layout == LAYOUT_CHUNKED
+    }
+
+    /// Chunk size of a file whose bytes are on devices: 512 bytes to 1 TiB.
+    #[must_use]
+    pub fn chunk_bytes(&self, inode: &InodeInfo) -> u64 {
+        1 << self.chunk_bits(inode)
+    }
+
+    /// Fills `buffer` from `offset` with bytes of a file that has them in the image; takes no memory.
+    ///
+    /// # Errors
+    /// ARCHIVE_CORRUPT, also when the file is shorter or its bytes are on devices.
+    pub fn read_inline(
+        &self,
+        inode: &InodeInfo,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), FormatError> {
+        let (blocks, tail) = self.body(inode)?;
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        let in_blocks = blocks.get(offset..).unwrap_or_default();
+        let (first, second) = buffer.split_at_mut(in_blocks.len().min(buffer.len()));
+        let tail_offset = offset
+            .saturating_add(first.len())
+            .saturating_sub(blocks.len());
+        let rest = tail.get(tail_offset..).unwrap_or_default();
+        match (in_blocks.get(..first.len()), rest.get(..second.len())) {
+            (Some(whole), Some(rest)) => {
+                first.copy_from_slice(whole);
+                second.copy_from_slice(rest);
+                Ok(())
+            }
+            _ => Err(inode.bad("is read behind its end")),
+        }
+    }
+
+    /// The stretches of a file on devices that touch `range`, uncut, in file order; what none covers is zeros. Reads only
+    /// the chunk indexes of the range.
+    ///
+    /// # Errors
+    /// ARCHIVE_CORRUPT, also when the file's bytes are in the image.
+    pub fn extents_within(
+        &self,
+        inode: &InodeInfo,
+        range: Range<u64>,
+    ) -> Result<Vec<Extent>, FormatError> {
+        if inode.layout != LAYOUT_CHUNKED {
+            return Err(inode.bad("has no chunks"));
+        }
+        let chunk_bits = self.chunk_bits(inode);
+        let end = range.end.min(inode.size).div_ceil(1 << chunk_bits);
+        self.extents(inode, range.start >> chunk_bits..end)
     }
 
     /// Extended attributes by whole name.
@@ -391,7 +481,8 @@ impl<B: AsRef<[u8]>> ErofsReader<B> {
         (inode.union & u32::from(CHUNK_BITS_MASK)) + u32::from(BLOCK_BITS)
     }
 
-    fn extents(&self, inode: &InodeInfo) -> Result<Vec<Extent>, FormatError> {
+    /// The extents of some of a file's chunks.
+    fn extents(&self, inode: &InodeInfo, wanted: Range<u64>) -> Result<Vec<Extent>, FormatError> {
         if inode.union & !u32::from(CHUNK_BITS_MASK) != u32::from(CHUNK_INDEXES) {
             return Err(inode.bad("chunk format"));
         }
@@ -402,9 +493,12 @@ impl<B: AsRef<[u8]>> ErofsReader<B> {
             .and_then(|chunks| chunks.checked_mul(CHUNK_INDEX_BYTES))
             .ok_or_else(|| inode.bad("chunks without bounds"))?;
         let start = inode.behind().next_multiple_of(CHUNK_INDEX_BYTES);
-        let mut cursor = Cursor::new(self.slice(start, length)?, "erofs chunks");
+        let indexes = self.slice(start, length)?;
+        let skipped = usize::try_from(wanted.start).unwrap_or(usize::MAX);
+        let rest = indexes.get(skipped.saturating_mul(CHUNK_INDEX_BYTES)..);
+        let mut cursor = Cursor::new(rest.unwrap_or_default(), "erofs chunks");
         let mut extents: Vec<Extent> = Vec::new();
-        for chunk in 0..chunks {
+        for chunk in wanted.start..wanted.end.min(chunks) {
             cursor.zeros(2)?;
             let (device, block) = (cursor.u16()?, cursor.u32()?);
             if block == HOLE {

@@ -427,7 +427,8 @@ fn write_chunks(out: &mut [u8], start: usize, chunks: &Chunking) -> Result<(), F
 
 /// A UUID that is a function of the image: overlayfs and fsid tell images apart by it. Version 8 of RFC 9562, over the
 /// SHA-256 of the image with zeros in its place.
-pub(crate) fn uuid_of(image: &[u8]) -> [u8; 16] {
+#[must_use]
+pub fn uuid_of(image: &[u8]) -> [u8; 16] {
     let (before, rest) = image.split_at(UUID_OFFSET.min(image.len()));
     let mut hasher = Sha256::new();
     hasher.update(before);

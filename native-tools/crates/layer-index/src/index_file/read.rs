@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 
+use archive_format::seek::check_windows;
 use archive_format::tables::LayerTable;
 use zstd::stream::read::Decoder;
 
@@ -22,7 +24,7 @@ const MAX_ENTRY_BYTES: u32 = 128 << 20;
 /// A complete, checked index.
 pub struct IndexReader {
     bytes: Vec<u8>,
-    tail_offset: usize,
+    windows: Range<usize>,
     table: LayerTable,
     warnings: Warnings,
     entries: u64,
@@ -89,13 +91,24 @@ impl IndexReader {
         let tail: StoredTail =
             postcard::from_bytes(&tail).map_err(|error| bad(&format!("its tail: {error}")))?;
         let (entries, warnings) = (tail.entries, tail.warnings);
+        let windows_start = usize::try_from(tail.window_bytes)
+            .ok()
+            .and_then(|length| tail_offset.checked_sub(length))
+            .filter(|start| *start >= HEADER_BYTES)
+            .ok_or_else(|| bad("its windows lie outside"))?;
         let table = tail.into_table().ok_or_else(|| bad("an unknown codec"))?;
         table
             .check()
             .map_err(|error| bad(&format!("its table: {error}")))?;
+        let windows = windows_start..tail_offset;
+        check_windows(
+            std::slice::from_ref(&table),
+            bytes.get(windows.clone()).unwrap_or_default(),
+        )
+        .map_err(|error| bad(&error.to_string()))?;
         Ok(Self {
             bytes,
-            tail_offset,
+            windows,
             table,
             warnings,
             entries,
@@ -107,6 +120,12 @@ impl IndexReader {
     #[must_use]
     pub fn table(&self) -> &LayerTable {
         &self.table
+    }
+
+    /// The stored windows that the table's seek columns tell of, one behind the other.
+    #[must_use]
+    pub fn windows(&self) -> &[u8] {
+        self.bytes.get(self.windows.clone()).unwrap_or_default()
     }
 
     /// What was left out of the layer.
@@ -132,7 +151,7 @@ impl IndexReader {
         let bad = |what: String| IndexError::IndexInvalid(format!("{}: {what}", self.name));
         let frame = self
             .bytes
-            .get(HEADER_BYTES..self.tail_offset)
+            .get(HEADER_BYTES..self.windows.start)
             .unwrap_or(&[]);
         let mut records = Decoder::with_buffer(frame)
             .map_err(|error| bad(format!("entries: {error}")))?

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use archive_format::model::{DeviceNumber, Timestamp};
-use archive_format::tables::{Chunk, Codec, LayerTable, RecordKind, Span};
+use archive_format::tables::{Chunk, Codec, LayerTable, RecordKind, SeekColumns, Span};
 use serde::{Deserialize, Serialize};
 use serde_bytes::Bytes;
 
@@ -152,10 +152,19 @@ pub(super) struct StoredTail {
     chunks: Vec<(u32, [u8; 32])>,
     pub(super) entries: u64,
     pub(super) warnings: Warnings,
+    /// A row a span, or none: bits, offset and stored length of the window, its digest.
+    seek: Vec<(u8, u64, u32, [u8; 32])>,
+    /// Length of all windows.
+    pub(super) window_bytes: u64,
 }
 
 impl StoredTail {
-    pub(super) fn new(table: &LayerTable, entries: u64, warnings: Warnings) -> Self {
+    pub(super) fn new(
+        table: &LayerTable,
+        windows: &[u8],
+        entries: u64,
+        warnings: Warnings,
+    ) -> Self {
         Self {
             digest: table.digest,
             diff_id: table.diff_id,
@@ -181,6 +190,8 @@ impl StoredTail {
                 .collect(),
             entries,
             warnings,
+            seek: table.seek.as_ref().map(seek_rows).unwrap_or_default(),
+            window_bytes: windows.len() as u64,
         }
     }
 
@@ -211,7 +222,25 @@ impl StoredTail {
                 .into_iter()
                 .map(|(plain, digest)| Chunk { plain, digest })
                 .collect(),
-            seek: None,
+            seek: (!self.seek.is_empty()).then(|| seek_columns(self.seek)),
         })
     }
+}
+
+fn seek_rows(seek: &SeekColumns) -> Vec<(u8, u64, u32, [u8; 32])> {
+    let windows = seek.window_offset.iter().zip(&seek.window_stored);
+    let rows = seek.bits.iter().zip(windows).zip(&seek.window_digest);
+    rows.map(|((bits, (offset, stored)), digest)| (*bits, *offset, *stored, *digest))
+        .collect()
+}
+
+fn seek_columns(rows: Vec<(u8, u64, u32, [u8; 32])>) -> SeekColumns {
+    let mut seek = SeekColumns::default();
+    for (bits, offset, stored, digest) in rows {
+        seek.bits.push(bits);
+        seek.window_offset.push(offset);
+        seek.window_stored.push(stored);
+        seek.window_digest.push(digest);
+    }
+    seek
 }

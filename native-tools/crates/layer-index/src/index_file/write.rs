@@ -98,21 +98,28 @@ impl IndexWriter {
             .map_err(|error| IndexError::io(format!("write {}", self.name), error))
     }
 
-    /// Ends the file with what is known of the whole layer.
+    /// Ends the file with what is known of the whole layer; `windows` are the stored windows that the table's seek columns
+    /// tell of.
     ///
     /// # Errors
     /// IO_FAILED, DISK_FULL.
-    pub fn finish(self, table: &LayerTable, warnings: Warnings) -> Result<(), IndexError> {
+    pub fn finish(
+        self,
+        table: &LayerTable,
+        windows: &[u8],
+        warnings: Warnings,
+    ) -> Result<(), IndexError> {
         let Self {
             entries,
             count,
             name,
             ..
         } = self;
-        let tail = postcard::to_stdvec(&StoredTail::new(table, count, warnings))
+        let tail = postcard::to_stdvec(&StoredTail::new(table, windows, count, warnings))
             .map_err(|error| IndexError::Internal(format!("serialise the tail: {error}")))?;
         let end = || -> io::Result<Hashed> {
             let mut out = entries.finish()?;
+            out.write_all(windows)?;
             let tail_offset = out.offset;
             out.write_all(&zstd::bulk::compress(&tail, LEVEL)?)?;
             out.write_all(&tail_offset.to_le_bytes())?;

@@ -6,9 +6,9 @@ use archive_format::digest::{Digest, Sha256};
 use archive_format::tables::{Chunk, Span};
 use crossbeam_channel::Receiver;
 
-use super::Encoding;
 use super::encode::Encoders;
 use super::worker::Done;
+use super::{Encoding, WRITTEN_STEP};
 use crate::error::IndexError;
 use crate::output::OutputFile;
 
@@ -30,8 +30,14 @@ pub(super) struct Collected {
 }
 
 /// Takes chunks until no more can come.
-pub(super) fn collect(done: &Receiver<Done>, blob: Option<Blob>) -> Result<Collected, IndexError> {
+pub(super) fn collect(
+    done: &Receiver<Done>,
+    blob: Option<Blob>,
+    on_written: &dyn Fn(u64),
+) -> Result<Collected, IndexError> {
     let mut collector = Collector {
+        on_written,
+        told_bytes: 0,
         blob,
         hasher: Sha256::new(),
         blob_bytes: 0,
@@ -50,7 +56,9 @@ pub(super) fn collect(done: &Receiver<Done>, blob: Option<Blob>) -> Result<Colle
     collector.finish()
 }
 
-struct Collector {
+struct Collector<'a> {
+    on_written: &'a dyn Fn(u64),
+    told_bytes: u64,
     blob: Option<Blob>,
     hasher: Sha256,
     blob_bytes: u64,
@@ -58,7 +66,7 @@ struct Collector {
     chunks: Vec<Chunk>,
 }
 
-impl Collector {
+impl Collector<'_> {
     fn take(&mut self, chunk: Done) -> Result<(), IndexError> {
         let plain = chunk.plain.bytes();
         let length = u32::try_from(plain.len())
@@ -87,7 +95,12 @@ impl Collector {
         if blob.encoding != Encoding::Plain {
             self.hasher.update(stored);
         }
-        blob.output.write(stored)
+        blob.output.write(stored)?;
+        if self.blob_bytes - self.told_bytes >= WRITTEN_STEP {
+            (self.on_written)(self.blob_bytes);
+            self.told_bytes = self.blob_bytes;
+        }
+        Ok(())
     }
 
     fn finish(mut self) -> Result<Collected, IndexError> {

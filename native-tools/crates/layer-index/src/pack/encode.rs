@@ -8,10 +8,10 @@ use zstd::bulk::Compressor as Zstd;
 use super::Encoding;
 use crate::error::IndexError;
 
-/// One compressor an encoding.
+/// One compressor of each kind; of zstd there is one for all levels, so that changing levels does not add up in memory.
 #[derive(Default)]
 pub(super) struct Encoders {
-    zstd: HashMap<i32, Zstd<'static>>,
+    zstd: Option<(i32, Zstd<'static>)>,
     gzip: HashMap<i32, Deflater>,
 }
 
@@ -25,14 +25,15 @@ impl Encoders {
     ) -> Result<usize, IndexError> {
         match encoding {
             Encoding::Zstd(level) => {
-                let encoder = match self.zstd.entry(level) {
-                    std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-                    std::collections::hash_map::Entry::Vacant(entry) => {
-                        entry.insert(Zstd::new(level).map_err(|error| {
-                            IndexError::Internal(format!("zstd level {level}: {error}"))
-                        })?)
-                    }
+                let failed = |error| IndexError::Internal(format!("zstd level {level}: {error}"));
+                let (set, encoder) = match &mut self.zstd {
+                    Some(kept) => kept,
+                    none => none.insert((level, Zstd::new(level).map_err(failed)?)),
                 };
+                if *set != level {
+                    encoder.set_compression_level(level).map_err(failed)?;
+                    *set = level;
+                }
                 encoder
                     .compress_to_buffer(plain, out)
                     .map_err(|error| IndexError::Internal(format!("zstd: {error}")))

@@ -1,24 +1,48 @@
 //! What the caller knows about a layer beforehand, held against what was found.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
 
 use archive_format::digest::{Digest, Sha256, oci};
 
-use super::LayerJob;
 use super::hash::Hashed;
+use super::{LayerJob, Origin};
 use crate::error::IndexError;
+use crate::source::{Input, Stream};
 use crate::stop::Stop;
 
+/// How long a socket is waited for before the stop flag is looked at.
+const STOP_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Opens the blob; a regular file of another size than expected is refused before anything is read.
-pub(super) fn open_source(job: &LayerJob) -> Result<File, IndexError> {
-    let failed = |error| IndexError::io(format!("open {}", job.source.display()), error);
-    let file = File::open(&job.source).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if metadata.is_file() {
-        check_size(job, metadata.len())?;
+pub(super) fn open_source(job: &LayerJob) -> Result<Input, IndexError> {
+    let failed = |error| IndexError::io(format!("open {}", job.source), error);
+    match &job.source {
+        Origin::File(path) => {
+            let file = File::open(path).map_err(failed)?;
+            let metadata = file.metadata().map_err(failed)?;
+            if metadata.is_file() {
+                check_size(job, metadata.len())?;
+            }
+            Ok(Input::File(file))
+        }
+        Origin::Socket(path) => {
+            let socket = ask(path, job).map_err(failed)?;
+            Ok(Input::Stream(Stream::new(socket, job.expected_size)))
+        }
     }
-    Ok(file)
+}
+
+/// Asks for the blob by its digest; a request without one was refused.
+fn ask(path: &Path, job: &LayerJob) -> std::io::Result<UnixStream> {
+    let mut socket = UnixStream::connect(path)?;
+    socket.set_read_timeout(Some(STOP_INTERVAL))?;
+    let digest = job.expected_digest.as_ref().map(oci).unwrap_or_default();
+    socket.write_all(format!("{digest}\n").as_bytes())?;
+    Ok(socket)
 }
 
 /// Checks digest and size of the source blob and the diffID.
@@ -34,13 +58,21 @@ pub(super) fn check(job: &LayerJob, source: Hashed, plain: Hashed) -> Result<(),
     }
 }
 
+/// The same for a blob that can be read once only: `whole` is what its rest gave as well.
+pub(super) fn explain_stream(job: &LayerJob, error: IndexError, whole: Hashed) -> IndexError {
+    check_digest(job, &whole.digest).err().unwrap_or(error)
+}
+
 /// A layer that cannot be read is explained best by a blob that is not the one asked for: its digest is worth another
 /// look at the whole file.
 pub(super) fn explain(job: &LayerJob, error: IndexError, stop: &Stop) -> IndexError {
     if job.expected_digest.is_none() || !error.blames_bytes() {
         return error;
     }
-    let mismatch = hash_file(job, stop)
+    let Origin::File(path) = &job.source else {
+        return error;
+    };
+    let mismatch = hash_file(path, stop)
         .ok()
         .and_then(|digest| check_digest(job, &digest).err());
     mismatch.unwrap_or(error)
@@ -66,9 +98,9 @@ fn check_digest(job: &LayerJob, digest: &Digest) -> Result<(), IndexError> {
     }
 }
 
-fn hash_file(job: &LayerJob, stop: &Stop) -> Result<Digest, IndexError> {
-    let failed = |error| IndexError::io(format!("read {}", job.source.display()), error);
-    let mut file = File::open(&job.source).map_err(failed)?;
+fn hash_file(path: &Path, stop: &Stop) -> Result<Digest, IndexError> {
+    let failed = |error| IndexError::io(format!("read {}", path.display()), error);
+    let mut file = File::open(path).map_err(failed)?;
     if !file.metadata().map_err(failed)?.is_file() {
         return Err(IndexError::Canceled);
     }

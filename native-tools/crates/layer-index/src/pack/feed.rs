@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_channel::Sender;
 
 use super::Encoding;
-use super::worker::{Done, Task};
+use super::worker::{ChunkTask, Done, Task};
 use crate::buffers::{Buffer, BufferPool, Piece};
 use crate::error::IndexError;
 use crate::index_file::IndexWriter;
@@ -97,20 +97,23 @@ impl Feeder<'_> {
         self.hasher
             .send(Arc::clone(&plain))
             .map_err(|_| IndexError::Canceled)?;
-        let task = Task {
+        let task = ChunkTask {
             sequence: *sequence,
             plain,
             encode,
             reply: self.reply.clone(),
         };
         *sequence += 1;
-        self.tasks.send(task).map_err(|_| IndexError::Canceled)
+        self.tasks
+            .send(Task::Chunk(task))
+            .map_err(|_| IndexError::Canceled)
     }
 
     fn check_size(&self, total: u64) -> Result<(), IndexError> {
         let limits = self.limits;
         if total > limits.max_plain_bytes {
-            return Err(IndexError::limit(
+            return Err(IndexError::setting(
+                "plain-bytes",
                 format!("a layer of {total} plain bytes"),
                 limits.max_plain_bytes,
             ));
@@ -118,7 +121,7 @@ impl Feeder<'_> {
         let stored = self.source.position();
         if total > limits.ratio_free_bytes && total / limits.max_ratio.max(1) > stored {
             let what = format!("{total} plain bytes from {stored} stored ones: the ratio");
-            return Err(IndexError::limit(what, limits.max_ratio));
+            return Err(IndexError::setting("ratio", what, limits.max_ratio));
         }
         Ok(())
     }

@@ -9,13 +9,13 @@ use crate::buffers::Piece;
 
 /// Digest and length of a stream.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Hashed {
-    pub(super) digest: Digest,
-    pub(super) bytes: u64,
+pub(crate) struct Hashed {
+    pub(crate) digest: Digest,
+    pub(crate) bytes: u64,
 }
 
 /// Hashes pieces in order until no more can come.
-pub(super) fn hash_stream(pieces: &Receiver<Arc<Piece>>) -> Hashed {
+pub(crate) fn hash_stream(pieces: &Receiver<Arc<Piece>>) -> Hashed {
     let mut hasher = Sha256::new();
     let mut bytes = 0;
     for piece in pieces {

@@ -11,7 +11,7 @@ use crossbeam_channel::{RecvTimeoutError, bounded, unbounded};
 use super::encode::encoded_bound;
 use super::layer::{Shared, run_layer};
 use super::worker::work;
-use super::{LayerJob, MAX_BUFFER_BYTES, Observer, PackOptions};
+use super::{LayerJob, MAX_BUFFER_BYTES, Observer, Origin, PackOptions};
 use crate::buffers::BufferPool;
 use crate::error::IndexError;
 use crate::stop::Stop;
@@ -60,7 +60,8 @@ pub fn pack_layers(
         let (tasks, queued_tasks) = unbounded();
         for _ in 0..options.jobs.max(1) {
             let tasks = queued_tasks.clone();
-            scope.spawn(move || work(&tasks));
+            let level = &options.level;
+            scope.spawn(move || work(&tasks, level));
         }
         drop(queued_tasks);
         let (finished, all_finished) = bounded::<()>(0);
@@ -81,6 +82,7 @@ pub fn pack_layers(
                 let _held_until_the_lane_ends = finished;
                 let shared = Shared {
                     options,
+                    observer,
                     plain_pool,
                     stored_pool,
                     tasks: &tasks,
@@ -119,7 +121,10 @@ impl<'a> LayerState<'a> {
             job,
             // a source that is not there is told when it is opened; a pipe has no size
             total_bytes: job.expected_size.or_else(|| {
-                let metadata = job.source.metadata().ok()?;
+                let Origin::File(path) = &job.source else {
+                    return None;
+                };
+                let metadata = path.metadata().ok()?;
                 metadata.is_file().then_some(metadata.len())
             }),
             done_bytes: AtomicU64::new(0),

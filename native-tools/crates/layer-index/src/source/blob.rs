@@ -1,18 +1,17 @@
 //! A compressed blob's bytes, hashed on another thread while they are decoded.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
+use super::{Input, Tail};
 use crate::buffers::{BufferPool, Piece};
 use crate::error::IndexError;
 use crate::stop::Stop;
 
 /// Reads a blob piece by piece and gives every piece to the hasher as well.
 pub(crate) struct BlobReader {
-    file: File,
+    input: Input,
     name: String,
     pool: BufferPool,
     hasher: Sender<Arc<Piece>>,
@@ -20,18 +19,19 @@ pub(crate) struct BlobReader {
     piece: Option<Arc<Piece>>,
     used: usize,
     position: u64,
+    tail: Tail,
 }
 
 impl BlobReader {
     pub(crate) fn new(
-        file: File,
+        input: Input,
         name: String,
         pool: BufferPool,
         hasher: Sender<Arc<Piece>>,
         stop: Stop,
     ) -> Self {
         Self {
-            file,
+            input,
             name,
             pool,
             hasher,
@@ -39,7 +39,13 @@ impl BlobReader {
             piece: None,
             used: 0,
             position: 0,
+            tail: Tail::default(),
         }
+    }
+
+    /// The last bytes read from the blob so far.
+    pub(crate) fn take_tail(&mut self) -> Tail {
+        std::mem::take(&mut self.tail)
     }
 
     /// Bytes consumed so far.
@@ -57,9 +63,10 @@ impl BlobReader {
             self.piece = None;
             self.used = 0;
             let mut buffer = self.pool.acquire(&self.stop)?;
-            let length = read_some(&mut self.file, &mut buffer, &self.name)?;
+            let length = self.input.read(&mut buffer, &self.name, &self.stop)?;
             if length > 0 {
                 let piece = Piece::new(buffer, length);
+                self.tail.saw(piece.bytes());
                 self.hasher
                     .send(Arc::clone(&piece))
                     .map_err(|_| IndexError::Canceled)?;
@@ -83,17 +90,5 @@ impl BlobReader {
             self.consume(1);
         }
         Ok(byte)
-    }
-}
-
-/// `read(2)` that is not disturbed by signals.
-pub(super) fn read_some(file: &mut File, out: &mut [u8], name: &str) -> Result<usize, IndexError> {
-    loop {
-        match file.read(out) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            outcome => {
-                return outcome.map_err(|error| IndexError::io(format!("read {name}"), error));
-            }
-        }
     }
 }

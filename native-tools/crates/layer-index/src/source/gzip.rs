@@ -1,8 +1,11 @@
 //! A gzip blob, member by member (RFC 1952).
 
-use flate2::{Crc, Decompress, FlushDecompress, Status};
+use archive_format::tables::Span;
+use flate2::Crc;
+use sys::inflate::{InflateError, Inflater, Place, Wrapping};
 
-use super::{BlobReader, Source, SpanList};
+use super::points::Points;
+use super::{BlobReader, Entrance, HeadSink, Source, SpanList, Tail};
 use crate::error::IndexError;
 use crate::limits::Limits;
 
@@ -10,10 +13,12 @@ use crate::limits::Limits;
 pub(crate) struct GzipSource {
     blob: BlobReader,
     limits: Limits,
-    inflate: Decompress,
+    inflater: Inflater,
     crc: Crc,
     state: State,
     member_start: u64,
+    span_start: u64,
+    points: Points,
     spans: SpanList,
 }
 
@@ -32,16 +37,26 @@ const FLAG_COMMENT: u8 = 16;
 const FLAGS_RESERVED: u8 = 0xe0;
 
 impl GzipSource {
-    pub(crate) fn new(blob: BlobReader, limits: Limits) -> Self {
-        Self {
+    /// Seek points are at least `spacing` plain bytes apart near the start of the layer, farther
+    /// and farther behind it; what their windows are made of goes to `sink`.
+    pub(crate) fn new(
+        blob: BlobReader,
+        limits: Limits,
+        spacing: u64,
+        sink: HeadSink,
+    ) -> Result<Self, IndexError> {
+        Ok(Self {
             blob,
             limits,
-            inflate: Decompress::new(false),
+            inflater: Inflater::new(Wrapping::Raw)
+                .map_err(|error| IndexError::Internal(error.to_string()))?,
             crc: Crc::new(),
             state: State::BetweenMembers,
             member_start: 0,
+            span_start: 0,
+            points: Points::new(spacing, sink),
             spans: SpanList::default(),
-        }
+        })
     }
 
     fn byte(&mut self) -> Result<u8, IndexError> {
@@ -87,8 +102,12 @@ impl GzipSource {
             self.byte()?;
             self.byte()?;
         }
-        self.inflate.reset(false);
+        self.inflater
+            .reset(Wrapping::Raw)
+            .map_err(|error| self.broken(error))?;
         self.crc.reset();
+        self.points.begin_member();
+        self.span_start = self.member_start;
         Ok(true)
     }
 
@@ -124,9 +143,58 @@ impl GzipSource {
                 self.member_start
             )));
         }
-        let stored = self.blob.position() - self.member_start;
+        let entrance = self.points.end_member()?;
+        self.end_span(entrance)
+    }
+
+    /// Ends a span here; the next one starts here.
+    fn end_span(&mut self, (plain, entrance): (u64, Entrance)) -> Result<(), IndexError> {
+        let stored = self.blob.position() - self.span_start;
+        self.span_start = self.blob.position();
         self.spans
-            .push(stored, self.inflate.total_out(), &self.limits)
+            .push(Span { stored, plain }, entrance, &self.limits)
+    }
+
+    fn broken(&self, error: InflateError) -> IndexError {
+        IndexError::corrupt(format!(
+            "the gzip member at offset {}: {error}",
+            self.member_start
+        ))
+    }
+
+    /// Decodes some of a member; bytes made.
+    fn body(&mut self, out: &mut [u8]) -> Result<usize, IndexError> {
+        let (most, stop) = self.points.next_stop(out.len());
+        let out = out.get_mut(..most).unwrap_or_default();
+        let input = self.blob.available()?;
+        if input.is_empty() {
+            return Err(truncated("in a gzip member"));
+        }
+        let step = match self.inflater.run(input, out, stop) {
+            Ok(step) => step,
+            Err(error) => return Err(self.broken(error)),
+        };
+        let made = out.get(..step.produced).unwrap_or_default();
+        let taken = input.get(..step.consumed).unwrap_or_default();
+        self.crc.update(made);
+        self.points.saw(taken, made)?;
+        self.blob.consume(step.consumed);
+        match step.place {
+            Place::StreamEnd => {
+                self.end_member()?;
+                self.state = State::BetweenMembers;
+            }
+            Place::BlockEnd(bits) => {
+                if let Some(ended) = self.points.cut(bits) {
+                    self.end_span(ended)?;
+                }
+            }
+            Place::Inside if step.consumed == 0 && step.produced == 0 => {
+                return Err(IndexError::corrupt("the gzip stream makes no progress"));
+            }
+            Place::Inside => {}
+        }
+        Ok(step.produced)
     }
 }
 
@@ -143,33 +211,7 @@ impl Source for GzipSource {
                     };
                 }
                 State::Body => {
-                    let input = self.blob.available()?;
-                    if input.is_empty() {
-                        return Err(truncated("in a gzip member"));
-                    }
-                    let (before_in, before_out) =
-                        (self.inflate.total_in(), self.inflate.total_out());
-                    let status = self
-                        .inflate
-                        .decompress(input, out, FlushDecompress::None)
-                        .map_err(|error| {
-                            IndexError::corrupt(format!(
-                                "the gzip member at offset {}: {error}",
-                                self.member_start
-                            ))
-                        })?;
-                    let length = usize::try_from(self.inflate.total_out() - before_out)
-                        .unwrap_or(usize::MAX);
-                    let consumed =
-                        usize::try_from(self.inflate.total_in() - before_in).unwrap_or(usize::MAX);
-                    self.blob.consume(consumed);
-                    self.crc.update(out.get(..length).unwrap_or(out));
-                    if status == Status::StreamEnd {
-                        self.end_member()?;
-                        self.state = State::BetweenMembers;
-                    } else if consumed == 0 && length == 0 {
-                        return Err(IndexError::corrupt("the gzip stream makes no progress"));
-                    }
+                    let length = self.body(out)?;
                     if length > 0 {
                         return Ok(length);
                     }
@@ -180,6 +222,10 @@ impl Source for GzipSource {
 
     fn position(&self) -> u64 {
         self.blob.position()
+    }
+
+    fn take_tail(&mut self) -> Tail {
+        self.blob.take_tail()
     }
 
     fn spans(self: Box<Self>) -> SpanList {

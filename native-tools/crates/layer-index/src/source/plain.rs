@@ -1,23 +1,23 @@
-//! A blob that is a tar as it lies there.
+//! A blob that is a tar as it lies there, or as it comes.
 
-use std::fs::File;
-
-use super::blob::read_some;
-use super::{Source, SpanList};
+use super::{BlobReader, Input, Source, SpanList};
 use crate::error::IndexError;
+use crate::stop::Stop;
 
 /// The plain stream is the blob.
 pub(crate) struct PlainSource {
-    file: File,
+    input: Input,
     name: String,
+    stop: Stop,
     position: u64,
 }
 
 impl PlainSource {
-    pub(crate) fn new(file: File, name: String) -> Self {
+    pub(crate) fn new(input: Input, name: String, stop: Stop) -> Self {
         Self {
-            file,
+            input,
             name,
+            stop,
             position: 0,
         }
     }
@@ -25,7 +25,7 @@ impl PlainSource {
 
 impl Source for PlainSource {
     fn read(&mut self, out: &mut [u8]) -> Result<usize, IndexError> {
-        let length = read_some(&mut self.file, out, &self.name)?;
+        let length = self.input.read(out, &self.name, &self.stop)?;
         if self.position == 0 {
             refuse_compressed(out.get(..length).unwrap_or(out))?;
         }
@@ -38,6 +38,33 @@ impl Source for PlainSource {
     }
 
     /// The chunks are the spans of a plain blob; whoever makes them fills this in.
+    fn spans(self: Box<Self>) -> SpanList {
+        SpanList::default()
+    }
+}
+
+/// A plain blob that cannot be read twice: hashed as a blob too, so that a bad tar in it can be told from a wrong blob.
+pub(crate) struct PlainStream(pub(crate) BlobReader);
+
+impl Source for PlainStream {
+    fn read(&mut self, out: &mut [u8]) -> Result<usize, IndexError> {
+        let is_start = self.0.position() == 0;
+        let bytes = self.0.available()?;
+        let length = bytes.len().min(out.len());
+        if let (Some(to), Some(from)) = (out.get_mut(..length), bytes.get(..length)) {
+            to.copy_from_slice(from);
+        }
+        if is_start {
+            refuse_compressed(bytes)?;
+        }
+        self.0.consume(length);
+        Ok(length)
+    }
+
+    fn position(&self) -> u64 {
+        self.0.position()
+    }
+
     fn spans(self: Box<Self>) -> SpanList {
         SpanList::default()
     }

@@ -27,6 +27,8 @@ pub(crate) struct Merged {
     mtime: Timestamp,
 }
 
+/// Longest name of one directory entry, and of an attribute, that Linux takes.
+const MAX_NAME_BYTES: usize = 255;
 /// A file of at most this major and minor number can exist on Linux.
 const MAX_DEVICE: (i64, i64) = ((1 << 12) - 1, (1 << 20) - 1);
 
@@ -145,19 +147,36 @@ fn checked_path(raw: &[u8], limits: &Limits) -> Result<Vec<u8>, IndexError> {
         )));
     }
     if path.len() as u64 > limits.max_path_bytes {
-        return Err(IndexError::limit(
+        return Err(IndexError::setting(
+            "path-bytes",
             format!("the {} bytes of path {}…", path.len(), shown()),
             limits.max_path_bytes,
         ));
     }
-    if path
-        .split(|byte| *byte == b'/')
-        .any(|name| name.len() > 255)
-    {
+    let (mut depth, mut longest) = (0, 0);
+    for name in path.split(|byte| *byte == b'/') {
+        depth += 1;
+        longest = name.len().max(longest);
+    }
+    if longest > MAX_NAME_BYTES {
         return Err(IndexError::PathInvalid(format!(
-            "{}: a name of more than 255 bytes",
+            "{}: a name of more than {MAX_NAME_BYTES} bytes",
             shown()
         )));
+    }
+    if longest as u64 > limits.max_name_bytes {
+        return Err(IndexError::setting(
+            "name-bytes",
+            format!("{}: a name of {longest} bytes", shown()),
+            limits.max_name_bytes,
+        ));
+    }
+    if depth > limits.max_depth {
+        return Err(IndexError::setting(
+            "depth",
+            format!("{}: a path of {depth} names", shown()),
+            limits.max_depth,
+        ));
     }
     Ok(path)
 }
@@ -169,7 +188,8 @@ fn checked_target(target: Vec<u8>, shown: &str, limits: &Limits) -> Result<Vec<u
         )));
     }
     if target.len() as u64 > limits.max_path_bytes {
-        return Err(IndexError::limit(
+        return Err(IndexError::setting(
+            "path-bytes",
             format!("the {} bytes of {shown}'s link target", target.len()),
             limits.max_path_bytes,
         ));
@@ -207,7 +227,11 @@ fn xattrs(
                         value.len(),
                         String::from_utf8_lossy(name)
                     );
-                    return Err(IndexError::limit(what, limits.max_xattr_bytes));
+                    return Err(IndexError::setting(
+                        "xattr-bytes",
+                        what,
+                        limits.max_xattr_bytes,
+                    ));
                 }
                 total += (name.len() + value.len()) as u64;
                 kept.insert(name.to_vec(), value.clone());
@@ -215,7 +239,8 @@ fn xattrs(
         }
     }
     if total > limits.max_xattrs_bytes {
-        return Err(IndexError::limit(
+        return Err(IndexError::setting(
+            "xattrs-bytes",
             format!("{shown}: {total} bytes of extended attributes"),
             limits.max_xattrs_bytes,
         ));
@@ -246,7 +271,7 @@ fn fate(name: &[u8], kind: &EntryKind) -> Fate {
             name,
             b"system.posix_acl_access" | b"system.posix_acl_default"
         );
-    if supported && name.len() <= 255 {
+    if supported && name.len() <= MAX_NAME_BYTES {
         Fate::Kept
     } else {
         Fate::Unsupported

@@ -17,7 +17,8 @@ impl TarWalker {
     ) -> Result<Cut, IndexError> {
         self.entries += 1;
         if self.entries > self.limits.max_entries {
-            return Err(IndexError::limit(
+            return Err(IndexError::setting(
+                "entries",
                 format!("entry number {}", self.entries),
                 self.limits.max_entries,
             ));
@@ -173,13 +174,15 @@ impl TarWalker {
     fn check_map(&self, bytes: u64, stretches: usize) -> Result<(), IndexError> {
         let limits = &self.limits;
         if bytes > limits.max_header_bytes {
-            return Err(IndexError::limit(
+            return Err(IndexError::setting(
+                "header-bytes",
                 format!("a sparse map of {bytes} bytes"),
                 limits.max_header_bytes,
             ));
         }
         if stretches as u64 > limits.max_sparse_extents {
-            return Err(IndexError::limit(
+            return Err(IndexError::setting(
+                "sparse-extents",
                 format!("a sparse map of {stretches} entries"),
                 limits.max_sparse_extents,
             ));
@@ -228,7 +231,8 @@ impl TarWalker {
         if capture.is_some() {
             self.relocated_bytes = self.relocated_bytes.saturating_add(stored);
             if self.relocated_bytes > self.limits.max_relocated_bytes {
-                return Err(IndexError::limit(
+                return Err(IndexError::setting(
+                    "relocated-bytes",
                     format!(
                         "{} bytes of sparse data off block boundaries",
                         self.relocated_bytes

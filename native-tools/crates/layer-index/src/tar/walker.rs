@@ -300,7 +300,8 @@ impl TarWalker {
         };
         let size = self.size(header.size)?;
         if size > self.limits.max_header_bytes {
-            return Err(IndexError::limit(
+            return Err(IndexError::setting(
+                "header-bytes",
                 format!("an extended header of {size} bytes"),
                 self.limits.max_header_bytes,
             ));
@@ -342,7 +343,8 @@ impl TarWalker {
     pub(super) fn size(&self, value: i64) -> Result<u64, IndexError> {
         let size = u64::try_from(value).map_err(|_| self.corrupt("a size is negative"))?;
         if size > self.limits.max_file_bytes {
-            return Err(IndexError::limit(
+            return Err(IndexError::setting(
+                "file-bytes",
                 format!("a file of {size} bytes"),
                 self.limits.max_file_bytes,
             ));

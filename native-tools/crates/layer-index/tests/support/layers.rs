@@ -6,7 +6,8 @@ use std::sync::Mutex;
 
 use layer_index::index_file::IndexReader;
 use layer_index::pack::{
-    Action, Encoding, LayerFailure, LayerJob, LayerReport, Observer, PackOptions, pack_layers,
+    Action, Encoding, LayerFailure, LayerJob, LayerReport, LevelControl, Observer, Origin,
+    PackOptions, SEEK_BYTES, pack_layers,
 };
 use layer_index::{IndexError, Limits, Stop};
 use tempfile::TempDir;
@@ -55,7 +56,9 @@ impl Bench {
             options: PackOptions {
                 jobs: 2,
                 chunk_bytes,
+                seek_bytes: SEEK_BYTES,
                 limits: Limits::default(),
+                level: LevelControl::default(),
             },
         }
     }
@@ -74,7 +77,7 @@ impl Bench {
         fs::write(self.path(name), blob).unwrap();
         LayerJob {
             id: name.to_owned(),
-            source: self.path(name),
+            source: self.path(name).into(),
             media_type: media_type.to_owned(),
             diff_id: None,
             expected_digest: None,
@@ -99,7 +102,10 @@ impl Bench {
         let (_, report) = reports.0.into_inner().unwrap().pop().unwrap();
         let blob = match &job.action {
             Action::Pack { output, .. } => output.as_path(),
-            Action::Keep => &job.source,
+            Action::Keep => match &job.source {
+                Origin::File(path) => path.as_path(),
+                Origin::Socket(_) => Path::new("/dev/null"),
+            },
         };
         Ok(Outcome {
             report,

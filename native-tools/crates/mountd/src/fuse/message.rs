@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use super::filesystem::{Attributes, FileKind};
+use super::filesystem::{Attributes, Entry};
 
 /// Length of a request's header.
 pub(super) const REQUEST_HEADER: usize = 40;
@@ -12,31 +12,47 @@ pub(super) const REPLY_HEADER: usize = 16;
 const FOR_EVER: u64 = u32::MAX as u64;
 /// Length of `fuse_dirent` before the name.
 const DIRENT: usize = 24;
+/// Length of `fuse_entry_out`.
+const ENTRY_OUT: usize = 128;
 
 /// Operations this server knows (`enum fuse_opcode`).
 pub(super) mod opcode {
     pub(in crate::fuse) const LOOKUP: u32 = 1;
     pub(in crate::fuse) const FORGET: u32 = 2;
     pub(in crate::fuse) const GETATTR: u32 = 3;
+    pub(in crate::fuse) const READLINK: u32 = 5;
     pub(in crate::fuse) const OPEN: u32 = 14;
     pub(in crate::fuse) const READ: u32 = 15;
     pub(in crate::fuse) const STATFS: u32 = 17;
     pub(in crate::fuse) const RELEASE: u32 = 18;
+    pub(in crate::fuse) const GETXATTR: u32 = 22;
+    pub(in crate::fuse) const LISTXATTR: u32 = 23;
     pub(in crate::fuse) const INIT: u32 = 26;
     pub(in crate::fuse) const READDIR: u32 = 28;
     pub(in crate::fuse) const DESTROY: u32 = 38;
     pub(in crate::fuse) const BATCH_FORGET: u32 = 42;
     pub(in crate::fuse) const READDIRPLUS: u32 = 44;
+    pub(in crate::fuse) const LSEEK: u32 = 46;
 }
 
 /// Flags of INIT that are asked for where the kernel offers them.
 pub(super) mod init_flags {
     /// Reads may be in flight at once and out of order.
     pub(in crate::fuse) const ASYNC_READ: u32 = 1 << 0;
+    /// Listings may carry attributes.
+    pub(in crate::fuse) const DO_READDIRPLUS: u32 = 1 << 13;
+    /// They do so where a program looks at what it listed.
+    pub(in crate::fuse) const READDIRPLUS_AUTO: u32 = 1 << 14;
+    /// ENOSYS to OPEN means: never ask again, keep pages.
+    pub(in crate::fuse) const NO_OPEN: u32 = 1 << 17;
     /// Lookup and readdir of one directory at once.
     pub(in crate::fuse) const PARALLEL_DIROPS: u32 = 1 << 18;
+    /// The kernel obeys access control lists, which it reads as extended attributes and keeps.
+    pub(in crate::fuse) const POSIX_ACL: u32 = 1 << 20;
     /// `max_pages` below is meant.
     pub(in crate::fuse) const MAX_PAGES: u32 = 1 << 22;
+    /// Targets of symbolic links are kept like pages.
+    pub(in crate::fuse) const CACHE_SYMLINKS: u32 = 1 << 23;
     /// ENOSYS to OPENDIR means: never ask again, cache listings.
     pub(in crate::fuse) const NO_OPENDIR: u32 = 1 << 24;
     /// Only we say when pages are stale, and we never do.
@@ -53,6 +69,7 @@ pub(super) struct Request<'a> {
     pub(super) opcode: u32,
     pub(super) unique: u64,
     pub(super) node: u64,
+    pub(super) uid: u32,
     pub(super) body: &'a [u8],
 }
 
@@ -65,6 +82,7 @@ impl<'a> Request<'a> {
             opcode: u32_at(message, 4)?,
             unique: u64_at(message, 8)?,
             node: u64_at(message, 16)?,
+            uid: u32_at(message, 24)?,
             body: message.get(REQUEST_HEADER..)?,
         })
     }
@@ -134,6 +152,26 @@ pub(super) fn read_range(body: &[u8]) -> Option<(u64, usize)> {
     Some((u64_at(body, 8)?, u32_at(body, 16)? as usize))
 }
 
+/// Size of the caller's buffer in GETXATTR and LISTXATTR; 0 asks how long the answer is.
+pub(super) fn attribute_room(body: &[u8]) -> Option<usize> {
+    Some(u32_at(body, 0)? as usize)
+}
+
+/// The name in GETXATTR, behind size and padding.
+pub(super) fn attribute_name(body: &[u8]) -> &[u8] {
+    first_string(body.get(8..).unwrap_or_default())
+}
+
+/// Offset and whence of LSEEK.
+pub(super) fn seek_place(body: &[u8]) -> Option<(u64, u32)> {
+    Some((u64_at(body, 8)?, u32_at(body, 16)?))
+}
+
+/// What stands before the first NUL.
+pub(super) fn first_string(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
 /// A reply that grows behind its header.
 #[derive(Debug, Default)]
 pub(super) struct Reply {
@@ -193,6 +231,30 @@ impl Reply {
         self.u32(0);
     }
 
+    /// `fuse_entry_out` for a name that does not exist, which the kernel may remember too.
+    pub(super) fn no_entry(&mut self) {
+        self.u64(0);
+        self.u64(0);
+        self.u64(FOR_EVER);
+        self.zeros(16 + 88);
+    }
+
+    /// Bytes as they are.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        self.bytes.extend(bytes);
+    }
+
+    /// `fuse_getxattr_out`: only the length of an answer.
+    pub(super) fn size_out(&mut self, size: usize) {
+        self.u32(u32::try_from(size).unwrap_or(u32::MAX));
+        self.u32(0);
+    }
+
+    /// `fuse_lseek_out`.
+    pub(super) fn seek_out(&mut self, offset: u64) {
+        self.u64(offset);
+    }
+
     /// `fuse_attr_out`.
     pub(super) fn attributes_out(&mut self, attributes: &Attributes) {
         self.u64(FOR_EVER);
@@ -201,32 +263,33 @@ impl Reply {
         self.attributes(attributes);
     }
 
-    /// `fuse_dirent`, after `plus` in READDIRPLUS. False, and nothing written, when it does not fit into `limit` bytes.
+    /// `fuse_dirent`, in READDIRPLUS (`plus`) behind the attributes, or behind zeros where there are none. False, and nothing
+    /// written, when it does not fit into `limit` bytes.
     pub(super) fn dirent(
         &mut self,
-        name: &[u8],
-        attributes: &Attributes,
-        next: u64,
-        plus: bool,
+        entry: &Entry,
+        plus: Option<Option<&Attributes>>,
         limit: usize,
     ) -> bool {
-        let padded = (DIRENT + name.len()).next_multiple_of(8);
-        let whole = padded + if plus { 128 } else { 0 };
-        let Ok(name_length) = u32::try_from(name.len()) else {
+        let padded = (DIRENT + entry.name.len()).next_multiple_of(8);
+        let whole = padded + if plus.is_some() { ENTRY_OUT } else { 0 };
+        let Ok(name_length) = u32::try_from(entry.name.len()) else {
             return false;
         };
         if self.length() + whole > limit {
             return false;
         }
-        if plus {
-            self.entry(attributes);
+        match plus {
+            Some(Some(attributes)) => self.entry(attributes),
+            Some(None) => self.zeros(ENTRY_OUT),
+            None => (),
         }
-        self.u64(attributes.node);
-        self.u64(next);
+        self.u64(entry.number);
+        self.u64(entry.next);
         self.u32(name_length);
-        self.u32(type_bits(attributes.kind) >> 12);
-        self.bytes.extend(name);
-        self.zeros(padded - DIRENT - name.len());
+        self.u32(entry.kind.mode_bits() >> 12);
+        self.bytes.extend(&entry.name);
+        self.zeros(padded - DIRENT - entry.name.len());
         true
     }
 
@@ -243,13 +306,20 @@ impl Reply {
 
     /// `fuse_attr`.
     fn attributes(&mut self, attributes: &Attributes) {
-        self.u64(attributes.node);
+        self.u64(attributes.number);
         self.u64(attributes.size);
         self.u64(attributes.size.div_ceil(512));
-        self.zeros(24 + 12); // times
-        self.u32(type_bits(attributes.kind) | u32::from(attributes.permissions));
+        for _ in 0..3 {
+            self.u64(attributes.seconds.cast_unsigned());
+        }
+        for _ in 0..3 {
+            self.u32(attributes.nanos);
+        }
+        self.u32(attributes.kind.mode_bits() | u32::from(attributes.permissions));
         self.u32(attributes.links);
-        self.zeros(12); // owner, group, device number
+        self.u32(attributes.uid);
+        self.u32(attributes.gid);
+        self.u32(attributes.device);
         self.u32(4096);
         self.u32(0);
     }
@@ -271,13 +341,6 @@ impl Reply {
     }
 }
 
-fn type_bits(kind: FileKind) -> u32 {
-    match kind {
-        FileKind::Directory => 0o040_000,
-        FileKind::Regular => 0o100_000,
-    }
-}
-
 fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
     if let Some(place) = bytes.get_mut(at..at + value.len()) {
         place.copy_from_slice(value);
@@ -296,22 +359,33 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const FILE: Attributes = Attributes {
-        node: 7,
-        kind: FileKind::Regular,
-        size: 513,
-        permissions: 0o400,
-        links: 1,
-    };
+    use crate::fuse::FileKind;
+
+    fn file() -> Attributes {
+        Attributes::plain(7, FileKind::Regular, 0o400, 513)
+    }
+
+    fn named(name: &[u8]) -> Entry {
+        Entry {
+            name: name.to_vec(),
+            node: 7,
+            number: 7,
+            kind: FileKind::Regular,
+            next: 1,
+        }
+    }
 
     #[test]
     fn replies_have_the_lengths_the_kernel_expects() {
         let mut reply = Reply::default();
         reply.clear();
-        reply.entry(&FILE);
+        reply.entry(&file());
         assert_eq!(reply.length(), 128);
         reply.clear();
-        reply.attributes_out(&FILE);
+        reply.no_entry();
+        assert_eq!(reply.length(), 128);
+        reply.clear();
+        reply.attributes_out(&file());
         assert_eq!(reply.length(), 104);
         reply.clear();
         reply.statfs(1024, 2);
@@ -338,11 +412,12 @@ mod tests {
     fn an_entry_that_does_not_fit_is_left_out_whole() {
         let mut reply = Reply::default();
         reply.clear();
-        assert!(reply.dirent(b"name", &FILE, 1, false, 64));
+        assert!(reply.dirent(&named(b"name"), None, 64));
         assert_eq!(reply.length(), 32);
-        assert!(!reply.dirent(b"another name that is too long", &FILE, 2, false, 64));
+        assert!(!reply.dirent(&named(b"another name that is too long"), None, 64));
         assert_eq!(reply.length(), 32);
-        assert!(!reply.dirent(b"name", &FILE, 2, true, 64));
+        assert!(!reply.dirent(&named(b"name"), Some(Some(&file())), 64));
+        assert!(reply.dirent(&named(b"name"), Some(None), 32 + 160));
     }
 
     #[test]

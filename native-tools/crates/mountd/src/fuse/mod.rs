@@ -7,6 +7,6 @@ mod server;
 mod waiting;
 
 pub use filesystem::{
-    Attributes, Entry, FileKind, FileSystem, FsError, Handle, NodeId, ROOT, Usage,
+    Attributes, Entry, FileKind, FileSystem, FsError, Handle, NodeId, ROOT, Seek, Usage,
 };
-pub use server::{Negotiated, Server, Session};
+pub use server::{Contents, Negotiated, Server, Session};

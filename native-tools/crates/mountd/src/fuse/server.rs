@@ -2,14 +2,16 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use rustix::io::Errno;
 use sys::fuse::FuseDevice;
 
-use super::filesystem::{FileSystem, FsError};
+use super::filesystem::{FileSystem, FsError, Seek};
 use super::message::{
-    InitReply, InitRequest, Reply, Request, handle, init_flags, opcode, read_range,
+    InitReply, InitRequest, Reply, Request, attribute_name, attribute_room, first_string, handle,
+    init_flags, opcode, read_range, seek_place,
 };
 use super::waiting::WaitingRoom;
 
@@ -32,11 +34,21 @@ pub struct Negotiated {
     pub max_write: u32,
 }
 
+/// What is behind a connection: decides what the kernel is asked to do for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contents {
+    /// A flat directory of files that only we reach, and that come and go.
+    Files,
+    /// A whole tree that programs walk. It never changes.
+    Tree,
+}
+
 /// A connection that is past INIT.
 #[derive(Debug)]
 pub struct Session {
     device: FuseDevice,
     negotiated: Negotiated,
+    contents: Contents,
 }
 
 impl Session {
@@ -44,7 +56,7 @@ impl Session {
     ///
     /// # Errors
     /// The system's, or a kernel whose protocol is too old.
-    pub fn handshake(device: FuseDevice) -> io::Result<Self> {
+    pub fn handshake(device: FuseDevice, contents: Contents) -> io::Result<Self> {
         let mut buffer = vec![0; REQUEST_BYTES];
         let mut reply = Reply::default();
         loop {
@@ -68,7 +80,7 @@ impl Session {
                     offer.major, offer.minor
                 )));
             }
-            let answer = answer_init(offer);
+            let answer = answer_init(offer, contents);
             reply.clear();
             answer.encode(&mut reply);
             device.send(reply.finish(request.unique))?;
@@ -77,7 +89,11 @@ impl Session {
                 flags: u64::from(answer.flags2) << 32 | u64::from(answer.flags),
                 max_write: answer.max_write,
             };
-            return Ok(Self { device, negotiated });
+            return Ok(Self {
+                device,
+                negotiated,
+                contents,
+            });
         }
     }
 
@@ -86,14 +102,22 @@ impl Session {
     ///
     /// # Errors
     /// The system's.
-    pub fn resume(device: FuseDevice, negotiated: Negotiated) -> io::Result<Self> {
+    pub fn resume(
+        device: FuseDevice,
+        negotiated: Negotiated,
+        contents: Contents,
+    ) -> io::Result<Self> {
         let knows_resend = u64::from(init_flags::HAS_RESEND) << 32;
         if negotiated.flags & knows_resend == 0 {
             tracing::warn!("the kernel does not resend: reads that were under way wait for ever");
         } else {
             device.resend()?;
         }
-        Ok(Self { device, negotiated })
+        Ok(Self {
+            device,
+            negotiated,
+            contents,
+        })
     }
 
     /// What was agreed.
@@ -103,13 +127,22 @@ impl Session {
     }
 }
 
-fn answer_init(offer: InitRequest) -> InitReply {
+fn answer_init(offer: InitRequest, contents: Contents) -> InitReply {
+    let for_trees = init_flags::NO_OPEN
+        | init_flags::DO_READDIRPLUS
+        | init_flags::READDIRPLUS_AUTO
+        | init_flags::POSIX_ACL
+        | init_flags::CACHE_SYMLINKS;
     let wanted = init_flags::ASYNC_READ
         | init_flags::PARALLEL_DIROPS
         | init_flags::MAX_PAGES
         | init_flags::NO_OPENDIR
         | init_flags::EXPLICIT_INVAL_DATA
-        | init_flags::INIT_EXT;
+        | init_flags::INIT_EXT
+        | match contents {
+            Contents::Files => 0,
+            Contents::Tree => for_trees,
+        };
     let flags = offer.flags & wanted;
     let extended = flags & init_flags::INIT_EXT != 0;
     InitReply {
@@ -131,6 +164,7 @@ fn answer_init(offer: InitRequest) -> InitReply {
 #[derive(Debug)]
 pub struct Server {
     threads: Vec<JoinHandle<()>>,
+    requests: Arc<AtomicU64>,
 }
 
 impl Server {
@@ -141,19 +175,28 @@ impl Server {
     pub fn start(session: Session, files: Arc<dyn FileSystem>, threads: usize) -> io::Result<Self> {
         let queue = Arc::new(session.device);
         let waiting = WaitingRoom::default();
+        let requests = Arc::new(AtomicU64::new(0));
         let threads = (0..threads.max(1))
             .map(|_| {
                 let worker = Worker {
                     queue: Arc::clone(&queue),
                     files: Arc::clone(&files),
                     waiting: waiting.clone(),
+                    contents: session.contents,
+                    requests: Arc::clone(&requests),
                 };
                 thread::Builder::new()
                     .name("fuse".to_owned())
                     .spawn(move || worker.serve())
             })
             .collect::<io::Result<Vec<_>>>()?;
-        Ok(Self { threads })
+        Ok(Self { threads, requests })
+    }
+
+    /// How many requests the kernel has sent. Outlives the server.
+    #[must_use]
+    pub fn request_counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.requests)
     }
 
     /// Waits until the connection ends.
@@ -168,6 +211,8 @@ struct Worker {
     queue: Arc<FuseDevice>,
     files: Arc<dyn FileSystem>,
     waiting: WaitingRoom,
+    contents: Contents,
+    requests: Arc<AtomicU64>,
 }
 
 impl Worker {
@@ -180,6 +225,7 @@ impl Worker {
                 Ok(length) => {
                     if let Some(request) = Request::parse(buffer.get(..length).unwrap_or_default())
                     {
+                        self.requests.fetch_add(1, Ordering::Relaxed);
                         self.answer(request, &mut reply);
                     }
                 }
@@ -220,6 +266,13 @@ impl Worker {
             }
             opcode::READDIR => self.list(request, reply, false),
             opcode::READDIRPLUS => self.list(request, reply, true),
+            opcode::READLINK => self
+                .files
+                .target(request.node)
+                .map(|target| reply.bytes(&target)),
+            opcode::GETXATTR => self.attribute(request, reply),
+            opcode::LISTXATTR => self.attribute_names(request, reply),
+            opcode::LSEEK => self.seek(request, reply),
             opcode::STATFS => {
                 let usage = self.files.usage();
                 reply.statfs(usage.bytes, usage.nodes);
@@ -232,25 +285,58 @@ impl Worker {
     }
 
     fn lookup(&self, request: Request<'_>, reply: &mut Reply) -> Result<(), FsError> {
-        let name = request
-            .body
-            .split(|byte| *byte == 0)
-            .next()
-            .unwrap_or_default();
-        let attributes = self.files.lookup(request.node, name)?;
-        reply.entry(&attributes);
+        match self.files.lookup(request.node, first_string(request.body)) {
+            Ok(attributes) => reply.entry(&attributes),
+            Err(FsError::NotFound) if self.contents == Contents::Tree => reply.no_entry(),
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 
     fn list(&self, request: Request<'_>, reply: &mut Reply, plus: bool) -> Result<(), FsError> {
         let (mut position, limit) = read_range(request.body).ok_or(FsError::Invalid)?;
         while let Some(entry) = self.files.entry(request.node, position)? {
-            let attributes = self.files.attributes(entry.node)?;
-            position += 1;
-            if !reply.dirent(&entry.name, &attributes, position, plus, limit) {
+            let attributes = if plus && entry.node != 0 {
+                self.files.attributes(entry.node).ok()
+            } else {
+                None
+            };
+            position = entry.next;
+            if !reply.dirent(&entry, plus.then_some(attributes.as_ref()), limit) {
                 break;
             }
         }
+        Ok(())
+    }
+
+    fn attribute(&self, request: Request<'_>, reply: &mut Reply) -> Result<(), FsError> {
+        let value = self
+            .files
+            .attribute(request.node, attribute_name(request.body))?;
+        answer_sized(request, reply, &value)
+    }
+
+    /// `trusted.` names are shown to root alone, as other filesystems do (xattr(7)).
+    fn attribute_names(&self, request: Request<'_>, reply: &mut Reply) -> Result<(), FsError> {
+        let mut list = vec![];
+        for name in self.files.attribute_names(request.node)? {
+            if request.uid == 0 || !name.starts_with(b"trusted.") {
+                list.extend(name);
+                list.push(0);
+            }
+        }
+        answer_sized(request, reply, &list)
+    }
+
+    fn seek(&self, request: Request<'_>, reply: &mut Reply) -> Result<(), FsError> {
+        let (offset, whence) = seek_place(request.body).ok_or(FsError::Invalid)?;
+        // lseek(2): SEEK_DATA is 3, SEEK_HOLE 4; the kernel answers the others by itself.
+        let what = match whence {
+            3 => Seek::Data,
+            4 => Seek::Hole,
+            _ => return Err(FsError::Invalid),
+        };
+        reply.seek_out(self.files.seek(request.node, offset, what)?);
         Ok(())
     }
 
@@ -287,6 +373,16 @@ impl Worker {
             length.min(usize::try_from(most).unwrap_or(usize::MAX)),
         ))
     }
+}
+
+/// The answer, or its length alone for a caller without a buffer.
+fn answer_sized(request: Request<'_>, reply: &mut Reply, bytes: &[u8]) -> Result<(), FsError> {
+    match attribute_room(request.body).ok_or(FsError::Invalid)? {
+        0 => reply.size_out(bytes.len()),
+        room if room < bytes.len() => return Err(FsError::Range),
+        _ => reply.bytes(bytes),
+    }
+    Ok(())
 }
 
 fn send(queue: &FuseDevice, unique: u64, result: Result<(), FsError>, reply: &mut Reply) {

@@ -8,12 +8,13 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::assemble::{Assembler, Deliver};
 use super::geometry::{Geometry, Plan};
+use super::resume;
 use crate::source::FetchError;
 
-const STREAM_BUFFER: usize = 128 << 10;
+pub(super) const STREAM_BUFFER: usize = 128 << 10;
 
 /// Decodes the spans of `plan` from `body` and hands on each chunk as soon as it is whole, until `deliver` wants no more.
-/// True when it was read to the end.
+/// True when it was read to the end. `window` is what the first span continues from, empty where it does not.
 ///
 /// # Errors
 /// The body's, or `Damaged` when the bytes do not decode; what was handed on before stays good.
@@ -21,10 +22,14 @@ pub(super) fn decode<'a>(
     geometry: &'a Geometry,
     codec: Codec,
     plan: &Plan,
+    window: &[u8],
     body: &mut dyn Read,
     deliver: &'a mut Deliver<'a>,
 ) -> Result<bool, FetchError> {
     let mut chunks = Assembler::new(geometry, plan.plain.start, deliver);
+    if geometry.has_points() {
+        return resume::decode(geometry, plan, window, body, &mut chunks);
+    }
     let mut stored_bytes = Vec::new();
     for span in plan.spans.clone() {
         let (stored, plain) = geometry.span(span);
@@ -114,7 +119,7 @@ fn stream(
     Ok(ControlFlow::Continue(()))
 }
 
-fn broken(error: &io::Error, span: usize) -> FetchError {
+pub(super) fn broken(error: &io::Error, span: usize) -> FetchError {
     FetchError::carried(error)
         .unwrap_or_else(|| FetchError::damaged(format!("span {span} does not decode: {error}")))
 }

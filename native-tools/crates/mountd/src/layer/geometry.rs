@@ -14,6 +14,8 @@ pub struct Geometry {
     chunk_plain: Vec<u64>,
     span_plain: Vec<u64>,
     span_stored: Vec<u64>,
+    /// By span: bits of the byte before it that belong to it; nothing where all spans are whole members or frames.
+    bits: Vec<u8>,
 }
 
 /// What must be read and decoded to have some chunks.
@@ -21,7 +23,7 @@ pub struct Geometry {
 pub struct Plan {
     /// The spans.
     pub spans: Range<usize>,
-    /// Their bytes in the blob.
+    /// Their bytes in the blob, with the byte before when the first one begins inside it.
     pub stored: Range<u64>,
     /// Their bytes in the plain stream.
     pub plain: Range<u64>,
@@ -33,18 +35,16 @@ impl Geometry {
     pub fn of(table: &LayerTable) -> Self {
         let chunk_plain = starts(0, table.chunks.iter().map(|chunk| u64::from(chunk.plain)));
         let first = table.first_span;
-        let (span_plain, span_stored) = match (table.codec, &table.seek) {
+        let (span_plain, span_stored) = match table.codec {
             // Plain bytes can be cut anywhere: a chunk is its own span.
-            (Codec::Plain, _) => (
+            Codec::Plain => (
                 chunk_plain.clone(),
                 starts(
                     first,
                     table.chunks.iter().map(|chunk| u64::from(chunk.plain)),
                 ),
             ),
-            // Spans that continue from a window cannot be decoded alone without it: the layer is one span.
-            (_, Some(_)) => (vec![0, table.plain_bytes], vec![first, table.blob_bytes]),
-            (_, None) => (
+            Codec::Gzip | Codec::Zstd => (
                 starts(0, table.spans.iter().map(|span| span.plain)),
                 starts(first, table.spans.iter().map(|span| span.stored)),
             ),
@@ -53,6 +53,10 @@ impl Geometry {
             chunk_plain,
             span_plain,
             span_stored,
+            bits: table
+                .seek
+                .as_ref()
+                .map_or_else(Vec::new, |seek| seek.bits.clone()),
         }
     }
 
@@ -92,13 +96,32 @@ impl Geometry {
     #[must_use]
     pub fn plan(&self, chunks: Range<u32>) -> Plan {
         let plain = self.chunk(chunks.start).start..self.chunk(chunks.end.saturating_sub(1)).end;
-        let spans = overlapping(&self.span_plain, &plain);
+        self.plan_of(overlapping(&self.span_plain, &plain))
+    }
+
+    /// What must be read to have all of `spans`.
+    #[must_use]
+    pub fn plan_of(&self, spans: Range<usize>) -> Plan {
         let at = |list: &[u64], index: usize| list.get(index).copied().unwrap_or_default();
+        let early = u64::from(self.bits(spans.start) > 0);
+        let start = at(&self.span_stored, spans.start).saturating_sub(early);
         Plan {
-            stored: at(&self.span_stored, spans.start)..at(&self.span_stored, spans.end),
+            stored: start..at(&self.span_stored, spans.end),
             plain: at(&self.span_plain, spans.start)..at(&self.span_plain, spans.end),
             spans,
         }
+    }
+
+    /// Bits of the byte before a span that belong to it.
+    #[must_use]
+    pub fn bits(&self, span: usize) -> u8 {
+        self.bits.get(span).copied().unwrap_or_default()
+    }
+
+    /// Whether spans are entered in the middle of a member.
+    #[must_use]
+    pub fn has_points(&self) -> bool {
+        !self.bits.is_empty()
     }
 
     /// Stored and plain length of a span.

@@ -133,7 +133,7 @@ impl Job {
 
     fn attempt(&mut self) -> Result<(), FetchError> {
         let layer = Arc::clone(&self.layer);
-        let plan = self.plan();
+        let (plan, window) = layer.enter(self.plan());
         let streamed = self.is_streamed();
         let whole = streamed && plan.plain == (0..layer.geometry.plain_bytes());
         let range = if whole {
@@ -165,6 +165,7 @@ impl Job {
             &layer.geometry,
             layer.table.codec,
             &plan,
+            &window,
             &mut body,
             &mut deliver,
         )?;

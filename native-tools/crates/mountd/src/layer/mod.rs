@@ -9,14 +9,17 @@ mod geometry;
 mod job;
 mod read;
 mod readahead;
+mod resume;
 mod state;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod windows;
 
 pub use fetcher::Fetcher;
 pub use geometry::{Geometry, Plan};
 pub use verify::verify_blob;
+pub use windows::Windows;
 
 use std::collections::HashMap;
 use std::io;
@@ -44,6 +47,8 @@ pub struct LayerParts {
     pub cache: LayerCache,
     /// Where its blob is.
     pub source: Arc<dyn BlobSource>,
+    /// Where the windows of its seek points are.
+    pub windows: Windows,
     /// Who fetches.
     pub fetcher: Fetcher,
     /// Where to count.
@@ -57,6 +62,7 @@ pub struct Layer {
     geometry: Geometry,
     cache: LayerCache,
     source: Arc<dyn BlobSource>,
+    windows: Windows,
     fetcher: Fetcher,
     stats: Arc<Stats>,
     states: ChunkStates,
@@ -76,6 +82,7 @@ impl Layer {
             table,
             cache,
             source,
+            windows,
             fetcher,
             stats,
         } = parts;
@@ -94,6 +101,7 @@ impl Layer {
             geometry,
             cache,
             source,
+            windows,
             fetcher,
             stats,
             states,

@@ -48,7 +48,7 @@ pub fn verify_blob(
             plain.update(&bytes);
             Ok(ControlFlow::Continue(()))
         };
-        decode(&geometry, table.codec, &plan, &mut body, &mut deliver)?;
+        decode(&geometry, table.codec, &plan, &[], &mut body, &mut deliver)?;
     }
     if wanted.next().is_some() {
         return Err(FetchError::damaged(format!(

@@ -11,7 +11,7 @@ use sys::fuse::FuseDevice;
 
 use super::layer_files::LayerFiles;
 use crate::error::Error;
-use crate::fuse::{Negotiated, Server, Session};
+use crate::fuse::{Contents, Negotiated, Server, Session};
 use crate::hold::{Store, Taken, names};
 use crate::proto::ConnectionState;
 
@@ -44,7 +44,7 @@ impl Connection {
                     Errno::NODEV => Error::Fuse(io::Error::other("the kernel has no FUSE")),
                     _ => Error::Mount(error),
                 })?;
-        let session = Session::handshake(device).map_err(Error::Fuse)?;
+        let session = Session::handshake(device, Contents::Files).map_err(Error::Fuse)?;
         let negotiated = session.negotiated();
         tracing::debug!(?negotiated, "FUSE is up");
         let copy = mount.try_clone().map_err(Error::Fuse)?;
@@ -90,7 +90,8 @@ impl Connection {
         files: &Arc<LayerFiles>,
         ended: impl FnOnce() + Send + 'static,
     ) -> io::Result<()> {
-        serve(Session::resume(device, self.negotiated)?, files, ended)
+        let session = Session::resume(device, self.negotiated, Contents::Files)?;
+        serve(session, files, ended)
     }
 
     /// Which of the processes that served the connection this is.

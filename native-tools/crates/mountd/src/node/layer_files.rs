@@ -82,9 +82,9 @@ impl LayerFiles {
         self.read_table().nodes.clone()
     }
 
-    /// Forgets everything, for a new connection. There must be no mount.
-    pub(super) fn clear(&self) {
-        *self.write() = Table::default();
+    /// Forgets what is open, for a new connection. Layers stay: mounts of engine fuse have them without any connection here.
+    pub(super) fn forget_open(&self) {
+        self.write().users.clear();
     }
 
     /// A mount gets a layer: the file that is there, or the one that `make` opens. Call it for one mount at a time.
@@ -202,34 +202,39 @@ fn file_name(cache_dir: &Path, table: &LayerTable) -> String {
 }
 
 impl LayerFile {
-    fn attributes(&self) -> Attributes {
-        Attributes {
-            node: self.node,
-            kind: FileKind::Regular,
-            size: self.size,
-            permissions: 0o400,
-            links: 1,
+    /// Reads, on behalf of a mount where that is known.
+    pub(super) fn read_for(
+        &self,
+        user: Option<&MountUse>,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), FsError> {
+        if let Some(user) = user {
+            user.wanted_bytes.add(buffer.len() as u64);
+            if !self.layer.is_ready(offset, buffer.len()) {
+                self.sources.prefer(&user.id);
+            }
         }
+        // The layer has logged and counted why; the kernel is told only that there is no data.
+        self.layer.read(offset, buffer).map_err(|_| FsError::Io)
+    }
+
+    fn attributes(&self) -> Attributes {
+        Attributes::plain(self.node, FileKind::Regular, 0o400, self.size)
     }
 }
 
 impl FileSystem for LayerFiles {
     fn attributes(&self, node: NodeId) -> Result<Attributes, FsError> {
         if node == ROOT {
-            return Ok(Attributes {
-                node,
-                kind: FileKind::Directory,
-                size: 0,
-                permissions: 0o500,
-                links: 2,
-            });
+            return Ok(Attributes::plain(node, FileKind::Directory, 0o500, 0));
         }
         Ok(self.file(node)?.attributes())
     }
 
     fn lookup(&self, parent: NodeId, name: &[u8]) -> Result<Attributes, FsError> {
         if parent != ROOT {
-            return Err(FsError::Invalid);
+            return Err(FsError::NotDirectory);
         }
         let table = self.read_table();
         let name = std::str::from_utf8(name).map_err(|_| FsError::NotFound)?;
@@ -240,14 +245,16 @@ impl FileSystem for LayerFiles {
     /// Layers come and go, and a listing would be kept for ever: none is given.
     fn entry(&self, directory: NodeId, position: u64) -> Result<Option<Entry>, FsError> {
         if directory != ROOT {
-            return Err(FsError::Invalid);
+            return Err(FsError::NotDirectory);
         }
         let dots = [b".".as_slice(), b"..".as_slice()];
         let name = usize::try_from(position).ok().and_then(|at| dots.get(at));
         Ok(name.map(|name| Entry {
             name: name.to_vec(),
             node: ROOT,
+            number: ROOT,
             kind: FileKind::Directory,
+            next: position + 1,
         }))
     }
 
@@ -295,15 +302,10 @@ impl FileSystem for LayerFiles {
                 table.users.get(&handle).cloned(),
             )
         };
-        if let Some(user) = user {
+        if let Some(user) = &user {
             user.reads.add(1);
-            user.wanted_bytes.add(buffer.len() as u64);
-            if !file.layer.is_ready(offset, buffer.len()) {
-                file.sources.prefer(&user.id);
-            }
         }
-        // The layer has logged and counted why; the kernel is told only that there is no data.
-        file.layer.read(offset, buffer).map_err(|_| FsError::Io)
+        file.read_for(user.as_deref(), offset, buffer)
     }
 
     fn usage(&self) -> Usage {

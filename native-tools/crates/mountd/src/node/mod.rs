@@ -1,15 +1,20 @@
-//! Everything that is mounted on this node: one FUSE connection with a file a layer, and an EROFS mount an image over it.
+//! Everything that is mounted on this node: one FUSE connection with a file a layer and an EROFS mount an image over it, or,
+//! with engine fuse, a FUSE connection an image.
 
+mod choice;
 mod connection;
 mod devices;
 mod engine;
+mod fusermount;
 mod layer_files;
 mod mounted;
 mod mountpoint;
 mod prefetch;
+mod prepare;
 mod restore;
 mod shared_source;
 mod source_request;
+mod tree;
 mod watch;
 
 pub use mounted::Mounted;
@@ -17,7 +22,7 @@ pub use mounted::Mounted;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -37,9 +42,10 @@ use crate::proto::MountRequest;
 use connection::Connection;
 use devices::Device;
 use layer_files::{Closed, LayerFile, LayerFiles, MountUse};
-use mounted::{MountedLayer, archive_name, state_name};
+use mounted::{MountedLayer, archive_name};
 use mountpoint::MountPoint;
-use source_request::{check_id, source_request};
+use prepare::{Parts, Placed};
+use source_request::{check_id, engine_request, source_request};
 
 /// The kernel lets go of a mount that nothing uses in milliseconds.
 const END_DEADLINE: Duration = Duration::from_secs(10);
@@ -116,9 +122,7 @@ impl Node {
     pub fn mount(&self, request: MountRequest) -> Result<(Arc<Mounted>, Duration), Error> {
         let started = Instant::now();
         check_id(&request.id)?;
-        if !sys::process::may_mount() {
-            return Err(Error::Privilege);
-        }
+        let choice = choice::choose(engine_request(&request)?)?;
         // Fails early; looked at again when it is this mount's turn.
         MountPoint::check(Path::new(&request.mountpoint)).or_else(|error| {
             if self.find(&request.id).is_some() {
@@ -139,29 +143,35 @@ impl Node {
             return Err(Error::Draining);
         }
         let mountpoint = MountPoint::check(Path::new(&request.mountpoint))?;
-        let connection = self.connected(&mut connection)?;
-        let user = MountUse::new(&request.id);
-        let joined = Joined::join(self, &user.id, &image, &cache_dir)?;
+        let joined = Joined::join(self, &request.id, &image, &cache_dir)?;
         let devices = devices::choose(&joined.files, &image.tables, &source.local_layers)?;
-        connection
-            .remember(&self.files, &self.store)
-            .map_err(|error| Error::io("keep the connection's state", error))?;
-        let run_dir = RunDirectory::make(&self.options.state, &request.id)?;
-        let erofs = self.files.opening(&user, || {
-            let directories = (cache_dir.as_path(), run_dir.path.as_path());
-            engine::mount_image(
-                &user.id,
-                &metadata,
-                directories,
-                &connection.mount,
-                &devices,
-            )
-        })?;
-        let is_local = devices
+        let is_local: Vec<_> = devices
             .iter()
-            .map(|device| matches!(device, Device::Local(_)));
+            .map(|device| matches!(device, Device::Local(_)))
+            .collect();
+        let run_dir = RunDirectory::make(&self.options.state, &request.id)?;
+        let parts = Parts {
+            id: &request.id,
+            metadata,
+            files: &joined.files,
+            devices,
+            cache_dir: &cache_dir,
+            run_dir: &run_dir.path,
+        };
+        let Placed {
+            attached,
+            detached,
+            tree,
+            user,
+            choice,
+        } = self
+            .prepare(choice, parts, &mut connection)
+            .and_then(|prepared| prepared.place(mountpoint))
+            .inspect_err(|_| tree::forget(&request.id, joined.files.len(), &self.store))?;
         let mounted = Arc::new(Mounted {
-            attached: mountpoint.identify(&erofs)?,
+            attached,
+            choice,
+            tree,
             request,
             cache_dir,
             run_dir: run_dir.path.clone(),
@@ -177,7 +187,7 @@ impl Node {
             ended: AtomicBool::default(),
             prefetching: AtomicBool::default(),
         });
-        self.publish(&mounted, &image, erofs)?;
+        self.publish(&mounted, &image, detached)?;
         joined.stay();
         run_dir.stay();
         Ok((mounted, started.elapsed()))
@@ -188,21 +198,26 @@ impl Node {
         &self,
         mounted: &Arc<Mounted>,
         image: &Image,
-        erofs: impl AsFd,
+        detached: Option<OwnedFd>,
     ) -> Result<(), Error> {
         let id = mounted.id();
         let keep = || -> io::Result<()> {
             mounted.write_record()?;
             let archive = image.file().try_clone()?;
             self.store.put(&archive_name(id), archive.into());
+            if let Some(tree) = &mounted.tree {
+                tree.keep(id, &self.store)?;
+            }
             mounted.remember(&self.store)
         };
         let published = keep()
             .map_err(|error| Error::io("keep the mount's state", error))
-            .and_then(|()| mounted.attached.attach(erofs));
+            .and_then(|()| detached.map_or(Ok(()), |mount| mounted.attached.attach(mount)))
+            .and_then(|()| self.watch_tree(mounted));
         if published.is_err() {
-            self.store.remove(&state_name(id));
-            self.store.remove(&archive_name(id));
+            // Of a mount that is attached nowhere there is nothing to take away.
+            let _ = mounted.attached.unmount(Unmount::Lazily);
+            mounted.forget_kept(&self.store);
             return published;
         }
         self.mounts().insert(id.to_owned(), Arc::clone(mounted));
@@ -219,7 +234,7 @@ impl Node {
         if let Some(connection) = connection {
             return Ok(connection);
         }
-        self.files.clear();
+        self.files.forget_open();
         let opened = Connection::open(&self.files, &self.store, self.when_cut())?;
         Ok(connection.insert(opened))
     }
@@ -239,7 +254,7 @@ impl Node {
         }
         let deadline = Instant::now() + END_DEADLINE;
         let mut mounts = self.mounts();
-        while !mounted.ended.load(Ordering::Acquire) {
+        while mounts.values().any(|left| Arc::ptr_eq(left, &mounted)) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(Error::Busy {
@@ -376,8 +391,9 @@ impl Node {
         if !mounted.is_unused() || mounted.ended.swap(true, Ordering::AcqRel) {
             return;
         }
-        self.mounts().remove(mounted.id());
+        // Before it is off the list: the process ends when the list is empty.
         mounted.forget(&self.files, &self.store);
+        self.mounts().remove(mounted.id());
         tracing::info!(id = mounted.id(), mountpoint = %mounted.attached.path.display(), "unmounted");
         self.changed.notify_all();
         self.settle();
@@ -399,16 +415,43 @@ impl Node {
         let node = Weak::clone(&self.this);
         move || {
             let Some(node) = node.upgrade() else { return };
-            tracing::error!("the FUSE connection was cut; unmounting everything");
+            tracing::error!(
+                "the FUSE connection was cut; unmounting all that engine erofs has mounted"
+            );
             *node.mounting.lock().unwrap_or_else(PoisonError::into_inner) = None;
             Connection::forget(&node.store);
-            let mounts: Vec<_> = node.mounts().values().cloned().collect();
+            let mut mounts: Vec<_> = node.mounts().values().cloned().collect();
+            mounts.retain(|mounted| mounted.tree.is_none());
             for mounted in mounts {
                 // Nobody will be told that its files were closed.
                 mounted.user.open_files().clear();
                 node.take_away(&mounted);
             }
         }
+    }
+
+    /// Waits in the background for the end of a mount of engine fuse.
+    fn watch_tree(&self, mounted: &Arc<Mounted>) -> Result<(), Error> {
+        let Some(tree) = &mounted.tree else {
+            return Ok(());
+        };
+        let (node, mounted) = (Weak::clone(&self.this), Arc::downgrade(mounted));
+        let ended = move || {
+            let (Some(node), Some(mounted)) = (node.upgrade(), mounted.upgrade()) else {
+                return;
+            };
+            // A mount comes up under this lock; before that nobody can take it away.
+            drop(node.mounting.lock());
+            if mounted.attached.is_attached() {
+                tracing::error!(id = mounted.id(), "the FUSE connection was cut; unmounting");
+                node.take_away(&mounted);
+            } else {
+                mounted.in_tree.store(false, Ordering::Release);
+                node.sweep(&mounted);
+            }
+        };
+        tree.when_ended(ended)
+            .map_err(|error| Error::io("watch the mount", error))
     }
 
     fn find(&self, id: &str) -> Option<Arc<Mounted>> {

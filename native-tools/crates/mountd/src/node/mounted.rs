@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use prost::Message;
 use sys::mountinfo::{MountId, MountIdentity};
 
+use super::choice::Choice;
 use super::layer_files::{LayerFile, LayerFiles, MountUse};
 use super::mountpoint::AttachedMount;
+use super::tree::{self, TreeConnection};
 use crate::hold::{Store, names};
 use crate::proto::{self, MountRequest, MountState, OpenFile};
 use crate::stats::{Mode, Report, Stats, Totals};
@@ -22,6 +24,9 @@ const RECORD: &str = "mount.json";
 pub struct Mounted {
     pub(super) request: MountRequest,
     pub(super) attached: AttachedMount,
+    pub(super) choice: Choice,
+    /// Engine fuse: its connection. Engine erofs uses the node's.
+    pub(super) tree: Option<Arc<TreeConnection>>,
     pub(super) cache_dir: PathBuf,
     pub(super) run_dir: PathBuf,
     pub(super) user: Arc<MountUse>,
@@ -72,7 +77,9 @@ impl Mounted {
 
     /// Nobody uses it any more, in or out of the tree.
     pub(super) fn is_unused(&self) -> bool {
-        self.user.open_files().is_empty() && !self.in_tree.load(Ordering::Acquire)
+        self.user.open_files().is_empty()
+            && self.tree.as_ref().is_none_or(|tree| tree.has_ended())
+            && !self.in_tree.load(Ordering::Acquire)
     }
 
     /// What a list shows.
@@ -87,7 +94,8 @@ impl Mounted {
             started_at: self.request.started_at.clone(),
             pid: std::process::id(),
             device: format!("{major}:{minor}"),
-            engine: "erofs".to_owned(),
+            engine: self.choice.engine.name().to_owned(),
+            engine_reason: self.choice.reason.clone(),
         }
     }
 
@@ -112,7 +120,10 @@ impl Mounted {
         totals.wanted_bytes = self.user.wanted_bytes.get();
         Report {
             totals,
-            kernel_requests: self.user.reads.get(),
+            kernel_requests: match &self.tree {
+                Some(tree) => tree.requests(),
+                None => self.user.reads.get(),
+            },
             failures,
             layers,
         }
@@ -136,6 +147,12 @@ impl Mounted {
                 })
                 .collect(),
             local: self.layers.iter().map(|layer| layer.local).collect(),
+            engine: self.choice.engine.name().to_owned(),
+            engine_reason: self.choice.reason.clone(),
+            tree: self
+                .tree
+                .as_ref()
+                .map(|tree| tree.state(self.attached.by_fusermount)),
         };
         store.put_bytes(&state_name(self.id()), &state.encode_to_vec())
     }
@@ -145,10 +162,18 @@ impl Mounted {
         for layer in &self.layers {
             files.leave(self.id(), &layer.file);
         }
-        store.remove(&state_name(self.id()));
-        store.remove(&archive_name(self.id()));
+        self.forget_kept(store);
         if let Err(error) = fs::remove_dir_all(&self.run_dir) {
             tracing::warn!(path = %self.run_dir.display(), %error, "the mount's folder stays");
+        }
+    }
+
+    /// Lets go of what the holder has of it.
+    pub(super) fn forget_kept(&self, store: &Store) {
+        store.remove(&state_name(self.id()));
+        store.remove(&archive_name(self.id()));
+        if self.tree.is_some() {
+            tree::forget(self.id(), self.layers.len(), store);
         }
     }
 
@@ -164,6 +189,8 @@ impl Mounted {
             "pid": shown.pid,
             "startedAt": shown.started_at,
             "device": shown.device,
+            "engine": shown.engine,
+            "engineReason": shown.engine_reason,
         });
         write_whole(&self.run_dir.join(RECORD), &format!("{record}\n"))
     }
@@ -183,7 +210,8 @@ pub(super) fn attached_by(state: &MountState) -> AttachedMount {
         id: MountId::from_number(state.mount_id),
         device: (state.device_major, state.device_minor),
     };
-    AttachedMount::known(PathBuf::from(&state.mountpoint), identity)
+    let by_fusermount = state.tree.is_some_and(|tree| tree.by_fusermount);
+    AttachedMount::known(PathBuf::from(&state.mountpoint), identity, by_fusermount)
 }
 
 fn write_whole(path: &Path, text: &str) -> io::Result<()> {

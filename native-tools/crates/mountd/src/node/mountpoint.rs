@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use sys::mount::Unmount;
 use sys::mountinfo::{MountIdentity, MountTable, mount_at, mount_of};
 
+use super::fusermount::{self, UnmountError};
 use crate::error::Error;
 
 /// A user that is just ending (a child between fork and exec, a container being torn down) is waited for this long.
@@ -69,6 +70,18 @@ impl MountPoint {
         Ok(AttachedMount {
             path: self.path,
             identity,
+            by_fusermount: false,
+        })
+    }
+
+    /// Takes note of the mount that fusermount3 attached here; it must be served already.
+    pub(super) fn attached_by_fusermount(self) -> Result<AttachedMount, Error> {
+        let identity =
+            mount_at(&self.path).map_err(|error| Error::io_at("find", &self.path, error))?;
+        Ok(AttachedMount {
+            path: self.path,
+            identity,
+            by_fusermount: true,
         })
     }
 }
@@ -78,12 +91,18 @@ impl MountPoint {
 pub(super) struct AttachedMount {
     pub(super) path: PathBuf,
     pub(super) identity: MountIdentity,
+    /// Only fusermount3 may take it away.
+    pub(super) by_fusermount: bool,
 }
 
 impl AttachedMount {
     /// The mount that a daemon before this one attached.
-    pub(super) fn known(path: PathBuf, identity: MountIdentity) -> Self {
-        Self { path, identity }
+    pub(super) fn known(path: PathBuf, identity: MountIdentity, by_fusermount: bool) -> Self {
+        Self {
+            path,
+            identity,
+            by_fusermount,
+        }
     }
 
     /// Puts the mount at its place.
@@ -102,15 +121,43 @@ impl AttachedMount {
             return Err(busy("something else is mounted on top of it"));
         }
         let mut left = BUSY_TRIES;
-        loop {
+        while self.try_unmount(how)? == Tried::Busy {
             left -= 1;
-            match sys::mount::unmount(&self.path, how) {
-                // EINVAL: it is no mount any more; somebody was faster.
-                Ok(()) | Err(Errno::INVAL) => return Ok(()),
-                Err(Errno::BUSY) if left > 0 => thread::sleep(BUSY_PAUSE),
-                Err(Errno::BUSY) => return Err(busy("a process still uses it")),
-                Err(errno) => return Err(Error::io_at("unmount", &self.path, errno)),
+            if left == 0 {
+                return Err(busy("a process still uses it"));
             }
+            thread::sleep(BUSY_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Whether the mount table still has it.
+    pub(super) fn is_attached(&self) -> bool {
+        MountTable::open()
+            .and_then(|mut table| Ok(table.all()?.contains(&self.identity)))
+            .unwrap_or(true)
+    }
+
+    fn try_unmount(&self, how: Unmount) -> Result<Tried, Error> {
+        if self.by_fusermount {
+            return match fusermount::unmount(&self.path, how) {
+                Ok(()) => Ok(Tried::Done),
+                Err(UnmountError::Busy) => Ok(Tried::Busy),
+                Err(UnmountError::Refused(_)) if !self.is_attached() => Ok(Tried::Done),
+                Err(UnmountError::Refused(error)) => Err(error),
+            };
+        }
+        match sys::mount::unmount(&self.path, how) {
+            // EINVAL: it is no mount any more; somebody was faster.
+            Ok(()) | Err(Errno::INVAL) => Ok(Tried::Done),
+            Err(Errno::BUSY) => Ok(Tried::Busy),
+            Err(errno) => Err(Error::io_at("unmount", &self.path, errno)),
         }
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tried {
+    Done,
+    Busy,
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::proto::{self, MountRequest, credentials::Login};
-use crate::request::{RegistryRequest, SourceRequest};
+use crate::request::{EngineRequest, RegistryRequest, SourceRequest};
 use crate::secret::Secret;
 use crate::source::registry::Credentials;
 
@@ -56,6 +56,16 @@ fn credentials(message: &proto::Credentials) -> Option<Credentials> {
             registry_token: Secret::new(token.clone()),
         },
     })
+}
+
+/// The engine that a mount asks for.
+pub(super) fn engine_request(request: &MountRequest) -> Result<EngineRequest, Error> {
+    match request.engine.as_str() {
+        "" | "auto" => Ok(EngineRequest::Auto),
+        "erofs" => Ok(EngineRequest::Erofs),
+        "fuse" => Ok(EngineRequest::Fuse),
+        other => Err(Error::Request(format!("no engine {other}"))),
+    }
 }
 
 /// Ids are names of folders and of what the holder keeps.

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod points;
 pub(crate) mod server;
 
 use archive_format::digest::{blake3, sha256};
@@ -62,6 +63,8 @@ pub(crate) enum Stored {
     GzipMembers(usize),
     /// One member over everything.
     GzipWhole,
+    /// One member over everything, with seek points so many bytes apart.
+    GzipPoints(usize),
 }
 
 /// A layer: its plain bytes, its blob and the table that describes it.
@@ -85,12 +88,17 @@ pub(crate) fn layer(plain: &[u8], stored: Stored, chunk_bytes: u32) -> (LayerTab
                 .collect(),
         ),
         Stored::GzipWhole => (Codec::Gzip, vec![(gzip_of(plain), plain.len())]),
+        // level 1 writes one block without end, which leaves no place for a point
+        Stored::GzipPoints(_) => {
+            let level = flate2::Compression::new(6);
+            (Codec::Gzip, vec![(gzip_at(plain, level), plain.len())])
+        }
     };
     let blob: Vec<u8> = parts
         .iter()
         .flat_map(|(part, _)| part.iter().copied())
         .collect();
-    let table = LayerTable {
+    let mut table = LayerTable {
         digest: sha256(&blob),
         diff_id: sha256(plain),
         blob_bytes: blob.len() as u64,
@@ -116,6 +124,9 @@ pub(crate) fn layer(plain: &[u8], stored: Stored, chunk_bytes: u32) -> (LayerTab
             .collect(),
         seek: None,
     };
+    if let Stored::GzipPoints(spacing) = stored {
+        points::add_points(&mut table, &blob, plain, spacing);
+    }
     table.check().unwrap();
     (table, blob)
 }
@@ -125,8 +136,12 @@ fn zstd_of(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn gzip_of(bytes: &[u8]) -> Vec<u8> {
+    gzip_at(bytes, flate2::Compression::fast())
+}
+
+fn gzip_at(bytes: &[u8], level: flate2::Compression) -> Vec<u8> {
     use std::io::Write as _;
-    let mut encoder = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+    let mut encoder = flate2::write::GzEncoder::new(vec![], level);
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }

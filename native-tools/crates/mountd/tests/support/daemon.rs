@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -133,6 +134,16 @@ impl Node {
         false
     }
 
+    /// Kills holder and daemon, so that neither starts the other again.
+    pub(crate) fn kill(&self) {
+        let daemon = self.daemon_pid();
+        signal("STOP", &[daemon]);
+        signal("KILL", &[self.holder_pid(), daemon]);
+        wait_until("both are gone", || {
+            self.ends() && self.processes().is_empty()
+        });
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
@@ -217,21 +228,56 @@ pub(crate) fn folder(directory: &Path, name: &str) -> PathBuf {
 pub(crate) struct Daemon {
     pub(crate) node: Node,
     pub(crate) mountpoint: PathBuf,
+    /// What the caller was told.
+    pub(crate) result: proto::Mount,
 }
 
 /// Starts a node that ends with its last mount, and mounts; the error where it says one.
 pub(crate) fn serve(request: Value, directory: &Path) -> Result<Daemon, Value> {
     let node = Node::start(directory, &["--idle-exit"]);
+    serve_on(node, &request, directory)
+}
+
+/// The same with a copy of the program as a user without any privilege, who owns mount point, state and cache directory.
+pub(crate) fn serve_as(user: u32, mut request: Value, directory: &Path) -> Result<Daemon, Value> {
+    let open_to_all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(directory, open_to_all).unwrap();
+    for name in ["mnt", "run", "cache"] {
+        let path = folder(directory, name);
+        std::os::unix::fs::chown(&path, Some(user), Some(user)).unwrap();
+    }
+    // As udev sets it; where none runs, the device is root's alone.
+    let usable = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    fs::set_permissions("/dev/fuse", usable).unwrap();
+    let copy = directory.join("clipyard-mountd");
+    copy_program(&copy);
+    request["cacheDir"] = text(&directory.join("cache")).into();
+    if request.get("mountpoint").is_none() {
+        request["mountpoint"] = text(&directory.join("mnt")).into();
+    }
+    let mut program = Command::new(copy);
+    program.uid(user).gid(user);
+    let run = directory.join("run");
+    let node = Node::start_with(&mut program, &run, &["--idle-exit"]);
+    serve_on(node, &request, directory)
+}
+
+fn serve_on(node: Node, request: &Value, directory: &Path) -> Result<Daemon, Value> {
     let mountpoint = match request.get("mountpoint") {
         Some(path) => PathBuf::from(path.as_str().unwrap()),
         None => folder(directory, "mnt"),
     };
-    let mounted = node.mount("m1", &request, &mountpoint);
+    let mounted = node.mount("m1", request, &mountpoint);
     if mounted.is_err() {
         assert!(node.ends(), "a node without a mount");
     }
-    let mountpoint = PathBuf::from(mounted?.mount.unwrap().mountpoint);
-    Ok(Daemon { node, mountpoint })
+    let result = mounted?.mount.unwrap();
+    let mountpoint = PathBuf::from(&result.mountpoint);
+    Ok(Daemon {
+        node,
+        mountpoint,
+        result,
+    })
 }
 
 impl Daemon {
@@ -258,6 +304,11 @@ impl Daemon {
 
     pub(crate) fn ends(&self) -> bool {
         self.node.ends()
+    }
+
+    /// Kills holder and daemon.
+    pub(crate) fn kill(&self) {
+        self.node.kill();
     }
 
     pub(crate) fn umount(&self) {
@@ -336,6 +387,7 @@ pub(crate) fn message(id: &str, request: &Value, mountpoint: &Path) -> proto::Mo
             .flatten()
             .map(|(diff_id, path)| (diff_id.clone(), path.as_str().unwrap().to_owned()))
             .collect(),
+        engine: field("engine"),
         read_timeout_ms: request["readTimeoutMs"].as_u64().unwrap_or_default(),
         source: "team/app".to_owned(),
         storage_ref: "127.0.0.1:5000/team/app:latest".to_owned(),

@@ -20,6 +20,7 @@ use archive_format::digest::{oci, sha256};
 use archive_format::model::{Extent, FileData, Image, Inode, Kind, Timestamp};
 use archive_format::tables::LayerTable;
 use archive_format::write::{ArchiveInput, ManifestLayer, write_archive};
+use testing::points::windows_of;
 use testing::server::Server;
 use testing::{Stored, layer, sample};
 
@@ -91,13 +92,18 @@ impl TestImage {
         }
         inodes.insert(0, node(0o755, Kind::Directory { children }));
         let mut tables = vec![];
+        let mut seek = vec![];
         for (stream, (stored, _)) in streams.iter().zip(layers) {
-            let (table, blob) = layer(stream, *stored, CHUNK_BYTES);
+            let (mut table, blob) = layer(stream, *stored, CHUNK_BYTES);
+            if let Some(columns) = &mut table.seek {
+                columns.shift_windows(seek.len() as u64);
+            }
+            seek.extend(windows_of(&table, stream));
             server.add(&oci(&table.digest), blob);
             tables.push(table);
         }
         let archive = directory.join("image.clip");
-        write(&archive, &Image { inodes }, &tables);
+        write(&archive, &Image { inodes }, &tables, &seek);
         Self {
             archive,
             files,
@@ -144,7 +150,7 @@ fn node(permissions: u16, kind: Kind) -> Inode {
     }
 }
 
-fn write(path: &Path, image: &Image, tables: &[LayerTable]) {
+fn write(path: &Path, image: &Image, tables: &[LayerTable], seek: &[u8]) {
     let diff_ids: Vec<_> = tables.iter().map(|table| oci(&table.diff_id)).collect();
     let config = serde_json::to_vec(&serde_json::json!({
         "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": diff_ids },
@@ -174,7 +180,7 @@ fn write(path: &Path, image: &Image, tables: &[LayerTable]) {
         image,
         tables,
         extra: &[],
-        seek: &[],
+        seek,
         manifest_layers: &manifest_layers,
         config: &config,
         manifest: &manifest,

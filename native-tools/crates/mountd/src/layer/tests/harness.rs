@@ -1,5 +1,6 @@
 //! One layer over a cache directory and the faulty registry.
 
+use std::fs::{self, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use archive_format::digest::{hex, oci};
 use archive_format::tables::LayerTable;
 
 use crate::cache::Cache;
-use crate::layer::{Fetcher, Layer, LayerParts};
+use crate::layer::{Fetcher, Layer, LayerParts, Windows};
 use crate::source::registry::{Credentials, RegistryOptions, RegistrySource, RetryPolicy};
 use crate::stats::Stats;
 use crate::testing::server::Server;
@@ -70,6 +71,21 @@ impl Harness {
             .join(name)
     }
 
+    /// The section `seek` that [`Self::write_windows`] left; empty without it.
+    fn windows(&self) -> Windows {
+        let path = self.directory.path().join("seek");
+        let section = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .read(true)
+            .open(path);
+        Windows::new(Arc::new(section.unwrap()), 0)
+    }
+
+    pub(super) fn write_windows(&self, windows: &[u8]) {
+        fs::write(self.directory.path().join("seek"), windows).unwrap();
+    }
+
     /// A fresh process's view of the layer, over what is in the cache.
     pub(super) fn open(&self, table: &LayerTable) -> (Arc<Layer>, Arc<Stats>) {
         self.open_over(table, &self.directory.path().join("cache"))
@@ -81,6 +97,7 @@ impl Harness {
             table: table.clone(),
             cache: Cache::open(cache).unwrap().layer(table).unwrap(),
             source: Arc::new(self.source(&stats)),
+            windows: self.windows(),
             fetcher: Fetcher::start(self.threads).unwrap(),
             stats: Arc::clone(&stats),
         });

@@ -4,17 +4,19 @@ mod caching;
 mod faults;
 mod harness;
 mod login;
+mod points;
 mod reading;
 mod streamed;
 
 use crate::testing::Stored;
 
 const CHUNK: u32 = 16 << 10;
-const EVERY_KIND: [Stored; 6] = [
+const EVERY_KIND: [Stored; 7] = [
     Stored::Plain,
     Stored::ZstdFrames,
     Stored::ZstdWhole,
     Stored::GzipMembers(10_000),
     Stored::GzipMembers(70_000),
     Stored::GzipWhole,
+    Stored::GzipPoints(40_000),
 ];

@@ -1,0 +1,11 @@
+export type { BenchContext } from './bench-context.ts';
+export type { ImageSpec } from './image/generated-image.ts';
+export type { GivenImage } from './image/place-image.ts';
+export { benchIndex, type IndexBenchRequest } from './index-bench.ts';
+export { type Link, parseLink } from './link/link.ts';
+export { benchPipeline, PIPELINE_AFTER, PIPELINE_BEFORE, type PipelineBenchRequest } from './pipeline-bench.ts';
+export { type Chart, drawCharts } from './report/charts.ts';
+export { BenchDocument, type ContenderResult, type ScalePoint } from './report/document.ts';
+export { type PageTable, renderPage } from './report/page.ts';
+export { type PhaseRow, phaseTable } from './report/phase-table.ts';
+export { benchScale, type ScaleBenchRequest, type ScaleCodec } from './scale-bench.ts';

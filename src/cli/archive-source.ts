@@ -1,0 +1,42 @@
+import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
+import { type MountableArchive, openArchiveSource } from '../jobs/index.ts';
+import { formatPlatform, localPlatform } from '../oci/index.ts';
+import { parseReference } from '../registry/index.ts';
+import type { CommandContext } from './context.ts';
+import { objectStore, packCacheSettings, registryClient } from './services.ts';
+
+/** The flags that say where an archive and its blobs are. */
+export interface ArchiveFlags {
+  readonly store?: string;
+  readonly cache?: string;
+  readonly storageRef?: string;
+  readonly platform?: string;
+  readonly plainHttp?: boolean;
+}
+
+/** Finds what a person names, with what a mount needs of it, whoever wrote it. */
+export async function mountableArchive(
+  source: string,
+  flags: ArchiveFlags,
+  context: CommandContext,
+): Promise<MountableArchive> {
+  const { log, settings, signal, tools } = context;
+  await using client = await registryClient(context, flags);
+  await using packCache = packCacheSettings(context);
+  return await openArchiveSource(source, {
+    client,
+    tools,
+    log,
+    limits: settings.limits,
+    signal,
+    packCache,
+    cacheDir: resolve(flags.cache ?? settings.cacheDir),
+    stateDir: settings.stateDir,
+    jobs: availableParallelism(),
+    report: () => undefined,
+    openStore: (url) => objectStore(context, url ?? flags.store),
+    platform: flags.platform ?? formatPlatform(localPlatform()),
+    ...(flags.storageRef !== undefined && { blobsAt: parseReference(flags.storageRef) }),
+  });
+}

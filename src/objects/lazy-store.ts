@@ -1,0 +1,59 @@
+import type { Cancelable } from '../errors/index.ts';
+import type { ObjectBody, ObjectInfo, ObjectRange, ObjectStore, PutOptions } from './object-store.ts';
+
+/** A store whose code is loaded with its first call: an SDK of a thousand files costs the commands that never need it. */
+export class LazyStore implements ObjectStore {
+  readonly url: string;
+  readonly #open: () => Promise<ObjectStore>;
+  #opened: Promise<ObjectStore> | undefined;
+
+  constructor(url: string, open: () => Promise<ObjectStore>) {
+    this.url = url;
+    this.#open = open;
+  }
+
+  urlOf(key: string): string {
+    return `${this.url}/${key}`;
+  }
+
+  async check(options: Cancelable): Promise<void> {
+    await (await this.#store()).check(options);
+  }
+
+  async head(key: string, options: Cancelable): Promise<ObjectInfo | undefined> {
+    return await (await this.#store()).head(key, options);
+  }
+
+  async get(key: string, options: Cancelable & { readonly range?: ObjectRange }): Promise<ObjectBody> {
+    return await (await this.#store()).get(key, options);
+  }
+
+  async put(key: string, content: Uint8Array | string, options: PutOptions): Promise<{ readonly etag: string }> {
+    return await (await this.#store()).put(key, content, options);
+  }
+
+  async putFile(key: string, path: string, options: PutOptions): Promise<{ readonly etag: string }> {
+    return await (await this.#store()).putFile(key, path, options);
+  }
+
+  async *list(
+    prefix: string,
+    options: Cancelable,
+  ): AsyncIterable<{ readonly key: string; readonly sizeBytes: number }> {
+    yield* (await this.#store()).list(prefix, options);
+  }
+
+  async delete(key: string, options: Cancelable): Promise<void> {
+    await (await this.#store()).delete(key, options);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const store = await this.#opened?.catch(() => undefined); // who called it has heard of it
+    await store?.[Symbol.asyncDispose]();
+  }
+
+  #store(): Promise<ObjectStore> {
+    this.#opened ??= this.#open();
+    return this.#opened;
+  }
+}

@@ -1,0 +1,139 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { BenchDocument } from '../../../src/bench/index.ts';
+import { createRegistryClient } from '../../../src/registry/index.ts';
+import { commandError, runCommand, startCommand } from '../../support/command-line.ts';
+import { serviceSetting } from '../../support/services.ts';
+
+const registry = serviceSetting('CLIPYARD_REGISTRY');
+
+/** On the file system of the state: a daemon's snapshots need a real one. */
+async function stateDirectory(): Promise<{ readonly path: string } & AsyncDisposable> {
+  const parent = join(serviceSetting('CLIPYARD_STATE'), 'tmp');
+  await mkdir(parent, { recursive: true });
+  const path = await mkdtemp(join(parent, 't-'));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+/** Runs a benchmark in a state directory of its own and checks what it says and writes. */
+async function bench(name: string, args: readonly string[]): Promise<BenchDocument> {
+  await using directory = await stateDirectory();
+  const output = join(directory.path, 'results');
+  const state = join(directory.path, 'state');
+  const { exitCode, stderr, stdout } = await runCommand(['--json', 'bench', name, ...args, '--output', output], {
+    CLIPYARD_STATE: state,
+  });
+  expect(exitCode, stderr.slice(-2000)).toBe(0);
+  const document = BenchDocument.parse(JSON.parse(stdout));
+  expect(JSON.parse(readFileSync(join(output, `bench-${name}.json`), 'utf8'))).toEqual(document);
+  expect(readFileSync(join(output, `bench-${name}.html`), 'utf8')).toMatch(/<svg[\s\S]*<\/html>/);
+  expect(readdirSync(join(state, 'tmp'))).toEqual([]);
+  return document;
+}
+
+function nodesOf({ contenders }: BenchDocument): readonly (number | undefined)[] {
+  return contenders.map(({ nodes }) => nodes);
+}
+
+test('bench index runs every contender on a generated image, and all find the same files', async () => {
+  const document = await bench('index', ['--size', '8MB', '--files', '200', '--rounds', '1']);
+  expect(document.contenders.map(({ id, runs }) => [id, runs.length])).toEqual([
+    ['native', 1],
+    ['native-cached', 1],
+    ['portable', 1],
+    ['legacy', 1],
+    ['clip', 1],
+    ['buildkit-gzip-clip', 1],
+  ]);
+  expect(new Set(nodesOf(document)).size).toBe(1);
+  const compressed = Number(document.input['compressedBytes']);
+  const received = (id: string) => document.contenders.find((each) => each.id === id)?.receivedBytes ?? -1;
+  expect(received('native')).toBe(0);
+  expect(received('legacy')).toBeGreaterThan(compressed);
+  expect(received('clip')).toBeGreaterThan(compressed);
+});
+
+test('bench pipeline runs every flow from the same steps, also behind a link, and leaves no image behind', async () => {
+  const args = ['--size', '2MB', '--files', '60', '--layers', '2', '--rounds', '1', '--link', '200mbit,2ms'];
+  const document = await bench('pipeline', args);
+  expect(document.contenders.map(({ id, runs }) => [id, runs.length])).toEqual([
+    ['clipyard', 1],
+    ['buildkit-gzip-clip', 1],
+    ['buildkit-gzip1-clip', 1],
+    ['buildkit-zstd', 1],
+  ]);
+  const [ours, ...others] = nodesOf(document);
+  expect(ours).toBeGreaterThan(60);
+  expect(others).toEqual([ours, ours, undefined]);
+  for (const { blobBytes = 0, sentBytes = 0 } of document.contenders) expect(sentBytes).toBeGreaterThan(blobBytes);
+});
+
+test('bench scale packs and assembles growing images', async () => {
+  const args = ['--bytes', '1MB,2MB', '--entries', '100,200', '--codecs', 'zstd:1,gzip:1', '--rounds', '1'];
+  const { fits, points = [] } = await bench('scale', args);
+  expect(points).toHaveLength(8);
+  expect(points.every(({ assemble, pack }) => pack.blobBytes > 0 && assemble.archiveBytes > 0)).toBe(true);
+  expect(fits).toHaveLength(4);
+});
+
+test('a given image is indexed; who cannot run on it is listed with the reason', async () => {
+  await using directory = await stateDirectory();
+  const { writeImage } = await import('../../../src/bench/image/write-image.ts');
+  const layout = { directory: join(directory.path, 'layout'), codec: 'plain' as const };
+  const signal = AbortSignal.timeout(60_000);
+  await writeImage({ sizeBytes: 100_000, files: 20, layers: 2, seed: 3 }, { layout, jobs: 2, signal });
+  const args = [
+    '--image',
+    `oci:${layout.directory}`,
+    '--rounds',
+    '1',
+    '--contenders',
+    'native,clip,buildkit-gzip-clip',
+  ];
+  const { contenders } = await bench('index', args);
+  expect(contenders.map(({ id, unavailable = '' }) => [id, unavailable])).toEqual([
+    ['native', ''],
+    ['clip', expect.stringContaining('gzip layers only')],
+    ['buildkit-gzip-clip', expect.stringContaining('compressed already')],
+  ]);
+});
+
+test('wrong flags are USAGE', async () => {
+  for (const flags of [
+    ['index', '--contenders', 'nobody'],
+    ['index', '--image', 'nowhere'],
+    ['pipeline', '--link', 'fast'],
+    ['scale', '--codecs', 'none:1'],
+  ])
+    expect(await commandError(['bench', ...flags, '--output', '/tmp'])).toMatchObject({ code: 'USAGE', exitCode: 64 });
+});
+
+test('a stopped benchmark leaves neither files nor processes nor an image', async () => {
+  await using directory = await stateDirectory();
+  const args = ['bench', 'pipeline', '--size', '2MB', '--files', '60', '--rounds', '100', '--output', directory.path];
+  const running = startCommand(args, { CLIPYARD_STATE: join(directory.path, 'state') });
+  await running.sawLine(/counting run: clipyard/);
+  running.child.kill('SIGINT');
+  expect((await running.result).exitCode).toBe(130);
+  expect(readdirSync(join(directory.path, 'state', 'tmp'))).toEqual([]);
+});
+
+test('what a benchmark pushed is gone from the registry', async () => {
+  const { pushImage, removeImage } = await import('../../../src/bench/contenders/registry-image.ts');
+  const { writeImage } = await import('../../../src/bench/image/write-image.ts');
+  const { OciLayout } = await import('../../../src/oci/index.ts');
+  await using directory = await stateDirectory();
+  const signal = AbortSignal.timeout(60_000);
+  const layoutDir = join(directory.path, 'layout');
+  const spec = { sizeBytes: 50_000, files: 10, layers: 1, seed: 4 };
+  const { manifest } = await writeImage(spec, { layout: { directory: layoutDir, codec: 'gzip' }, jobs: 1, signal });
+  await using client = createRegistryClient();
+  const target = { registry, repository: 'bench-removal', tag: 'image' };
+  await pushImage(await OciLayout.open(layoutDir, { signal }), manifest!, target, { client, signal });
+  expect(await client.headManifest(target, 'image', { signal })).toBeDefined();
+  await removeImage(target, { client, say: () => undefined });
+  expect(await client.headManifest(target, 'image', { signal })).toBeUndefined();
+  expect(await client.headManifest(target, manifest!.digest, { signal })).toBeUndefined();
+});
