@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, realpath } from 'node:fs/promises';
 import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts';
 import type { Mount as MountMessage, MountRequest } from '../gen/clipyard/mount/v1/mount.ts';
-import { callDaemon } from './daemon-call.ts';
 import { listDeadMounts, removeDeadMount } from './dead-mounts.ts';
 import { daemonSocket, type MountDaemon, withDaemon } from './mount-daemon.ts';
 import { type MountStat, mountStat } from './mount-stat.ts';
@@ -10,6 +9,9 @@ import { isMounted } from './mount-table.ts';
 import { unmountOverlay } from './overlay.ts';
 import type { ArchiveSource, OriginCredentials } from './source.ts';
 import { listWritableRecords, removeLower, type WritableRecord } from './writable-record.ts';
+
+/** gRPC takes its time to load, and many commands that load this folder call no daemon. */
+const loadCalls = () => import('./daemon-call.ts');
 
 /** A mount as a list shows it. */
 export interface MountListing {
@@ -55,7 +57,7 @@ export async function mountArchive(source: ArchiveSource, mountpoint: string, op
   const request = mountRequest(source, mountpoint, options);
   // The daemon gives the mount that is there when it is asked for the same id again.
   const attempt = async (socketPath: string) =>
-    await callDaemon(socketPath, (client) => client.mount.bind(client), request, options);
+    await (await loadCalls()).callDaemon(socketPath, (client) => client.mount.bind(client), request, options);
   try {
     const { mount, mountMs } = await withDaemon(options, attempt, options);
     if (mount === undefined) throw new WorkerError('MOUNT_FAILED', 'the mount daemon named no mount');
@@ -69,8 +71,8 @@ export async function mountArchive(source: ArchiveSource, mountpoint: string, op
 
 /** The mounts of the daemon, and those that lost theirs (`clipyard mounts --repair` takes them away). */
 export async function listMounts(daemon: MountDaemon, { signal }: Cancelable): Promise<readonly MountListing[]> {
-  const answer = await whenRunning(daemon, (path) =>
-    callDaemon(path, (client) => client.list.bind(client), {}, { signal }),
+  const answer = await whenRunning(daemon, async (path) =>
+    (await loadCalls()).callDaemon(path, (client) => client.list.bind(client), {}, { signal }),
   );
   const dead = (await listDeadMounts(daemon)).filter(({ mounted }) => mounted);
   const listings = [
@@ -91,8 +93,8 @@ export async function listMounts(daemon: MountDaemon, { signal }: Cancelable): P
 export async function statMount(daemon: MountDaemon, mountpoint: string, { signal }: Cancelable): Promise<MountStat> {
   const path = (await writableAt(daemon, mountpoint))?.lower ?? (await resolved(mountpoint));
   const asked = { mountpoint: path };
-  const stat = await whenRunning(daemon, (socket) =>
-    callDaemon(socket, (client) => client.stat.bind(client), asked, { signal }),
+  const stat = await whenRunning(daemon, async (socket) =>
+    (await loadCalls()).callDaemon(socket, (client) => client.stat.bind(client), asked, { signal }),
   );
   if (stat !== undefined) return mountStat(stat);
   const left = (await listDeadMounts(daemon)).find(({ record }) => record.mountpoint === path);
@@ -129,8 +131,8 @@ export async function unmountImage(
 ): Promise<MountStat | undefined> {
   const path = await resolved(mountpoint);
   const asked = { mountpoint: path };
-  const answer = await whenRunning(daemon, (socket) =>
-    callDaemon(socket, (client) => client.unmount.bind(client), asked, { signal }),
+  const answer = await whenRunning(daemon, async (socket) =>
+    (await loadCalls()).callDaemon(socket, (client) => client.unmount.bind(client), asked, { signal }),
   );
   if (answer !== undefined) return answer.stat && mountStat(answer.stat);
   const left = (await listDeadMounts(daemon)).findLast(({ record }) => record.mountpoint === path);
