@@ -24,7 +24,7 @@ fn a_read_far_in_a_member_fetches_one_span() {
     assert_eq!(layer.stat().mode, Mode::Lazy);
     let start = table.spans[..20]
         .iter()
-        .map(|span| span.plain as usize)
+        .map(|span| usize::try_from(span.plain).unwrap())
         .sum::<usize>();
     // the second chunk that begins in the span, so that it lies whole in it
     let at = (start / CHUNK as usize + 2) * CHUNK as usize;
