@@ -27,9 +27,10 @@ const FROM_GO: Readonly<Record<string, readonly string[]>> = {
   'github.com/containerd/containerd/api': ['services/content/v1/content.proto'],
   'github.com/tonistiigi/fsutil': ['types/stat.proto', 'types/wire.proto'],
 };
-/** npm packages: source below node_modules, import path. No Go module carries these two. */
+/** npm packages: source below node_modules, import path. No Go module carries these. */
 const FROM_NPM: readonly (readonly [from: string, to: string])[] = [
   ['google-proto-files/google/rpc/status.proto', 'google/rpc/status.proto'],
+  ['google-proto-files/google/rpc/error_details.proto', 'google/rpc/error_details.proto'],
   ['grpc-health-check/proto/health/v1/health.proto', 'grpc/health/v1/health.proto'],
 ];
 

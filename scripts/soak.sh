@@ -1,15 +1,30 @@
 #!/usr/bin/env bash
-# What the tests do at random, for longer: scripts/soak.sh [SECONDS for each fuzz target, default 300]. What the fuzzers found
-# stays in .clipyard/fuzz/corpus; `scripts/soak.sh keep` takes what adds coverage into the committed corpus.
+# What the tests do at random, for longer. What fails does not keep the rest from running.
+#   scripts/soak.sh [SECONDS]            both parts below, SECONDS for each fuzz target and for the kills (default 300)
+#   scripts/soak.sh fuzz [SECONDS]       fuzzers and property tests. What the fuzzers found stays in .clipyard/fuzz/corpus
+#   scripts/soak.sh keep                 takes what adds coverage into the committed corpus
+#   scripts/soak.sh survival [SECONDS]   kills the mount daemon once a second under a reading load, with each engine: every
+#                                        byte is compared, the longest wait is printed. Needs root, FUSE and EROFS.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-if [ "${1:-}" = keep ]; then exec scripts/soak/keep.sh; fi
+part=all
+case "${1:-}" in
+  keep) exec scripts/soak/keep.sh ;;
+  fuzz | survival) part=$1 && shift ;;
+esac
 seconds=${1:-300}
 failed=0
-scripts/fuzz.sh "$seconds" || failed=1
-# The property tests with many more cases: proptest in Rust, fast-check in TypeScript.
-export PROPTEST_CASES=${PROPTEST_CASES:-5000} CLIPYARD_FUZZ_RUNS=${CLIPYARD_FUZZ_RUNS:-50000}
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/clipyard/cargo-target}"
-(cd native-tools && cargo test --release --locked --workspace) || failed=1
-npx vitest run --project unit test/unit/fuzz --test-timeout=3600000 || failed=1
+if [ "$part" != survival ]; then
+  scripts/fuzz.sh "$seconds" || failed=1
+  # The property tests with many more cases: proptest in Rust, fast-check in TypeScript.
+  export PROPTEST_CASES=${PROPTEST_CASES:-5000} CLIPYARD_FUZZ_RUNS=${CLIPYARD_FUZZ_RUNS:-50000}
+  (cd native-tools && cargo test --release --locked --workspace) || failed=1
+  npx vitest run --project unit test/unit/fuzz --test-timeout=3600000 || failed=1
+fi
+if [ "$part" != fuzz ]; then
+  export CLIPYARD_SOAK_SECONDS=$seconds
+  (cd native-tools && cargo test --release --locked -p mountd --test survival -- --nocapture --test-threads=1 \
+    a_daemon_that_is_killed_every_second) || failed=1
+fi
 exit $failed

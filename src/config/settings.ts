@@ -44,6 +44,12 @@ export const SettingsSchema = z.object({
     .default('.clipyard')
     .describe('Directory for caches, layouts and mounts; it must lie on a real filesystem (ext4, xfs, btrfs).'),
   CLIPYARD_CACHE: z.string().optional().describe('Directory of the runtime cache; default `cache` in CLIPYARD_STATE.'),
+  CLIPYARD_MOUNTD: z
+    .string()
+    .optional()
+    .describe(
+      'Socket of a mount daemon that runs already (packaging/clipyard-mountd.service); without it commands start one of their own, which ends with its last mount.',
+    ),
   CLIPYARD_PACK_CACHE: z
     .string()
     .optional()
@@ -77,6 +83,8 @@ export interface Settings {
   readonly store: string | undefined;
   readonly stateDir: string;
   readonly cacheDir: string;
+  /** Socket of a mount daemon that somebody else manages. */
+  readonly mountSocket: string | undefined;
   readonly packCacheStore: string | undefined;
   /** As written; the command line parses sizes. */
   readonly packCacheSize: string;
@@ -108,6 +116,7 @@ export function loadSettings(env: Readonly<Record<string, string | undefined>>):
     store: data.CLIPYARD_STORE,
     stateDir,
     cacheDir: data.CLIPYARD_CACHE === undefined ? join(stateDir, 'cache') : resolve(data.CLIPYARD_CACHE),
+    mountSocket: data.CLIPYARD_MOUNTD === undefined ? undefined : resolve(data.CLIPYARD_MOUNTD),
     packCacheStore: data.CLIPYARD_PACK_CACHE,
     packCacheSize: data.CLIPYARD_PACK_CACHE_SIZE,
     workspace: data.CLIPYARD_WORKSPACE,

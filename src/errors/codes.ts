@@ -305,6 +305,16 @@ export const ERROR_CODES = {
     help: 'The kernel refused the mount; the message holds its reason.',
   },
   MOUNT_BUSY: { category: 'conflict', retryable: true, help: 'A process still uses the mount.' },
+  MOUNT_DRAINING: {
+    category: 'unavailable',
+    retryable: true,
+    help: 'The mount daemon takes no new mounts: it was told to drain.',
+  },
+  MOUNT_DAEMON_UNAVAILABLE: {
+    category: 'unavailable',
+    retryable: true,
+    help: 'The mount daemon does not answer at its socket, or could not be started; its log says why.',
+  },
   UPPER_IN_USE: {
     category: 'conflict',
     retryable: true,

@@ -1,10 +1,20 @@
 export { catFile, verifyBlobs } from './cat.ts';
 export { type Comparison, compareTrees, type Difference } from './compare.ts';
-export type { MountStat } from './control.ts';
-export { listMountRecords, type MountRecord } from './mount-record.ts';
+export { repairMounts } from './dead-mounts.ts';
+export type { MountDaemon } from './mount-daemon.ts';
+export type { MountRecord } from './mount-record.ts';
+export type { MountStat } from './mount-stat.ts';
+export {
+  listMounts,
+  type MountEngine,
+  type Mounted,
+  type MountListing,
+  type MountOptions,
+  mountArchive,
+  statMount,
+  unmount,
+} from './mounts.ts';
 export { type ContainerCommand, type ContainerRuntime, type ImageDefaults, runContainer } from './run-container.ts';
 export { createWorkDirectory, removeWorkDirectory } from './run-directory.ts';
-export { type MountEngine, type Mounted, type MountOptions, serveMount } from './serve.ts';
 export type { ArchiveSource, BlobOrigin, OriginCredentials } from './source.ts';
-export { findMount, statMount, unmount } from './unmount.ts';
-export { serveWritable } from './writable.ts';
+export { mountWritable } from './writable.ts';

@@ -3,13 +3,16 @@ import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
-import { isAlive, mountsBelow, unmount } from './unmount.ts';
+import { isAlive } from './dead-mounts.ts';
+import type { MountDaemon } from './mount-daemon.ts';
+import { mountsBelow } from './mount-table.ts';
+import { unmount } from './mounts.ts';
 
 /** The folder of one `run`: image mount, overlay, bundle. Its name carries the process that owns it. */
-export async function createWorkDirectory(stateDir: string, { signal }: Cancelable): Promise<string> {
-  const root = join(stateDir, 'runs');
+export async function createWorkDirectory(daemon: MountDaemon, { signal }: Cancelable): Promise<string> {
+  const root = join(daemon.stateDir, 'runs');
   await mkdir(root, { recursive: true });
-  await sweepStale(stateDir, root, { signal });
+  await sweepStale(daemon, root, { signal });
   return await mkdtemp(join(root, `run-${process.pid}-`));
 }
 
@@ -27,7 +30,7 @@ export async function removeWorkDirectory(directory: string): Promise<void> {
 }
 
 /** What a killed `run` left: its overlay and image mount go when no process uses them any more, then its folder. */
-async function sweepStale(stateDir: string, root: string, { signal }: Cancelable): Promise<void> {
+async function sweepStale(daemon: MountDaemon, root: string, { signal }: Cancelable): Promise<void> {
   for (const name of await readdir(root)) {
     const owner = Number(/^run-(\d+)-/.exec(name)?.[1]);
     if (!Number.isSafeInteger(owner) || (isAlive(owner) && (await isClipyard(owner)))) continue;
@@ -35,7 +38,7 @@ async function sweepStale(stateDir: string, root: string, { signal }: Cancelable
     try {
       for (const overlay of (await mountsBelow(directory)).filter((path) => path.endsWith('/rootfs')))
         await promisify(execFile)('umount', [overlay]);
-      await unmount(stateDir, join(directory, 'image'), { signal }).catch(ignoreNoMount);
+      await unmount(daemon, join(directory, 'image'), { signal }).catch(ignoreNoMount);
       await removeWorkDirectory(directory);
     } catch {
       signal.throwIfAborted(); // in use: a later run tries again

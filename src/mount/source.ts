@@ -7,13 +7,13 @@ export interface BlobOrigin {
   readonly caFile?: string;
 }
 
-/** As docker config and helpers give them; handed to the daemon over its stdin, never on a command line. */
+/** As docker config and helpers give them; handed over a socket or stdin, never on a command line. */
 export type OriginCredentials =
   | { readonly username: string; readonly password: string }
   | { readonly identityToken: string }
   | { readonly registryToken: string };
 
-/** What `serve` and `cat` have in common. */
+/** What a mount and `cat` have in common. */
 export interface ArchiveSource {
   /** A complete archive, or a sparse file of its length with the parts a mount needs. */
   readonly archive: string;

@@ -1,46 +1,40 @@
-import { mkdir, mkdtemp, readdir, realpath, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, realpath } from 'node:fs/promises';
 import { WorkerError } from '../errors/index.ts';
-import { writeMountRecord } from './mount-record.ts';
+import { isMounted } from './mount-table.ts';
+import { type Mounted, type MountOptions, mountArchive, unmountImage } from './mounts.ts';
 import { mountOverlay } from './overlay.ts';
-import { type Mounted, type MountOptions, serveMount } from './serve.ts';
 import type { ArchiveSource } from './source.ts';
-import { isMounted, unmount } from './unmount.ts';
+import { createLower, removeLower, writeWritableRecord } from './writable-record.ts';
 
 /** Taking back a mount whose overlay was refused. */
 const UNMOUNT_DEADLINE_MS = 30_000;
 
 /**
  * Mounts an archive with a writable overlay: the image below `<state>/lowers`, the overlay where the person wants it.
- * Throws what `serveMount` and `mountOverlay` throw; nothing stays behind.
+ * Throws what `mountArchive` and `mountOverlay` throw; nothing stays behind.
  */
-export async function serveWritable(
+export async function mountWritable(
   source: ArchiveSource,
   mountpoint: string,
   writable: string,
   options: MountOptions,
 ): Promise<Mounted> {
-  const { stateDir } = options;
   const target = await emptyFolder(mountpoint);
-  const root = join(stateDir, 'lowers');
-  await mkdir(root, { recursive: true, mode: 0o700 });
-  const lower = await mkdtemp(join(root, 'image-'));
+  const lower = await realpath(await createLower(options));
   try {
-    const mounted = await serveMount(source, lower, options);
+    const mounted = await mountArchive(source, lower, options);
     try {
+      // On record first: an overlay that nobody knows of could not be taken down in order.
+      await writeWritableRecord({ mountpoint: target, lower, directory: writable });
       await mountOverlay({ lower, writable, target }, options);
     } catch (thrown) {
-      await unmount(stateDir, lower, { signal: AbortSignal.timeout(UNMOUNT_DEADLINE_MS) });
+      await unmountImage(options, lower, { signal: AbortSignal.timeout(UNMOUNT_DEADLINE_MS) });
       throw thrown;
     }
-    const record = await writeMountRecord(mounted.runDirectory, {
-      ...mounted.record,
-      mountpoint: target,
-      writable: { lower: mounted.mountpoint, directory: writable },
-    });
-    return { ...mounted, mountpoint: record.mountpoint, record };
+    const record = { ...mounted.record, mountpoint: target, writable: { lower, directory: writable } };
+    return { ...mounted, mountpoint: target, record };
   } catch (thrown) {
-    await rm(lower, { recursive: true, force: true });
+    await removeLower(lower);
     throw thrown;
   }
 }

@@ -2,12 +2,14 @@ import { mkdir } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { MountableArchive } from '../../jobs/index.ts';
 import {
-  listMountRecords,
+  listMounts,
+  type MountDaemon,
   type MountEngine,
   type Mounted,
   type MountStat,
-  serveMount,
-  serveWritable,
+  mountArchive,
+  mountWritable,
+  repairMounts,
   statMount,
   unmount,
 } from '../../mount/index.ts';
@@ -21,6 +23,10 @@ export interface MountFlags extends ArchiveFlags {
   readonly engine?: MountEngine;
   /** Where changes go; absent: read-only. */
   readonly rw?: string | undefined;
+}
+
+export interface MountsFlags {
+  readonly repair?: boolean;
 }
 
 export async function mount(
@@ -38,28 +44,33 @@ export async function mount(
 }
 
 export async function umount(dir: string, json: boolean, context: CommandContext): Promise<void> {
-  const stat = await unmount(context.settings.stateDir, resolve(dir), context);
+  const stat = await unmount(mountDaemon(context), resolve(dir), context);
   const did = stat === undefined ? '' : ` (${statLine(stat)})`;
   writeResult(context.stdout, { mountpoint: resolve(dir), stat }, json, () => `${dir}: unmounted${did}\n`);
 }
 
-export async function mounts(json: boolean, context: CommandContext): Promise<void> {
-  const records = await listMountRecords(context.settings.stateDir);
+/** Lists mounts; `repair` first takes away what has no daemon any more, and says what that was. */
+export async function mounts(flags: MountsFlags, json: boolean, context: CommandContext): Promise<void> {
+  const daemon = mountDaemon(context);
+  const removed = flags.repair === true ? await repairMounts(daemon) : undefined;
+  for (const { mountpoint } of removed ?? []) context.log.info({ mountpoint }, 'took away a mount without a daemon');
+  const records = await listMounts(daemon, context);
   const rows = records.map((r) => [
     r.mountpoint,
     r.source,
     r.storageRef,
     String(r.pid),
     r.startedAt,
+    r.engine,
     r.writable?.directory ?? '',
   ]);
-  writeResult(context.stdout, records, json, () =>
-    formatTable(['mountpoint', 'source', 'blobs', 'pid >', 'since', 'changes in'], rows),
+  writeResult(context.stdout, removed === undefined ? records : { removed, mounts: records }, json, () =>
+    formatTable(['mountpoint', 'source', 'blobs', 'pid >', 'since', 'engine', 'changes in'], rows),
   );
 }
 
 export async function stat(dir: string, json: boolean, context: CommandContext): Promise<void> {
-  const found = await statMount(context.settings.stateDir, resolve(dir), context);
+  const found = await statMount(mountDaemon(context), resolve(dir), context);
   const rows = found.layers.map(({ diffId, mode, reason }) => [diffId.slice(0, 19), mode, reason ?? '']);
   writeResult(
     context.stdout,
@@ -69,14 +80,19 @@ export async function stat(dir: string, json: boolean, context: CommandContext):
   );
 }
 
-/** Fetches what a mount needs of the archive and starts its daemon. */
+/** Where the commands' mount daemon is. */
+export function mountDaemon({ settings, tools }: CommandContext): MountDaemon {
+  return { stateDir: settings.stateDir, mountSocket: settings.mountSocket, tools };
+}
+
+/** Fetches what a mount needs of the archive and has the daemon mount it. */
 export async function mountSource(
   source: string,
   dir: string,
   flags: MountFlags,
   context: CommandContext,
 ): Promise<{ readonly mounted: Mounted; readonly archive: MountableArchive; readonly storageRef: string }> {
-  const { log, settings, signal, tools } = context;
+  const { log, settings, signal } = context;
   const cacheDir = resolve(flags.cache ?? settings.cacheDir);
   await mkdir(cacheDir, { recursive: true });
   const archive = await mountableArchive(source, flags, context);
@@ -85,9 +101,8 @@ export async function mountSource(
   if (flags.storageRef === undefined)
     log.info({ source_ref: storageRef }, 'cached source image reference from metadata');
   const options = {
+    ...mountDaemon(context),
     signal,
-    stateDir: settings.stateDir,
-    tools,
     sourceName: source,
     storageRef,
     ...(flags.engine !== undefined && { engine: flags.engine }),
@@ -95,8 +110,8 @@ export async function mountSource(
   const found = { archive: archive.path, archiveAddress: archive.address, cacheDir, origin };
   const mounted =
     flags.rw === undefined
-      ? await serveMount(found, resolve(dir), options)
-      : await serveWritable(found, resolve(dir), resolve(flags.rw), options);
+      ? await mountArchive(found, resolve(dir), options)
+      : await mountWritable(found, resolve(dir), resolve(flags.rw), options);
   log.info({ engine: mounted.engine, reason: mounted.engineReason }, 'mount engine chosen');
   return { mounted, archive, storageRef };
 }

@@ -8,7 +8,7 @@ import {
   unmount,
 } from '../../mount/index.ts';
 import type { CommandContext } from '../context.ts';
-import { type MountFlags, mountSource, statLine } from './mount.ts';
+import { type MountFlags, mountDaemon, mountSource, statLine } from './mount.ts';
 
 export interface RunFlags extends MountFlags {
   readonly rw?: string;
@@ -30,8 +30,9 @@ export async function run(
   json: boolean,
   context: CommandContext,
 ): Promise<number> {
-  const { settings, signal } = context;
-  const workDir = await createWorkDirectory(settings.stateDir, context);
+  const { signal } = context;
+  const daemon = mountDaemon(context);
+  const workDir = await createWorkDirectory(daemon, context);
   const lower = join(workDir, 'image');
   await mkdir(lower);
   try {
@@ -59,7 +60,7 @@ export async function run(
         { signal },
       );
     } finally {
-      const stat = await unmount(settings.stateDir, lower, { signal: AbortSignal.timeout(UNMOUNT_DEADLINE_MS) });
+      const stat = await unmount(daemon, lower, { signal: AbortSignal.timeout(UNMOUNT_DEADLINE_MS) });
       if (stat !== undefined && json)
         context.stderr.write(
           `${JSON.stringify({ event: 'stat', mountMs: mounted.mountMs, archiveBytes: archive.fetchedBytes, ...stat })}\n`,

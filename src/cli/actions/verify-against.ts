@@ -11,7 +11,7 @@ import {
 } from '../../mount/index.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, writeResult } from '../output.ts';
-import { type MountFlags, mountSource } from './mount.ts';
+import { type MountFlags, mountDaemon, mountSource } from './mount.ts';
 
 export interface AgainstFlags extends MountFlags {
   readonly against: string;
@@ -39,11 +39,11 @@ export async function verifyAgainst(
   json: boolean,
   context: CommandContext,
 ): Promise<void> {
-  const { settings } = context;
+  const daemon = mountDaemon(context);
   const options = { ...context, ...parseFlags(flags) };
   const other = resolve(flags.against);
   if (!(await isFolder(other))) throw new WorkerError('PATH_NOT_FOUND', `${flags.against} is no folder`);
-  const workDir = await createWorkDirectory(settings.stateDir, context);
+  const workDir = await createWorkDirectory(daemon, context);
   const image = join(workDir, 'image');
   await mkdir(image);
   let comparison: Comparison;
@@ -52,7 +52,7 @@ export async function verifyAgainst(
     try {
       comparison = await compareTrees(image, other, options);
     } finally {
-      await unmount(settings.stateDir, image, { signal: AbortSignal.timeout(UNMOUNT_DEADLINE_MS) });
+      await unmount(daemon, image, { signal: AbortSignal.timeout(UNMOUNT_DEADLINE_MS) });
     }
   } finally {
     await removeWorkDirectory(workDir);

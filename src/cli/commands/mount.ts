@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import type { MountFlags } from '../actions/mount.ts';
+import type { MountFlags, MountsFlags } from '../actions/mount.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
 
 const EXAMPLES = `
@@ -38,11 +38,12 @@ export function addMountCommands(program: Command, context: CommandContext): voi
 
   program
     .command('mounts')
-    .description('List the mounts of this state directory')
-    .addHelpText('after', '\nExample:\n  clipyard mounts\n')
-    .action(async (_flags: unknown, command: Command) => {
+    .description('List the mounts of the mount daemon')
+    .option('--repair', 'first take away mounts whose daemon and holder were killed, and what a reboot left')
+    .addHelpText('after', '\nExamples:\n  clipyard mounts\n  clipyard mounts --repair\n')
+    .action(async (flags: MountsFlags, command: Command) => {
       const { mounts } = await import('../actions/mount.ts');
-      await mounts(jsonOf(command), context);
+      await mounts(flags, jsonOf(command), context);
     });
 
   program

@@ -3,6 +3,7 @@ import { chmod, chown, copyFile, lstat, mkdir, readdir, readFile, readlink } fro
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, describe as group, test } from 'vitest';
+import { isAlive } from '../../../src/mount/dead-mounts.ts';
 import { commandError, commandJson, runCommand } from '../../support/command-line.ts';
 import { tarStream } from '../../support/corpus/index.ts';
 import { addBlobs, awkwardTars, layoutOf, type MadeArchive, makeArchive } from '../../support/native/index.ts';
@@ -125,10 +126,24 @@ group('engine fuse as root', () => {
     }
   });
 
-  test('a killed daemon: what was not read is an error, and umount takes the rest away', async () => {
-    const { mountpoint, env } = await freshState('killed');
+  test('a killed daemon costs its readers nothing but time', async () => {
+    const { mountpoint, env } = await freshState('survives');
     const { pid } = await commandJson<MountResult>(['mount', archive.path, mountpoint, '--engine', 'fuse'], env);
     process.kill(pid, 'SIGKILL');
+    try {
+      expect(compareTrees(truth, await snapshotTree(mountpoint), { times: touched })).toEqual([]);
+      const [listed] = await commandJson<MountResult[]>(['mounts'], env);
+      expect(listed?.engine).toBe('fuse');
+      expect(listed?.pid).not.toBe(pid);
+    } finally {
+      await commandJson(['umount', mountpoint], env);
+    }
+  });
+
+  test('with daemon and holder killed what was not read is an error, and umount takes the rest away', async () => {
+    const { mountpoint, env } = await freshState('killed');
+    const { pid } = await commandJson<MountResult>(['mount', archive.path, mountpoint, '--engine', 'fuse'], env);
+    await killWithHolder(pid);
     const [path = ''] = [...truth].find(([, { type, sizeBytes }]) => type === 'file' && sizeBytes > 100_000) ?? [];
     await expect(readFile(join(mountpoint, path))).rejects.toThrow(/ENOTCONN|ECONNABORTED/);
     await commandJson(['umount', mountpoint], env);
@@ -178,11 +193,21 @@ group('engine fuse as a user without privilege', () => {
       [node, CLI, '--json', 'mount', archive.path, mountpoint, '--engine', 'fuse'],
       env,
     );
-    process.kill((JSON.parse(stdout) as MountResult).pid, 'SIGKILL');
+    await killWithHolder((JSON.parse(stdout) as MountResult).pid);
     await asNobody([node, CLI, 'umount', mountpoint], env);
     expect(await mountsBelow(join(dir, 'user-killed'))).toEqual([]);
   });
 });
+
+/** Kills a daemon and its parent, so that neither starts the other again (proc(5), field 4 of stat). */
+async function killWithHolder(pid: number): Promise<void> {
+  const line = await readFile(`/proc/${pid}/stat`, 'latin1');
+  const holder = Number(line.slice(line.lastIndexOf(')') + 2).split(' ')[1]);
+  process.kill(pid, 'SIGSTOP');
+  process.kill(holder, 'SIGKILL');
+  process.kill(pid, 'SIGKILL');
+  await expect.poll(() => [pid, holder].filter((id) => isAlive(id))).toEqual([]);
+}
 
 /** Lists every folder, looks at every name and reads every file. find(1) would also ask for statfs, which no kernel keeps. */
 async function goThrough(path: string | Buffer): Promise<void> {

@@ -47,7 +47,8 @@ pub fn cat(request: &CatRequest) -> Result<CatResult, Error> {
         .as_deref()
         .ok_or_else(|| Error::Request("no output".to_owned()))?;
     let image = Image::open(&request.source)?;
-    let metadata = ErofsReader::new(image.metadata.as_slice())?;
+    let bytes = image.metadata()?;
+    let metadata = ErofsReader::new(bytes.as_slice())?;
     let found = metadata.lookup(path.as_bytes(), Follow::All)?;
     let inode = found.ok_or_else(|| Error::PathNotFound(path.to_owned()))?;
     if !inode.is_regular() {
@@ -112,7 +113,7 @@ pub fn verify_all(
             done += length;
             progress(&name, done, table.blob_bytes);
         };
-        bytes += verify_blob(table, image.source(table).as_ref(), &mut count)?;
+        bytes += verify_blob(table, image.source(table), &mut count)?;
     }
     Ok(VerifyResult {
         layers: image.tables.len() as u64,

@@ -44,6 +44,15 @@ pub enum Error {
         /// Who uses it.
         why: &'static str,
     },
+    /// Nothing of ours is mounted there.
+    #[error("nothing of ours is mounted at {0}")]
+    NotMounted(String),
+    /// The daemon takes no more mounts.
+    #[error("the mount daemon is draining: it takes no new mounts")]
+    Draining,
+    /// Nobody waits for the mount any more.
+    #[error("the caller went away before the image was mounted")]
+    CallerLeft,
     /// The kernel refused a mount.
     #[error(transparent)]
     Mount(#[from] MountError),
@@ -116,6 +125,9 @@ impl Coded for Error {
             Self::MountPointInvalid { .. } => "MOUNT_POINT_INVALID",
             Self::MountPointInUse { .. } => "MOUNT_POINT_IN_USE",
             Self::Busy { .. } => "MOUNT_BUSY",
+            Self::NotMounted(_) => "MOUNT_NOT_FOUND",
+            Self::CallerLeft => "CANCELED",
+            Self::Draining => "MOUNT_DRAINING",
             Self::Mount(error) if error.errno == Errno::PERM => "PRIVILEGE_REQUIRED",
             Self::Mount(_) => "MOUNT_FAILED",
             Self::CacheFilesystem { .. } => "CACHE_FILESYSTEM_UNSUPPORTED",
@@ -136,6 +148,7 @@ impl Coded for Error {
             Self::MountPointInvalid { path, .. }
             | Self::MountPointInUse { path, .. }
             | Self::Busy { path, .. } => BTreeMap::from([("mountpoint".to_owned(), path.clone())]),
+            Self::NotMounted(path) => BTreeMap::from([("mountpoint".to_owned(), path.clone())]),
             Self::CacheFilesystem { path, filesystem } => BTreeMap::from([
                 ("path".to_owned(), path.clone()),
                 ("filesystem".to_owned(), filesystem.clone()),

@@ -25,8 +25,6 @@ use crate::stats::Stats;
 pub struct Image {
     /// The archive.
     pub archive: Archive,
-    /// The metadata image, decoded.
-    pub metadata: Vec<u8>,
     /// The layers' records in device order.
     pub tables: Vec<LayerTable>,
     /// What is counted.
@@ -46,15 +44,20 @@ impl Image {
         let path = &request.archive;
         let file =
             File::open(path).map_err(|error| Error::io_at("open the archive", path, error))?;
+        Self::of(file, request)
+    }
+
+    /// The same of an archive that is open already.
+    ///
+    /// # Errors
+    /// As [`Image::open`].
+    pub fn of(file: File, request: &SourceRequest) -> Result<Self, Error> {
+        let path = &request.archive;
         let kept = file
             .try_clone()
             .map_err(|error| Error::io_at("open the archive", path, error))?;
         let archive = Archive::open(file)?;
         let tables = archive.layers()?;
-        let metadata = archive
-            .section(SectionType::Erofs)?
-            .ok_or_else(|| FormatError::Corrupt("no section erofs".to_owned()))?;
-        check_devices(&metadata, &tables)?;
         let stats = Arc::new(Stats::default());
         let read_timeout = Duration::from_millis(request.read_timeout_ms.max(1));
         let options = RegistryOptions {
@@ -70,7 +73,7 @@ impl Image {
         let store = request
             .archive_url
             .as_ref()
-            .map(|url| ArchiveUrl::new(&url.0, request.ca_file.as_deref(), read_timeout))
+            .map(|url| ArchiveUrl::new(url.expose(), request.ca_file.as_deref(), read_timeout))
             .transpose()?;
         let file = Arc::new(kept);
         Ok(Self {
@@ -80,10 +83,28 @@ impl Image {
             registry: Arc::new(RegistrySource::new(options, Arc::clone(&stats))?),
             file,
             archive,
-            metadata,
             tables,
             stats,
         })
+    }
+
+    /// The metadata image, decoded and checked against the layers' records.
+    ///
+    /// # Errors
+    /// The archive's codes.
+    pub fn metadata(&self) -> Result<Vec<u8>, Error> {
+        let metadata = self
+            .archive
+            .section(SectionType::Erofs)?
+            .ok_or_else(|| FormatError::Corrupt("no section erofs".to_owned()))?;
+        check_devices(&metadata, &self.tables)?;
+        Ok(metadata)
+    }
+
+    /// The archive's file.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
     }
 
     /// Where the blob of a record is.
@@ -108,24 +129,39 @@ impl Image {
             .map_err(|error| Error::io_at("open the cache", cache_dir, error))?;
         let fetcher = Fetcher::start(max_requests)
             .map_err(|error| Error::io("start the fetch threads", error))?;
-        let open = |table: &LayerTable| {
-            Layer::new(LayerParts {
-                table: table.clone(),
-                cache: cache.layer(table)?,
-                source: self.source(table),
-                windows: self.windows.clone(),
-                fetcher: fetcher.clone(),
-                stats: Arc::clone(&self.stats),
-            })
-        };
         self.tables
             .iter()
             .map(|table| {
-                open(table).map_err(|error| {
-                    Error::io(format!("open the cache of {}", oci(&table.diff_id)), error)
-                })
+                let stats = Arc::clone(&self.stats);
+                self.layer(table, &cache, self.source(table), &fetcher, stats)
             })
             .collect()
+    }
+
+    /// Opens one layer over a cache.
+    ///
+    /// # Errors
+    /// `IO_FAILED` or `DISK_FULL` from the cache.
+    pub fn layer(
+        &self,
+        table: &LayerTable,
+        cache: &Cache,
+        source: Arc<dyn BlobSource>,
+        fetcher: &Fetcher,
+        stats: Arc<Stats>,
+    ) -> Result<Arc<Layer>, Error> {
+        let open = || {
+            Layer::new(LayerParts {
+                table: table.clone(),
+                cache: cache.layer(table)?,
+                source,
+                windows: self.windows.clone(),
+                fetcher: fetcher.clone(),
+                stats,
+            })
+        };
+        open()
+            .map_err(|error| Error::io(format!("open the cache of {}", oci(&table.diff_id)), error))
     }
 }
 

@@ -4,14 +4,18 @@
 
 pub mod cache;
 pub mod cat;
-pub mod device_files;
+pub mod daemon;
 pub mod error;
 pub mod fuse;
+pub mod grpc;
+pub mod hold;
 pub mod image;
 pub mod layer;
+pub mod node;
+pub mod options;
+pub mod proto;
 pub mod request;
 pub mod secret;
-pub mod serve;
 pub mod source;
 pub mod stats;
 pub mod tree;

@@ -1,37 +1,111 @@
-//! `clipyard-mountd serve|cat`: one request line on stdin, events on stdout, log on stderr. See `docs/mount.md`.
+//! `clipyard-mountd hold|daemon|replace|drain|cat`. See `docs/mount.md`. The log goes to stderr.
 #![forbid(unsafe_code)]
 
-use std::fs::OpenOptions;
 use std::io::{self, BufReader};
+use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::thread;
 
-use anyhow::Context;
 use mountd::cat::{cat, verify_all};
 use mountd::error::Error;
-use mountd::request::{CatRequest, ServeRequest};
-use mountd::serve::{Mounted, StartGate};
+use mountd::grpc::client::Client;
+use mountd::hold::{Start, hold};
+use mountd::options::Options;
+use mountd::proto::{DrainRequest, DrainResponse, ReplaceRequest};
+use mountd::request::CatRequest;
 use serde::de::DeserializeOwned;
 use tool_protocol::{EventWriter, read_request};
 use tracing_subscriber::EnvFilter;
 
+const USAGE: &str = "usage: clipyard-mountd hold --socket PATH --state DIR [--cache DIR] [--max-requests N] [--idle-exit]
+       clipyard-mountd replace --socket PATH [PROGRAM]
+       clipyard-mountd drain --socket PATH
+       clipyard-mountd cat < request.json";
+
 fn main() -> ExitCode {
-    let command = std::env::args().nth(1);
-    if command.as_deref() == Some("serve") {
+    let mut arguments = std::env::args_os().skip(1);
+    let command = arguments.next();
+    let command = command.as_ref().and_then(|command| command.to_str());
+    if command == Some("hold") {
         sys::process::close_inherited();
     }
     log_to_stderr();
-    let events = EventWriter::stdout();
-    let done = match command.as_deref() {
-        Some("serve") => serve(&events),
-        Some("cat") => run_cat(&events),
-        _ => {
-            eprintln!("usage: clipyard-mountd serve|cat < request.json");
-            return ExitCode::from(64);
-        }
+    match command {
+        Some("cat") => events(run_cat),
+        Some("hold") => with_options(arguments, |options| hold_on(options, Start::Fresh)),
+        // Of the program's own making: a daemon starts a holder, a holder starts a daemon.
+        Some("adopt") => with_options(arguments, |options| hold_on(options, Start::Adopting)),
+        Some("daemon") => with_options(arguments, mountd::daemon::run),
+        Some(command @ ("replace" | "drain")) => tell(command, arguments),
+        _ => usage(USAGE),
+    }
+}
+
+fn usage(what: &str) -> ExitCode {
+    eprintln!("{what}");
+    ExitCode::from(64)
+}
+
+fn with_options(
+    arguments: impl Iterator<Item = std::ffi::OsString>,
+    run: impl FnOnce(Options) -> io::Result<()>,
+) -> ExitCode {
+    let options = match Options::parse(arguments) {
+        Ok(options) => options,
+        Err(why) => return usage(&format!("{why}\n{USAGE}")),
     };
+    match run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "cannot go on");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `replace` and `drain`: one call to a daemon that runs.
+fn tell(command: &str, mut arguments: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
+    let (option, socket, program) = (arguments.next(), arguments.next(), arguments.next());
+    let (Some(socket), true) = (socket, option.is_some_and(|option| option == "--socket")) else {
+        return usage(USAGE);
+    };
+    let done = Client::connect(Path::new(&socket)).and_then(|mut client| match command {
+        "replace" => {
+            let program = program.unwrap_or_default().to_string_lossy().into_owned();
+            client.call(|calls| Box::pin(calls.replace(ReplaceRequest { program })))?;
+            Ok("handed over".to_owned())
+        }
+        _ => {
+            let DrainResponse { mounts } =
+                client.call(|calls| Box::pin(calls.drain(DrainRequest {})))?;
+            Ok(format!("draining, {mounts} mounts left"))
+        }
+    });
     match done {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(status) => {
+            eprintln!("{}", status.message());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn hold_on(options: Options, start: Start) -> io::Result<()> {
+    std::env::set_current_dir("/")?;
+    sys::process::leave_session();
+    if hold(options, start)? {
+        tracing::info!("another holder serves the socket");
+    }
+    Ok(())
+}
+
+/// Runs a one-shot command that speaks the protocol of native tools.
+fn events(run: impl FnOnce(&EventWriter<io::Stdout>) -> anyhow::Result<()>) -> ExitCode {
+    let events = EventWriter::stdout();
+    match run(&events) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             match error.downcast_ref::<Error>() {
@@ -41,16 +115,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn serve(events: &EventWriter<io::Stdout>) -> anyhow::Result<()> {
-    let gate = Arc::new(StartGate::default());
-    let callers = Arc::clone(&gate);
-    let request: ServeRequest = request_then(move || callers.caller_left())?;
-    let mounted = Mounted::start(&request, &gate)?;
-    events.result("", &mounted.result());
-    leave_caller().context("leave the caller")?;
-    Ok(mounted.wait()?)
 }
 
 fn run_cat(events: &EventWriter<io::Stdout>) -> anyhow::Result<()> {
@@ -77,19 +141,6 @@ fn request_then<T: DeserializeOwned>(stopped: impl FnOnce() + Send + 'static) ->
             stopped();
         })?;
     Ok(request)
-}
-
-/// Lets go of everything of the caller's but the log on stderr.
-fn leave_caller() -> io::Result<()> {
-    let null = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/null")?;
-    rustix::stdio::dup2_stdin(&null)?;
-    rustix::stdio::dup2_stdout(&null)?;
-    std::env::set_current_dir("/")?;
-    sys::process::leave_session();
-    Ok(())
 }
 
 fn log_to_stderr() {

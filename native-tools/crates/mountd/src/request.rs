@@ -1,13 +1,14 @@
-//! The requests as they come in on stdin.
+//! Where an image is and what `cat` is asked, as it comes in on stdin.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::secret::Secret;
 use crate::source::registry::Credentials;
 
-/// Where an image is described and where its layers are: what `serve` and `cat` have in common.
+/// Where an image is described and where its layers are: what a mount and `cat` have in common.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SourceRequest {
@@ -38,16 +39,6 @@ pub struct SourceRequest {
     pub read_timeout_ms: u64,
 }
 
-/// A text that debug output leaves out.
-#[derive(Clone, Deserialize)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("…")
-    }
-}
-
 /// A repository of a registry.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -59,32 +50,15 @@ pub struct RegistryRequest {
 }
 
 /// Who shows the tree to programs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum EngineRequest {
     /// The best one that works here.
     #[default]
     Auto,
     /// The kernel's EROFS over layer files.
     Erofs,
-    /// This process, through FUSE.
+    /// The daemon, through FUSE.
     Fuse,
-}
-
-/// `clipyard-mountd serve`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ServeRequest {
-    /// The image.
-    #[serde(flatten)]
-    pub source: SourceRequest,
-    /// Where to mount.
-    pub mountpoint: PathBuf,
-    /// With what.
-    #[serde(default)]
-    pub engine: EngineRequest,
-    /// A directory of this mount alone, for the control socket and the statistics.
-    pub run_dir: PathBuf,
 }
 
 /// `clipyard-mountd cat`.
@@ -120,8 +94,8 @@ mod tests {
     #[test]
     fn requests_are_read_as_the_caller_writes_them() {
         let text = r#"{"v":1,"archive":"/a.clip","cacheDir":"/cache","registry":{"baseUrl":"http://127.0.0.1:5000","repository":"a/b"},
-            "credentials":{"username":"u","password":"hunter2"},"mountpoint":"/mnt","runDir":"/run/x","readTimeoutMs":500}"#;
-        let request: ServeRequest = serde_json::from_str(text).unwrap();
+            "credentials":{"username":"u","password":"hunter2"},"path":"/etc/hosts","readTimeoutMs":500}"#;
+        let request: CatRequest = serde_json::from_str(text).unwrap();
         assert_eq!(request.source.max_requests, 8);
         assert_eq!(request.source.read_timeout_ms, 500);
         assert!(matches!(
@@ -133,7 +107,7 @@ mod tests {
             r#""username":"u","password":"hunter2""#,
             r#""identityToken":"hunter2""#,
         );
-        let request: ServeRequest = serde_json::from_str(&token).unwrap();
+        let request: CatRequest = serde_json::from_str(&token).unwrap();
         assert!(matches!(
             request.source.credentials,
             Some(Credentials::Identity { .. })

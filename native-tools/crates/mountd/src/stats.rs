@@ -1,10 +1,9 @@
-//! What a mount did so far: counters on the hot paths, one document at the end.
+//! What was done so far: counters on the hot paths, added up when somebody asks.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use serde::Serialize;
 use tool_protocol::Coded;
 
 use crate::source::FetchError;
@@ -29,7 +28,7 @@ impl Counter {
     }
 }
 
-/// The counters of one mount.
+/// The counters of one layer, or of one source.
 #[derive(Debug, Default)]
 pub struct Stats {
     /// Plain bytes that readers asked for.
@@ -52,16 +51,66 @@ pub struct Stats {
 }
 
 /// A failure that a reader saw.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Failure {
-    code: &'static str,
-    message: String,
-    count: u64,
+    /// A key of `ERROR_CODES`.
+    pub code: &'static str,
+    /// What happened to what.
+    pub message: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// The counters at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// As in [`Stats`], and so on.
+    pub wanted_bytes: u64,
+    /// Bytes of response bodies.
+    pub fetched_bytes: u64,
+    /// Requests answered.
+    pub requests: u64,
+    /// Requests repeated.
+    pub retries: u64,
+    /// Chunks proven after a fetch.
+    pub chunks_verified: u64,
+    /// Chunks found in the cache.
+    pub cache_hits: u64,
+    /// Chunks found damaged there.
+    pub cache_damaged: u64,
+    /// Chunks not kept.
+    pub not_kept: u64,
+}
+
+impl Totals {
+    /// What was added since an earlier moment.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        self.with(earlier, u64::saturating_sub)
+    }
+
+    /// The sum of two.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        self.with(other, u64::saturating_add)
+    }
+
+    fn with(self, other: Self, combine: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            wanted_bytes: combine(self.wanted_bytes, other.wanted_bytes),
+            fetched_bytes: combine(self.fetched_bytes, other.fetched_bytes),
+            requests: combine(self.requests, other.requests),
+            retries: combine(self.retries, other.retries),
+            chunks_verified: combine(self.chunks_verified, other.chunks_verified),
+            cache_hits: combine(self.cache_hits, other.cache_hits),
+            cache_damaged: combine(self.cache_damaged, other.cache_damaged),
+            not_kept: combine(self.not_kept, other.not_kept),
+        }
+    }
 }
 
 /// One layer in the document.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone)]
 pub struct LayerStat {
     /// `sha256:…` of the plain stream.
     pub diff_id: String,
@@ -70,7 +119,6 @@ pub struct LayerStat {
     /// How it is read.
     pub mode: Mode,
     /// Why it is not read lazily.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Length of the plain stream.
     pub plain_bytes: u64,
@@ -83,8 +131,7 @@ pub struct LayerStat {
 }
 
 /// How a layer is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// In parts, as they are wanted.
     Lazy,
@@ -96,21 +143,30 @@ pub enum Mode {
     Local,
 }
 
-/// The document of the control socket and of `stats.json`.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
+impl Mode {
+    /// Its name in `stat`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lazy => "lazy",
+            Self::Whole => "whole",
+            Self::Complete => "complete",
+            Self::Local => "local",
+        }
+    }
+}
+
+/// What a mount did so far.
+#[derive(Debug, Clone)]
 pub struct Report {
-    wanted_bytes: u64,
-    fetched_bytes: u64,
-    requests: u64,
-    retries: u64,
-    chunks_verified: u64,
-    cache_hits: u64,
-    cache_damaged: u64,
-    not_kept: u64,
-    kernel_requests: u64,
-    failures: Vec<Failure>,
-    layers: Vec<LayerStat>,
+    /// The counters.
+    pub totals: Totals,
+    /// Reads that the kernel sent.
+    pub kernel_requests: u64,
+    /// The last failures that readers saw.
+    pub failures: Vec<Failure>,
+    /// Its layers in device order, and how many mounts have each.
+    pub layers: Vec<(LayerStat, usize)>,
 }
 
 impl Stats {
@@ -135,11 +191,17 @@ impl Stats {
         true
     }
 
-    /// The document.
+    /// The last failures that readers saw.
     #[must_use]
-    pub fn report(&self, kernel_requests: u64, layers: Vec<LayerStat>) -> Report {
+    pub fn failures(&self) -> Vec<Failure> {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        Report {
+        failures.iter().cloned().collect()
+    }
+
+    /// The counters now.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        Totals {
             wanted_bytes: self.wanted_bytes.get(),
             fetched_bytes: self.fetched_bytes.get(),
             requests: self.requests.get(),
@@ -148,9 +210,6 @@ impl Stats {
             cache_hits: self.cache_hits.get(),
             cache_damaged: self.cache_damaged.get(),
             not_kept: self.not_kept.get(),
-            kernel_requests,
-            failures: failures.iter().cloned().collect(),
-            layers,
         }
     }
 }

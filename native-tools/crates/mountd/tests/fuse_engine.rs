@@ -54,9 +54,9 @@ fn every_file_reads_as_it_was_stored_and_the_engine_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let program = fs::read("/bin/true").unwrap();
     let image = TestImage::make_with(directory.path(), MIXED, &[("true", program)]);
-    let mut daemon = mounted(&image, directory.path());
-    assert_eq!(daemon.result["engine"], "fuse");
-    assert_eq!(daemon.result["engineReason"], "asked for");
+    let daemon = mounted(&image, directory.path());
+    assert_eq!(daemon.result.engine, "fuse");
+    assert_eq!(daemon.result.engine_reason, "asked for");
     assert!(
         image.server.log().is_empty(),
         "mounting asks nothing of the registry"
@@ -85,7 +85,7 @@ fn every_file_reads_as_it_was_stored_and_the_engine_is_named() {
     assert_eq!(written.kind(), ErrorKind::ReadOnlyFilesystem);
     assert_eq!(daemon.ask("unmount")["ok"], true);
     assert!(daemon.ends() && !daemon.is_mounted());
-    assert!(daemon.run_dir.join("stats.json").exists());
+    assert_eq!(fs::read_dir(&daemon.node.state).unwrap().count(), 0);
 }
 
 #[test]
@@ -93,8 +93,8 @@ fn auto_takes_erofs_as_root_and_says_why() {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), SMALL);
     let daemon = serve(request(&image, directory.path(), "auto"), directory.path()).unwrap();
-    assert_eq!(daemon.result["engine"], "erofs");
-    let reason = daemon.result["engineReason"].as_str().unwrap();
+    assert_eq!(daemon.result.engine, "erofs");
+    let reason = &daemon.result.engine_reason;
     assert!(reason.contains("with EROFS"), "{reason}");
 }
 
@@ -118,8 +118,8 @@ fn auto_takes_fuse_where_the_kernel_mounts_no_image_from_the_cache() {
     mount(&["mount", "-t", "tmpfs", "cache"]);
     let outcome = serve(request(&image, directory.path(), "auto"), directory.path());
     let daemon = outcome.unwrap();
-    assert_eq!(daemon.result["engine"], "fuse");
-    let reason = daemon.result["engineReason"].as_str().unwrap();
+    assert_eq!(daemon.result.engine, "fuse");
+    let reason = &daemon.result.engine_reason;
     assert!(reason.contains("tmpfs"), "{reason}");
     assert_same(daemon.read("f0-1").unwrap(), &image.files["f0-1"], "");
     drop(daemon);
@@ -179,7 +179,7 @@ fn a_corrupt_blob_is_an_error_and_no_wrong_byte() {
 fn a_mount_in_use_is_busy_and_a_signal_lets_its_users_read_on() {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), SMALL);
-    let mut daemon = mounted(&image, directory.path());
+    let daemon = mounted(&image, directory.path());
     let mut file = File::open(daemon.mountpoint.join("f0-2")).unwrap();
     assert_eq!(daemon.ask("unmount")["code"], "MOUNT_BUSY");
     daemon.signal("TERM");
@@ -199,7 +199,7 @@ fn a_mount_in_use_is_busy_and_a_signal_lets_its_users_read_on() {
 fn a_plain_umount_ends_the_daemon() {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), SMALL);
-    let mut daemon = mounted(&image, directory.path());
+    let daemon = mounted(&image, directory.path());
     daemon.read("f0-0").unwrap();
     daemon.umount();
     assert!(daemon.ends());
@@ -209,10 +209,9 @@ fn a_plain_umount_ends_the_daemon() {
 fn a_killed_daemon_leaves_errors_and_a_mount_that_umount_takes_away() {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), SMALL);
-    let mut daemon = mounted(&image, directory.path());
+    let daemon = mounted(&image, directory.path());
     let first = daemon.read("f0-0").unwrap();
-    daemon.signal("KILL");
-    assert!(daemon.ends());
+    daemon.kill();
     assert_same(
         daemon.read("f0-0").unwrap(),
         &first,
@@ -244,9 +243,9 @@ fn a_user_without_privilege_mounts_reads_and_unmounts() {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), MIXED);
     let auto = request(&image, directory.path(), "auto");
-    let mut daemon = serve_as(NOBODY, auto, directory.path()).unwrap();
-    assert_eq!(daemon.result["engine"], "fuse");
-    let reason = daemon.result["engineReason"].as_str().unwrap();
+    let daemon = serve_as(NOBODY, auto, directory.path()).unwrap();
+    assert_eq!(daemon.result.engine, "fuse");
+    let reason = &daemon.result.engine_reason;
     assert!(reason.contains("CAP_SYS_ADMIN"), "{reason}");
     let read_all = || {
         for (name, bytes) in &image.files {
@@ -271,9 +270,8 @@ fn what_a_killed_daemon_of_a_user_left_goes_with_fusermount3() {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), SMALL);
     let fuse = request(&image, directory.path(), "fuse");
-    let mut daemon = serve_as(NOBODY, fuse, directory.path()).unwrap();
-    daemon.signal("KILL");
-    assert!(daemon.ends());
+    let daemon = serve_as(NOBODY, fuse, directory.path()).unwrap();
+    daemon.kill();
     let output = as_nobody("cat", &[&daemon.mountpoint.join("f0-1")]);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("not connected"), "{said}");

@@ -13,14 +13,14 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::thread;
 
 use archive_format::digest::oci;
 use archive_format::footer::SectionType;
 use archive_format::read::Archive;
 use support::TestImage;
-use support::daemon::{copy_program, drop_page_cache, is_mounted, serve};
+use support::daemon::{Node, copy_program, drop_page_cache, folder, is_mounted, serve};
 use support::testing::server::Fault;
 use support::testing::{Stored, assert_same};
 
@@ -39,8 +39,7 @@ fn every_file_reads_through_the_kernel_as_it_was_stored() {
     let program = fs::read("/bin/true").unwrap();
     let image = TestImage::make_with(directory.path(), MIXED, &[("true", program)]);
     let cache = directory.path().join("cache");
-    let mut daemon = serve(image.request(&cache), directory.path()).unwrap();
-    daemon.close_stdin();
+    let daemon = serve(image.request(&cache), directory.path()).unwrap();
     assert!(
         image.server.log().is_empty(),
         "mounting asks nothing of the registry"
@@ -73,14 +72,8 @@ fn every_file_reads_through_the_kernel_as_it_was_stored() {
     assert_eq!(modes, ["complete"; 5], "{stat}");
     assert_eq!(daemon.ask("unmount")["ok"], true);
     assert!(daemon.ends() && !daemon.is_mounted());
-    let left: serde_json::Value =
-        serde_json::from_slice(&fs::read(daemon.run_dir.join("stats.json")).unwrap()).unwrap();
-    assert!(left["chunksVerified"].as_u64().unwrap() > 0);
-    let run_dir: Vec<_> = fs::read_dir(&daemon.run_dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
-    assert_eq!(run_dir, ["stats.json"]);
+    assert_eq!(fs::read_dir(&daemon.node.state).unwrap().count(), 0);
+    assert!(!daemon.node.socket.exists());
     let in_cache: Vec<_> = fs::read_dir(&cache)
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
@@ -257,7 +250,7 @@ fn a_cache_that_was_damaged_between_mounts_is_healed() {
     let image = TestImage::make(directory.path(), MIXED);
     let cache = directory.path().join("cache");
     for round in 0..2 {
-        let mut daemon = serve(image.request(&cache), directory.path()).unwrap();
+        let daemon = serve(image.request(&cache), directory.path()).unwrap();
         for (name, bytes) in &image.files {
             assert_same(
                 daemon.read(name).unwrap(),
@@ -268,7 +261,7 @@ fn a_cache_that_was_damaged_between_mounts_is_healed() {
         let stat = daemon.ask("stat");
         assert_eq!(
             stat["cacheDamaged"],
-            if round == 0 { 0 } else { 4 },
+            if round == 0 { 0 } else { MIXED.len() },
             "{stat}"
         );
         assert_eq!(daemon.ask("unmount")["ok"], true);
@@ -287,7 +280,7 @@ fn a_cache_that_was_damaged_between_mounts_is_healed() {
 fn a_plain_umount_ends_the_daemon() {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), SMALL);
-    let mut daemon = serve(
+    let daemon = serve(
         image.request(&directory.path().join("cache")),
         directory.path(),
     )
@@ -295,16 +288,14 @@ fn a_plain_umount_ends_the_daemon() {
     daemon.read("f0-0").unwrap();
     daemon.umount();
     assert!(daemon.ends());
-    assert!(
-        daemon.run_dir.join("stats.json").exists() && !daemon.run_dir.join("control.sock").exists()
-    );
+    assert_eq!(fs::read_dir(&daemon.node.state).unwrap().count(), 0);
 }
 
 #[test]
 fn a_mount_in_use_is_busy_and_stays() {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), SMALL);
-    let mut daemon = serve(
+    let daemon = serve(
         image.request(&directory.path().join("cache")),
         directory.path(),
     )
@@ -321,7 +312,7 @@ fn a_mount_in_use_is_busy_and_stays() {
 fn what_was_mounted_on_top_is_not_taken_away() {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), SMALL);
-    let mut daemon = serve(
+    let daemon = serve(
         image.request(&directory.path().join("cache")),
         directory.path(),
     )
@@ -347,7 +338,7 @@ fn what_was_mounted_on_top_is_not_taken_away() {
 fn a_signal_takes_the_mount_away_and_its_users_read_on() {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), SMALL);
-    let mut daemon = serve(
+    let daemon = serve(
         image.request(&directory.path().join("cache")),
         directory.path(),
     )
@@ -370,7 +361,7 @@ fn a_signal_takes_the_mount_away_and_its_users_read_on() {
 fn a_second_signal_ends_the_daemon_whoever_uses_the_mount() {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), SMALL);
-    let mut daemon = serve(
+    let daemon = serve(
         image.request(&directory.path().join("cache")),
         directory.path(),
     )
@@ -383,35 +374,6 @@ fn a_second_signal_ends_the_daemon_whoever_uses_the_mount() {
     let mut bytes = vec![];
     let error = file.read_to_end(&mut bytes).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(5), "an error, never zeros");
-}
-
-#[test]
-fn a_killed_daemon_leaves_errors_and_nothing_but_the_mount_itself() {
-    let directory = tempfile::tempdir().unwrap();
-    let image = TestImage::make(directory.path(), SMALL);
-    let mut daemon = serve(
-        image.request(&directory.path().join("cache")),
-        directory.path(),
-    )
-    .unwrap();
-    let first = daemon.read("f0-0").unwrap();
-    daemon.signal("KILL");
-    assert!(daemon.ends());
-    assert_same(
-        daemon.read("f0-0").unwrap(),
-        &first,
-        "what the kernel has stays readable",
-    );
-    assert_eq!(fs::read_dir(&daemon.mountpoint).unwrap().count(), 3);
-    assert_eq!(daemon.read("f0-2").unwrap_err().raw_os_error(), Some(5));
-    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let ours: Vec<_> = table
-        .lines()
-        .filter(|line| line.contains(directory.path().to_str().unwrap()))
-        .collect();
-    assert_eq!(ours.len(), 1, "{ours:?}");
-    daemon.umount();
-    fs::remove_dir_all(&daemon.run_dir).unwrap();
 }
 
 #[test]
@@ -452,7 +414,7 @@ fn local_layers_are_proven_and_read_by_the_kernel_itself() {
     let mut request = image.request(&directory.path().join("cache"));
     let diff_id = oci(&image.tables[0].diff_id);
     request["localLayers"] = serde_json::json!({ diff_id: tar });
-    let mut daemon = serve(request.clone(), directory.path()).unwrap();
+    let daemon = serve(request.clone(), directory.path()).unwrap();
     for (name, bytes) in &image.files {
         assert_same(daemon.read(name).unwrap(), bytes, name.to_string());
     }
@@ -533,10 +495,7 @@ fn an_archive_that_is_no_archive_mounts_nothing() {
         serve(request, directory.path()).err().unwrap()["code"],
         "IO_FAILED"
     );
-    assert!(
-        !is_mounted(&directory.path().join("mnt"))
-            && !directory.path().join("run/control.sock").exists()
-    );
+    assert!(!is_mounted(&directory.path().join("mnt")));
 }
 
 #[test]
@@ -590,65 +549,16 @@ fn without_privilege_it_says_so() {
     )
     .unwrap();
     let image = TestImage::make(directory.path(), SMALL);
-    let mut request = image.request(&directory.path().join("cache"));
-    request["engine"] = "erofs".into();
-    request["mountpoint"] = directory.path().to_str().unwrap().into();
-    request["runDir"] = directory.path().to_str().unwrap().into();
     let program = directory.path().join("clipyard-mountd");
     copy_program(&program);
-    let mut child = Command::new(program)
-        .arg("serve")
-        .uid(65_534)
-        .gid(65_534)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    std::io::Write::write_all(&mut stdin, format!("{request}\n").as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let event: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(event["code"], "PRIVILEGE_REQUIRED");
-    assert!(!output.status.success());
-}
-
-#[test]
-fn a_caller_that_leaves_before_the_mount_is_there_ends_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let image = TestImage::make(directory.path(), SMALL);
+    let mut command = Command::new(program);
+    let node = Node::start_with(command.uid(65_534).gid(65_534), directory.path(), &[]);
     let mut request = image.request(&directory.path().join("cache"));
-    let pipe = directory.path().join("archive that never opens");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&pipe)
-            .status()
-            .unwrap()
-            .success()
-    );
-    request["archive"] = pipe.to_str().unwrap().into();
-    for name in ["mnt", "run"] {
-        fs::create_dir(directory.path().join(name)).unwrap();
-    }
-    request["mountpoint"] = directory.path().join("mnt").to_str().unwrap().into();
-    request["runDir"] = directory.path().join("run").to_str().unwrap().into();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_clipyard-mountd"))
-        .arg("serve")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    std::io::Write::write_all(&mut stdin, format!("{request}\n").as_bytes()).unwrap();
-    drop(stdin);
-    let output = child.wait_with_output().unwrap();
-    assert!(!output.status.success() && output.stdout.is_empty());
-    assert!(!is_mounted(&directory.path().join("mnt")));
-    assert_eq!(
-        fs::read_dir(directory.path().join("run")).unwrap().count(),
-        0
-    );
+    request["engine"] = "erofs".into();
+    let error = node
+        .mount("m1", &request, &folder(directory.path(), "mnt"))
+        .unwrap_err();
+    assert_eq!(error["code"], "PRIVILEGE_REQUIRED", "{error}");
 }
 
 #[test]
@@ -673,29 +583,17 @@ fn the_daemon_keeps_nothing_of_its_callers_open() {
 fn without_a_fuse_device_it_says_so() {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), SMALL);
-    let mut request = image.request(&directory.path().join("cache"));
-    for (field, name) in [("mountpoint", "mnt"), ("runDir", "run")] {
-        fs::create_dir(directory.path().join(name)).unwrap();
-        request[field] = directory.path().join(name).to_str().unwrap().into();
-    }
-    let mut child = Command::new("unshare")
-        .args([
-            "-m",
-            "sh",
-            "-c",
-            "mount -t tmpfs none /dev && exec \"$0\" serve",
-        ])
-        .arg(env!("CARGO_BIN_EXE_clipyard-mountd"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    std::io::Write::write_all(&mut stdin, format!("{request}\n").as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let event: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(event["code"], "FUSE_UNAVAILABLE", "{event}");
+    let mut command = Command::new("unshare");
+    let hidden = "mount -t tmpfs none /dev && mknod /dev/null c 1 3 && exec \"$0\" \"$@\"";
+    let program = env!("CARGO_BIN_EXE_clipyard-mountd");
+    command.args(["-m", "sh", "-c", hidden, program]);
+    let node = Node::start_with(&mut command, directory.path(), &[]);
+    let request = image.request(&directory.path().join("cache"));
+    let error = node
+        .mount("m1", &request, &folder(directory.path(), "mnt"))
+        .unwrap_err();
+    assert_eq!(error["code"], "FUSE_UNAVAILABLE", "{error}");
+    assert_eq!(fs::read_dir(&node.state).unwrap().count(), 0);
 }
 
 #[test]

@@ -1,18 +1,16 @@
-//! The FUSE device: opening, mounting, cloning, moving messages. What the messages say is the server's business.
+//! The FUSE device: opening, mounting, moving messages. What the messages say is the server's business.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use rustix::ioctl::{Setter, ioctl};
-
 use crate::mount::{FsContext, MountError};
 
-/// `FUSE_DEV_IOC_CLONE` = `_IOR(229, 0, u32)`, linux/fuse.h.
-const CLONE: rustix::ioctl::Opcode = 0x8004_e500;
+/// `FUSE_NOTIFY_RESEND`, linux/fuse.h.
+const NOTIFY_RESEND: i32 = 7;
 const DEVICE: &str = "/dev/fuse";
 
-/// An open FUSE device: one connection to the kernel, or another queue onto one.
+/// An open FUSE device: one connection to the kernel.
 #[derive(Debug)]
 pub struct FuseDevice {
     file: File,
@@ -34,22 +32,28 @@ impl FuseDevice {
         Self { file: fd.into() }
     }
 
-    /// Opens another queue onto the same connection, so that a thread has its own.
+    /// Another handle on the same queue. A clone of the device (FUSE_DEV_IOC_CLONE) would be a queue of its own, and the
+    /// kernel fails what lies in a queue when the process that had it dies.
     ///
     /// # Errors
-    /// The system's; the connection must be mounted.
-    #[expect(
-        unsafe_code,
-        reason = "the clone request is an ioctl that rustix does not wrap"
-    )]
-    pub fn another_queue(&self) -> io::Result<Self> {
-        let queue = Self::open()?;
-        let source = u32::try_from(self.file.as_raw_fd()).map_err(io::Error::other)?;
-        // SAFETY: CLONE is the kernel's opcode for FUSE_DEV_IOC_CLONE and takes a pointer to a u32 that holds a descriptor.
-        let request = unsafe { Setter::<CLONE, u32>::new(source) };
-        // SAFETY: the descriptor is an open FUSE device and the request matches its opcode; the kernel only reads the u32.
-        unsafe { ioctl(&queue.file, request) }?;
-        Ok(queue)
+    /// The system's.
+    pub fn to_owned_fd(&self) -> io::Result<OwnedFd> {
+        Ok(self.file.try_clone()?.into())
+    }
+
+    /// Asks the kernel to send again what a process that is gone has read and not answered.
+    ///
+    /// # Errors
+    /// The system's; kernels before 6.9 do not know the notification.
+    pub fn resend(&self) -> io::Result<()> {
+        // fuse_out_header: length, code where errors stand, no request.
+        let mut message = [0; 16];
+        let (length, code) = message.split_at_mut(4);
+        length.copy_from_slice(&16u32.to_ne_bytes());
+        if let Some(code) = code.first_chunk_mut() {
+            *code = NOTIFY_RESEND.to_ne_bytes();
+        }
+        Ok(self.send(&message)?)
     }
 
     /// Waits for the next request and reads it whole into `buffer`.

@@ -8,3 +8,4 @@ pub mod mount;
 pub mod mountinfo;
 pub mod pass;
 pub mod process;
+pub mod socket;

@@ -1,5 +1,6 @@
 //! What is mounted where: `/proc/self/mountinfo` and mount ids.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::AsFd;
@@ -11,11 +12,25 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
 /// A mount as the kernel numbers it; unique among the mounts of the moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MountId(u64);
 
+impl MountId {
+    /// The number, for another process that goes on with the mount.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// The mount that another process numbered.
+    #[must_use]
+    pub fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 /// A mount and the device number of its filesystem.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MountIdentity {
     /// The mount.
     pub id: MountId,
@@ -88,16 +103,24 @@ impl MountTable {
         }
     }
 
-    /// Whether the mount is still attached anywhere.
+    /// Every mount of the table with its device number.
     ///
     /// # Errors
     /// The system's.
-    pub fn has(&mut self, mount: MountId) -> io::Result<bool> {
-        let wanted = mount.0.to_string();
-        Ok(self
-            .read()?
+    pub fn all(&mut self) -> io::Result<HashSet<MountIdentity>> {
+        let text = self.read()?;
+        let identity = |line: &[u8]| {
+            let number = |index| std::str::from_utf8(field(line, index)?).ok();
+            let (major, minor) = number(2)?.split_once(':')?;
+            Some(MountIdentity {
+                id: MountId(number(0)?.parse().ok()?),
+                device: (major.parse().ok()?, minor.parse().ok()?),
+            })
+        };
+        Ok(text
             .split(|byte| *byte == b'\n')
-            .any(|line| field(line, 0) == Some(wanted.as_bytes())))
+            .filter_map(identity)
+            .collect())
     }
 
     /// Whether anything is mounted exactly at a path (absolute, without links).
@@ -144,9 +167,13 @@ mod tests {
     fn the_root_directory_is_a_mount_that_the_table_holds() {
         let mut table = MountTable::open().unwrap();
         let root = mount_at(Path::new("/")).unwrap();
-        assert!(table.has(root.id).unwrap());
+        let all = table.all().unwrap();
+        assert!(all.contains(&root));
         assert!(table.has_path(Path::new("/")).unwrap());
-        assert!(!table.has(MountId(u64::MAX)).unwrap());
+        assert!(!all.contains(&MountIdentity {
+            id: MountId::from_number(u64::MAX),
+            ..root
+        }));
         assert!(!table.has_path(Path::new("/no mount is here")).unwrap());
     }
 

@@ -36,6 +36,17 @@ pub fn leave_session() {
     let _ = rustix::process::setsid();
 }
 
+/// Lets this process open as many files as it may at all: each layer in use takes a few.
+pub fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    let _ = setrlimit(Resource::Nofile, raised);
+}
+
 /// Closes every descriptor but stdin, stdout and stderr, for a process that outlives its caller: a pipe that the caller's
 /// caller waits on must not stay open with it.
 ///

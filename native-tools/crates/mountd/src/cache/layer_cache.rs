@@ -1,12 +1,13 @@
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::time::SystemTime;
 
 use archive_format::tables::LayerTable;
 use rustix::fs::{FlockOperation, flock};
 
-use super::open_file;
+use super::{make_directory, open_file};
 
 /// A byte of the map: the chunk was written. Any other value: it was not.
 const WRITTEN: u8 = 1;
@@ -27,8 +28,7 @@ pub struct LayerCache {
 
 impl LayerCache {
     pub(super) fn open(directory: &Path, table: &LayerTable) -> io::Result<Self> {
-        let lock = open_file(&directory.join("lock"))?;
-        flock(&lock, FlockOperation::LockShared)?;
+        let lock = lock_shared(directory)?;
         let data = open_file(&directory.join("data"))?;
         let map = open_file(&directory.join("map"))?;
         let chunks = table.chunks.len();
@@ -107,6 +107,24 @@ impl LayerCache {
     pub fn forget(&self, chunk: u32) {
         if let Err(error) = self.map.write_all_at(&[0], u64::from(chunk)) {
             tracing::warn!(%error, chunk, "a damaged chunk stays on the cache's map");
+        }
+    }
+}
+
+/// The lock of a layer's directory, held shared. Its time says when the layer was used last.
+fn lock_shared(directory: &Path) -> io::Result<File> {
+    loop {
+        make_directory(directory)?;
+        let lock = match open_file(&directory.join("lock")) {
+            // It was evicted in between.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        flock(&lock, FlockOperation::LockShared)?;
+        let metadata = lock.metadata()?;
+        if metadata.nlink() > 0 {
+            let _ = lock.set_modified(SystemTime::now());
+            return Ok(lock);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The chunk cache on disk. `docs/formats/cache.md`.
 
+mod evict;
 mod layer_cache;
 
+pub use evict::Evicted;
 pub use layer_cache::LayerCache;
 
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -45,6 +47,14 @@ impl Cache {
         let directory = self.root.join("layers").join(name);
         make_directory(&directory)?;
         LayerCache::open(&directory, table)
+    }
+
+    /// Removes layers that nobody uses, those first that were opened longest ago, until at most `keep_bytes` are on disk.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn evict(&self, keep_bytes: u64) -> io::Result<Evicted> {
+        evict::evict(&self.root.join("layers"), keep_bytes)
     }
 
     /// Where files that belong to one mount may lie.

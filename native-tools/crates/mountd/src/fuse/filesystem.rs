@@ -8,6 +8,9 @@ use rustix::io::Errno;
 /// with the same mount.
 pub type NodeId = u64;
 
+/// Number of an open file: who asks. Unique for as long as the connection lives, whichever process serves it.
+pub type Handle = u64;
+
 /// The root's number (FUSE_ROOT_ID).
 pub const ROOT: NodeId = 1;
 
@@ -183,7 +186,7 @@ pub trait FileSystem: Debug + Send + Sync + 'static {
     /// The inode that a name stands for.
     ///
     /// # Errors
-    /// [`FsError::NotFound`], which the kernel remembers; [`FsError::NotDirectory`], [`FsError::Io`].
+    /// [`FsError::NotFound`], which the kernel remembers of a whole tree; [`FsError::NotDirectory`], [`FsError::Io`].
     fn lookup(&self, parent: NodeId, name: &[u8]) -> Result<Attributes, FsError>;
 
     /// The entry at a position of a directory (0 is the first, each names the next), `None` behind the last one.
@@ -192,6 +195,17 @@ pub trait FileSystem: Debug + Send + Sync + 'static {
     /// [`FsError::NotDirectory`], [`FsError::Io`].
     fn entry(&self, directory: NodeId, position: u64) -> Result<Option<Entry>, FsError>;
 
+    /// Opens a file. The kernel keeps its pages from one opening to the next.
+    ///
+    /// # Errors
+    /// [`FsError::NotFound`], [`FsError::Invalid`] for a directory; [`FsError::Unsupported`] when files need no opening.
+    fn open(&self, _node: NodeId) -> Result<Handle, FsError> {
+        Err(FsError::Unsupported)
+    }
+
+    /// The last user of an open file is gone. Comes again when this process dies before it returns.
+    fn release(&self, _handle: Handle) {}
+
     /// Whether a read will not wait. Called on the request loop: no network, no lock that is held while waiting.
     fn is_ready(&self, node: NodeId, offset: u64, length: usize) -> bool;
 
@@ -199,7 +213,13 @@ pub trait FileSystem: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`FsError::Io`] when any of the bytes cannot be had; `buffer` then holds nothing of use.
-    fn read(&self, node: NodeId, offset: u64, buffer: &mut [u8]) -> Result<(), FsError>;
+    fn read(
+        &self,
+        node: NodeId,
+        handle: Handle,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), FsError>;
 
     /// Totals.
     fn usage(&self) -> Usage;

@@ -21,8 +21,10 @@ pub(super) mod opcode {
     pub(in crate::fuse) const FORGET: u32 = 2;
     pub(in crate::fuse) const GETATTR: u32 = 3;
     pub(in crate::fuse) const READLINK: u32 = 5;
+    pub(in crate::fuse) const OPEN: u32 = 14;
     pub(in crate::fuse) const READ: u32 = 15;
     pub(in crate::fuse) const STATFS: u32 = 17;
+    pub(in crate::fuse) const RELEASE: u32 = 18;
     pub(in crate::fuse) const GETXATTR: u32 = 22;
     pub(in crate::fuse) const LISTXATTR: u32 = 23;
     pub(in crate::fuse) const INIT: u32 = 26;
@@ -41,10 +43,10 @@ pub(super) mod init_flags {
     pub(in crate::fuse) const DO_READDIRPLUS: u32 = 1 << 13;
     /// They do so where a program looks at what it listed.
     pub(in crate::fuse) const READDIRPLUS_AUTO: u32 = 1 << 14;
-    /// Lookup and readdir of one directory at once.
-    pub(in crate::fuse) const PARALLEL_DIROPS: u32 = 1 << 18;
     /// ENOSYS to OPEN means: never ask again, keep pages.
     pub(in crate::fuse) const NO_OPEN: u32 = 1 << 17;
+    /// Lookup and readdir of one directory at once.
+    pub(in crate::fuse) const PARALLEL_DIROPS: u32 = 1 << 18;
     /// The kernel obeys access control lists, which it reads as extended attributes and keeps.
     pub(in crate::fuse) const POSIX_ACL: u32 = 1 << 20;
     /// `max_pages` below is meant.
@@ -137,6 +139,14 @@ impl InitReply {
     }
 }
 
+/// `FOPEN_KEEP_CACHE`: what the kernel has of the file stays good.
+const KEEP_CACHE: u32 = 1 << 1;
+
+/// The open file of READ and RELEASE.
+pub(super) fn handle(body: &[u8]) -> Option<u64> {
+    u64_at(body, 0)
+}
+
 /// Offset and size of READ, READDIR and READDIRPLUS.
 pub(super) fn read_range(body: &[u8]) -> Option<(u64, usize)> {
     Some((u64_at(body, 8)?, u32_at(body, 16)? as usize))
@@ -212,6 +222,13 @@ impl Reply {
         self.u32(0);
         self.u32(0);
         self.attributes(attributes);
+    }
+
+    /// `fuse_open_out`.
+    pub(super) fn open(&mut self, handle: u64) {
+        self.u64(handle);
+        self.u32(KEEP_CACHE);
+        self.u32(0);
     }
 
     /// `fuse_entry_out` for a name that does not exist, which the kernel may remember too.
@@ -373,6 +390,9 @@ mod tests {
         reply.clear();
         reply.statfs(1024, 2);
         assert_eq!(reply.length(), 80);
+        reply.clear();
+        reply.open(1);
+        assert_eq!(reply.length(), 16);
         reply.clear();
         InitReply {
             minor: 45,

@@ -6,5 +6,7 @@ mod message;
 mod server;
 mod waiting;
 
-pub use filesystem::{Attributes, Entry, FileKind, FileSystem, FsError, NodeId, ROOT, Seek, Usage};
+pub use filesystem::{
+    Attributes, Entry, FileKind, FileSystem, FsError, Handle, NodeId, ROOT, Seek, Usage,
+};
 pub use server::{Contents, Negotiated, Server, Session};

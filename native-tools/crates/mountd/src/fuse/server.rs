@@ -1,4 +1,4 @@
-//! The request loop: a few threads, each with its own queue onto one connection.
+//! The request loop: a few threads on one connection.
 
 use std::io;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use sys::fuse::FuseDevice;
 
 use super::filesystem::{FileSystem, FsError, Seek};
 use super::message::{
-    InitReply, InitRequest, Reply, Request, attribute_name, attribute_room, first_string,
+    InitReply, InitRequest, Reply, Request, attribute_name, attribute_room, first_string, handle,
     init_flags, opcode, read_range, seek_place,
 };
 use super::waiting::WaitingRoom;
@@ -37,9 +37,9 @@ pub struct Negotiated {
 /// What is behind a connection: decides what the kernel is asked to do for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contents {
-    /// A flat directory of files that only we reach.
+    /// A flat directory of files that only we reach, and that come and go.
     Files,
-    /// A whole tree that programs walk.
+    /// A whole tree that programs walk. It never changes.
     Tree,
 }
 
@@ -48,6 +48,7 @@ pub enum Contents {
 pub struct Session {
     device: FuseDevice,
     negotiated: Negotiated,
+    contents: Contents,
 }
 
 impl Session {
@@ -88,14 +89,35 @@ impl Session {
                 flags: u64::from(answer.flags2) << 32 | u64::from(answer.flags),
                 max_write: answer.max_write,
             };
-            return Ok(Self { device, negotiated });
+            return Ok(Self {
+                device,
+                negotiated,
+                contents,
+            });
         }
     }
 
-    /// Goes on with a connection whose INIT another process answered.
-    #[must_use]
-    pub fn resume(device: FuseDevice, negotiated: Negotiated) -> Self {
-        Self { device, negotiated }
+    /// Goes on with a connection whose INIT another process answered. What that process has read and not answered comes
+    /// again, so call it when everything is in place that the answers need.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn resume(
+        device: FuseDevice,
+        negotiated: Negotiated,
+        contents: Contents,
+    ) -> io::Result<Self> {
+        let knows_resend = u64::from(init_flags::HAS_RESEND) << 32;
+        if negotiated.flags & knows_resend == 0 {
+            tracing::warn!("the kernel does not resend: reads that were under way wait for ever");
+        } else {
+            device.resend()?;
+        }
+        Ok(Self {
+            device,
+            negotiated,
+            contents,
+        })
     }
 
     /// What was agreed.
@@ -106,12 +128,12 @@ impl Session {
 }
 
 fn answer_init(offer: InitRequest, contents: Contents) -> InitReply {
-    let for_trees = init_flags::DO_READDIRPLUS
+    let for_trees = init_flags::NO_OPEN
+        | init_flags::DO_READDIRPLUS
         | init_flags::READDIRPLUS_AUTO
         | init_flags::POSIX_ACL
         | init_flags::CACHE_SYMLINKS;
     let wanted = init_flags::ASYNC_READ
-        | init_flags::NO_OPEN
         | init_flags::PARALLEL_DIROPS
         | init_flags::MAX_PAGES
         | init_flags::NO_OPENDIR
@@ -149,27 +171,18 @@ impl Server {
     /// Starts `threads` threads (at least one).
     ///
     /// # Errors
-    /// The system's, when queues or threads cannot be made.
+    /// The system's, when threads cannot be made.
     pub fn start(session: Session, files: Arc<dyn FileSystem>, threads: usize) -> io::Result<Self> {
-        let requests = Arc::new(AtomicU64::new(0));
+        let queue = Arc::new(session.device);
         let waiting = WaitingRoom::default();
-        let first = Arc::new(session.device);
-        let mut queues = vec![Arc::clone(&first)];
-        for _ in 1..threads {
-            queues.push(match first.another_queue() {
-                Ok(queue) => Arc::new(queue),
-                // fusermount3 may open the device where we may not: the threads then share one queue.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Arc::clone(&first),
-                Err(error) => return Err(error),
-            });
-        }
-        let threads = queues
-            .into_iter()
-            .map(|queue| {
+        let requests = Arc::new(AtomicU64::new(0));
+        let threads = (0..threads.max(1))
+            .map(|_| {
                 let worker = Worker {
-                    queue,
+                    queue: Arc::clone(&queue),
                     files: Arc::clone(&files),
                     waiting: waiting.clone(),
+                    contents: session.contents,
                     requests: Arc::clone(&requests),
                 };
                 thread::Builder::new()
@@ -180,22 +193,10 @@ impl Server {
         Ok(Self { threads, requests })
     }
 
-    /// How many requests the kernel has sent.
-    #[must_use]
-    pub fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
-    }
-
-    /// A counter of requests that outlives the server.
+    /// How many requests the kernel has sent. Outlives the server.
     #[must_use]
     pub fn request_counter(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.requests)
-    }
-
-    /// Whether the connection has ended.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.threads.iter().all(JoinHandle::is_finished)
     }
 
     /// Waits until the connection ends.
@@ -210,6 +211,7 @@ struct Worker {
     queue: Arc<FuseDevice>,
     files: Arc<dyn FileSystem>,
     waiting: WaitingRoom,
+    contents: Contents,
     requests: Arc<AtomicU64>,
 }
 
@@ -252,6 +254,16 @@ impl Worker {
                 .files
                 .attributes(request.node)
                 .map(|attributes| reply.attributes_out(&attributes)),
+            opcode::OPEN => self
+                .files
+                .open(request.node)
+                .map(|handle| reply.open(handle)),
+            opcode::RELEASE => {
+                if let Some(handle) = handle(request.body) {
+                    self.files.release(handle);
+                }
+                Ok(())
+            }
             opcode::READDIR => self.list(request, reply, false),
             opcode::READDIRPLUS => self.list(request, reply, true),
             opcode::READLINK => self
@@ -275,7 +287,7 @@ impl Worker {
     fn lookup(&self, request: Request<'_>, reply: &mut Reply) -> Result<(), FsError> {
         match self.files.lookup(request.node, first_string(request.body)) {
             Ok(attributes) => reply.entry(&attributes),
-            Err(FsError::NotFound) => reply.no_entry(),
+            Err(FsError::NotFound) if self.contents == Contents::Tree => reply.no_entry(),
             Err(error) => return Err(error),
         }
         Ok(())
@@ -336,18 +348,18 @@ impl Worker {
             Err(error) => return send(&self.queue, request.unique, Err(error), reply),
         };
         let (node, unique) = (request.node, request.unique);
+        let handle = handle(request.body).unwrap_or_default();
         if self.files.is_ready(node, offset, length) {
             reply.clear();
-            let result = self.files.read(node, offset, reply.data(length));
+            let result = self.files.read(node, handle, offset, reply.data(length));
             return send(&self.queue, unique, result, reply);
         }
-        // The reply must go through the queue that the request came from.
         let queue = Arc::clone(&self.queue);
         let files = Arc::clone(&self.files);
         self.waiting.run(move || {
             let mut reply = Reply::default();
             reply.clear();
-            let result = files.read(node, offset, reply.data(length));
+            let result = files.read(node, handle, offset, reply.data(length));
             send(&queue, unique, result, &mut reply);
         });
     }

@@ -142,7 +142,7 @@ impl Job {
             plan.stored.clone()
         };
         let mut body = Counted {
-            body: layer.source.open(&layer.blob(), range)?,
+            body: Arc::clone(&layer.source).open(&layer.blob(), range)?,
             layer: &layer,
             hasher: None,
         };

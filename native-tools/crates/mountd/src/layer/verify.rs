@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use archive_format::digest::{Digest, Sha256, blake3, oci};
 use archive_format::tables::LayerTable;
@@ -17,7 +18,7 @@ use crate::source::{Blob, BlobSource, FetchError, FetchKind};
 /// `Damaged` with the first thing that is wrong, or why the bytes cannot be had.
 pub fn verify_blob(
     table: &LayerTable,
-    source: &dyn BlobSource,
+    source: Arc<dyn BlobSource>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<u64, FetchError> {
     let geometry = Geometry::of(table);

@@ -26,11 +26,11 @@ impl FileSource {
 }
 
 impl BlobSource for FileSource {
-    fn open<'a>(
-        &'a self,
+    fn open(
+        self: Arc<Self>,
         blob: &Blob,
         range: Range<u64>,
-    ) -> Result<Box<dyn Read + Send + 'a>, FetchError> {
+    ) -> Result<Box<dyn Read + Send>, FetchError> {
         if range.end > blob.size {
             let message = format!("{}: {} bytes, read to {}", self.name, blob.size, range.end);
             return Err(FetchError::new(FetchKind::Local, message));
@@ -43,13 +43,13 @@ impl BlobSource for FileSource {
     }
 }
 
-struct Section<'a> {
-    source: &'a FileSource,
+struct Section {
+    source: Arc<FileSource>,
     position: u64,
     end: u64,
 }
 
-impl Read for Section<'_> {
+impl Read for Section {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
         let wanted = buffer.len().min(left);

@@ -12,6 +12,7 @@ pub use file::FileSource;
 use std::fmt::Debug;
 use std::io::Read;
 use std::ops::Range;
+use std::sync::Arc;
 
 use archive_format::digest::Digest;
 
@@ -33,9 +34,9 @@ pub trait BlobSource: Debug + Send + Sync {
     ///
     /// # Errors
     /// Why the bytes cannot be had.
-    fn open<'a>(
-        &'a self,
+    fn open(
+        self: Arc<Self>,
         blob: &Blob,
         range: Range<u64>,
-    ) -> Result<Box<dyn Read + Send + 'a>, FetchError>;
+    ) -> Result<Box<dyn Read + Send>, FetchError>;
 }

@@ -14,7 +14,9 @@ pub use stream::{DeviceStream, LocalStream};
 use archive_format::FormatError;
 use archive_format::erofs::{ErofsReader, InodeInfo};
 
-use crate::fuse::{Attributes, Entry, FileKind, FileSystem, FsError, NodeId, ROOT, Seek, Usage};
+use crate::fuse::{
+    Attributes, Entry, FileKind, FileSystem, FsError, Handle, NodeId, ROOT, Seek, Usage,
+};
 use xattrs::Xattrs;
 
 /// A mounted image's names, attributes and data.
@@ -128,7 +130,13 @@ impl FileSystem for TreeFiles {
             .unwrap_or(true)
     }
 
-    fn read(&self, node: NodeId, offset: u64, buffer: &mut [u8]) -> Result<(), FsError> {
+    fn read(
+        &self,
+        node: NodeId,
+        _handle: Handle,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), FsError> {
         self.read_data(&self.inode(node)?, offset, buffer)
     }
 

@@ -3,10 +3,8 @@
 use std::fmt::Debug;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 
 use crate::fuse::FsError;
-use crate::layer::Layer;
 
 /// The plain stream of a device, rounded up with zeros to a block.
 pub trait DeviceStream: Debug + Send + Sync {
@@ -18,17 +16,6 @@ pub trait DeviceStream: Debug + Send + Sync {
     /// # Errors
     /// [`FsError::Io`] when any of the bytes cannot be had.
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FsError>;
-}
-
-impl DeviceStream for Arc<Layer> {
-    fn is_ready(&self, offset: u64, length: usize) -> bool {
-        Layer::is_ready(self, offset, length)
-    }
-
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FsError> {
-        // The layer has logged and counted why; the kernel is told only that there is no data.
-        Layer::read(self, offset, buffer).map_err(|_| FsError::Io)
-    }
 }
 
 /// A whole plain layer in a file, a multiple of 512 bytes long.

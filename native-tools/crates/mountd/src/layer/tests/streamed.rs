@@ -72,10 +72,10 @@ fn verifying_a_blob_finds_whatever_is_wrong_with_it() {
     for stored in EVERY_KIND {
         let (table, blob) = layer(&plain, stored, CHUNK);
         let harness = Harness::with(&table, &blob);
-        let source = harness.source(&Arc::new(Stats::default()));
+        let source = Arc::new(harness.source(&Arc::new(Stats::default())));
         let mut seen = 0;
         assert_eq!(
-            verify_blob(&table, &source, &mut |bytes| seen += bytes).unwrap(),
+            verify_blob(&table, source.clone(), &mut |bytes| seen += bytes).unwrap(),
             150_000,
             "{stored:?}"
         );
@@ -84,13 +84,15 @@ fn verifying_a_blob_finds_whatever_is_wrong_with_it() {
             .server
             .fail_next([Fault::Flip(blob.len() as u64 / 2)]);
         assert_eq!(
-            verify_blob(&table, &source, &mut |_| ()).unwrap_err().kind,
+            verify_blob(&table, source.clone(), &mut |_| ())
+                .unwrap_err()
+                .kind,
             FetchKind::Damaged,
             "{stored:?}"
         );
         let mut other = table.clone();
         other.diff_id = [9; 32];
-        let error = verify_blob(&other, &source, &mut |_| ()).unwrap_err();
+        let error = verify_blob(&other, source.clone(), &mut |_| ()).unwrap_err();
         assert_eq!(tool_protocol::Coded::code(&error), "DIFF_ID_MISMATCH");
     }
 }

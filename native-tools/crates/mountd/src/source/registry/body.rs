@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::RegistrySource;
@@ -13,8 +14,8 @@ use crate::source::{Blob, FetchError, FetchKind};
 const LEAST_BYTES_PER_SECOND: u64 = 1024;
 
 /// The bytes of a range; short, broken and stalled bodies are asked for again from the last good byte.
-pub(super) struct Body<'a> {
-    source: &'a RegistrySource,
+pub(super) struct Body {
+    source: Arc<RegistrySource>,
     blob: Blob,
     range: Range<u64>,
     retries: Retries,
@@ -22,20 +23,20 @@ pub(super) struct Body<'a> {
     pace: Pace,
 }
 
-impl<'a> Body<'a> {
+impl Body {
     pub(super) fn new(
-        source: &'a RegistrySource,
+        source: Arc<RegistrySource>,
         blob: Blob,
         range: Range<u64>,
         retries: Retries,
     ) -> Self {
         Self {
+            pace: Pace::new(source.read_timeout),
             source,
             blob,
             range,
             retries,
             open: None,
-            pace: Pace::new(source.read_timeout),
         }
     }
 
@@ -86,7 +87,7 @@ impl<'a> Body<'a> {
     }
 }
 
-impl Read for Body<'_> {
+impl Read for Body {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.range.is_empty() || buffer.is_empty() {
             return Ok(0);

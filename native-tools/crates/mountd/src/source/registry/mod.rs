@@ -196,11 +196,11 @@ impl RegistrySource {
 }
 
 impl BlobSource for RegistrySource {
-    fn open<'a>(
-        &'a self,
+    fn open(
+        self: Arc<Self>,
         blob: &Blob,
         range: Range<u64>,
-    ) -> Result<Box<dyn Read + Send + 'a>, FetchError> {
+    ) -> Result<Box<dyn Read + Send>, FetchError> {
         if range.is_empty() {
             return Ok(Box::new(std::io::empty()));
         }

@@ -57,7 +57,7 @@ fn check_file(tree: &TreeFiles, node: NodeId, data: &FileData, streams: &[Vec<u8
             let end = wanted.len().min(start + step);
             let mut buffer = vec![0xAA; end - start];
             assert!(tree.is_ready(node, start as u64, buffer.len()));
-            tree.read(node, start as u64, &mut buffer).unwrap();
+            tree.read(node, 0, start as u64, &mut buffer).unwrap();
             assert_eq!(buffer, wanted[start..end], "{start}");
         }
     }

@@ -30,7 +30,7 @@ fn ask_all(tree: &TreeFiles) {
                 .len()
                 .min(usize::try_from(left).unwrap_or(usize::MAX));
             tree.is_ready(node, offset, length);
-            let _ = tree.read(node, offset, &mut buffer[..length]);
+            let _ = tree.read(node, 0, offset, &mut buffer[..length]);
             let _ = tree.seek(node, offset, Seek::Data);
             let _ = tree.seek(node, offset, Seek::Hole);
         }

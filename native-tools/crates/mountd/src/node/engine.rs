@@ -5,53 +5,17 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use archive_format::digest::hex;
 use rustix::io::Errno;
-use sys::fuse::FuseDevice;
 use sys::mount::MountError;
 
 use super::devices::Device;
-use crate::device_files::DeviceFiles;
 use crate::error::Error;
-use crate::fuse::{Contents, Server, Session};
-use crate::image::Image;
-
-/// Threads of the request loop. Reads that wait do not occupy them.
-const FUSE_THREADS: usize = 2;
-
-/// The FUSE half: the layers' files, served, reachable through `mount` alone.
-#[derive(Debug)]
-pub(super) struct ServedFiles {
-    /// A mount that is attached nowhere. When this and the last EROFS that uses it are gone, the server ends.
-    pub(super) mount: OwnedFd,
-    pub(super) server: Server,
-}
-
-/// Mounts and serves the files of layers.
-pub(super) fn serve_files(files: Arc<DeviceFiles>) -> Result<ServedFiles, Error> {
-    let device = FuseDevice::open().map_err(Error::Fuse)?;
-    let mount = device
-        .mount_detached("clipyard-layers")
-        .map_err(|error| match error.errno {
-            Errno::NODEV => Error::Fuse(io::Error::other("the kernel has no FUSE")),
-            _ => Error::Mount(error),
-        })?;
-    let session = Session::handshake(device, Contents::Files).map_err(Error::Fuse)?;
-    tracing::debug!(negotiated = ?session.negotiated(), "FUSE is up");
-    let server = Server::start(session, files, FUSE_THREADS).map_err(Error::Fuse)?;
-    Ok(ServedFiles { mount, server })
-}
 
 /// The metadata image as a file of the cache, where it can lie on a filesystem that the kernel mounts from. It has no name
 /// there, so that nothing is left however this process ends; the mount holds the file itself.
-fn write_image(image: &Image, cache_dir: &Path) -> io::Result<File> {
-    let name = format!(
-        "{}.{}.erofs",
-        hex(&image.archive.footer_digest()),
-        std::process::id()
-    );
+fn write_image(mount: &str, metadata: &[u8], cache_dir: &Path) -> io::Result<File> {
+    let name = format!("{mount}.{}.erofs", std::process::id());
     let path = cache_dir.join(name);
     let _ = fs::remove_file(&path); // of a dead process that had our number
     let mut file = OpenOptions::new()
@@ -61,7 +25,7 @@ fn write_image(image: &Image, cache_dir: &Path) -> io::Result<File> {
         .mode(0o400)
         .open(&path)?;
     fs::remove_file(&path)?;
-    file.write_all(&image.metadata)?;
+    file.write_all(metadata)?;
     Ok(file)
 }
 
@@ -86,15 +50,15 @@ fn descriptor_path(fd: impl AsFd) -> String {
     format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }
 
-/// Makes the EROFS mount, attached nowhere yet.
+/// Makes the EROFS mount of an image, attached nowhere yet. `files` is the FUSE mount that has the served devices.
 pub(super) fn mount_image(
-    image: &Image,
-    cache_dir: &Path,
-    run_dir: &Path,
-    files: &ServedFiles,
+    mount: &str,
+    metadata: &[u8],
+    (cache_dir, run_dir): (&Path, &Path),
+    files: impl AsFd,
     devices: &[Device],
 ) -> Result<OwnedFd, Error> {
-    let file = write_image(image, cache_dir)
+    let file = write_image(mount, metadata, cache_dir)
         .map_err(|error| Error::io_at("write the metadata image into", cache_dir, error))?;
     let name = ImageName::give(&file, run_dir)
         .map_err(|error| Error::io_at("name the image in", run_dir, error))?;
@@ -102,7 +66,7 @@ pub(super) fn mount_image(
     let devices: Vec<String> = devices
         .iter()
         .map(|device| match device {
-            Device::Served(name) => format!("{}/{name}", descriptor_path(&files.mount)),
+            Device::Served(name) => format!("{}/{name}", descriptor_path(&files)),
             Device::Local(file) => descriptor_path(file),
         })
         .collect();

@@ -56,11 +56,17 @@ impl MountPoint {
         Ok(Self { path })
     }
 
-    /// Attaches a mount.
-    pub(super) fn attach(self, mount: impl AsFd) -> Result<AttachedMount, Error> {
-        let failed = |error| Error::io_at("mount at", &self.path, error);
-        let identity = mount_of(&mount).map_err(failed)?;
-        sys::mount::attach(&mount, &self.path).map_err(|error| failed(error.into()))?;
+    /// A directory that is not looked at.
+    pub(super) fn unchecked(path: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            path: path.to_owned(),
+        })
+    }
+
+    /// What a mount will be once it is attached here.
+    pub(super) fn identify(self, mount: impl AsFd) -> Result<AttachedMount, Error> {
+        let identity =
+            mount_of(&mount).map_err(|error| Error::io_at("mount at", &self.path, error))?;
         Ok(AttachedMount {
             path: self.path,
             identity,
@@ -86,10 +92,25 @@ pub(super) struct AttachedMount {
     pub(super) path: PathBuf,
     pub(super) identity: MountIdentity,
     /// Only fusermount3 may take it away.
-    by_fusermount: bool,
+    pub(super) by_fusermount: bool,
 }
 
 impl AttachedMount {
+    /// The mount that a daemon before this one attached.
+    pub(super) fn known(path: PathBuf, identity: MountIdentity, by_fusermount: bool) -> Self {
+        Self {
+            path,
+            identity,
+            by_fusermount,
+        }
+    }
+
+    /// Puts the mount at its place.
+    pub(super) fn attach(&self, mount: impl AsFd) -> Result<(), Error> {
+        sys::mount::attach(&mount, &self.path)
+            .map_err(|error| Error::io_at("mount at", &self.path, error))
+    }
+
     /// Takes the mount away; what is mounted on top of it is never touched.
     pub(super) fn unmount(&self, how: Unmount) -> Result<(), Error> {
         let busy = |why| Error::Busy {
@@ -113,7 +134,7 @@ impl AttachedMount {
     /// Whether the mount table still has it.
     pub(super) fn is_attached(&self) -> bool {
         MountTable::open()
-            .and_then(|mut table| table.has(self.identity.id))
+            .and_then(|mut table| Ok(table.all()?.contains(&self.identity)))
             .unwrap_or(true)
     }
 

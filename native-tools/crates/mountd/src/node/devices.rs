@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use archive_format::digest::{blake3, oci};
 use archive_format::tables::LayerTable;
 
-use crate::device_files::DeviceFiles;
+use super::layer_files::LayerFile;
 use crate::error::Error;
 
 /// A device as the kernel gets it.
@@ -22,19 +23,19 @@ pub(super) enum Device {
 
 /// Chooses for each device, in order. A local file is proven chunk by chunk before the kernel gets it.
 pub(super) fn choose(
-    files: &DeviceFiles,
+    files: &[Arc<LayerFile>],
     tables: &[LayerTable],
     local: &BTreeMap<String, PathBuf>,
 ) -> Result<Vec<Device>, Error> {
     files
-        .names()
+        .iter()
         .zip(tables)
-        .map(|(name, table)| match local.get(&oci(&table.diff_id)) {
+        .map(|(file, table)| match local.get(&oci(&table.diff_id)) {
             // A device ends with a whole block; a tar that does not would be read short by the kernel.
             Some(path) if table.plain_bytes.is_multiple_of(512) => {
                 open_local(path, table).map(Device::Local)
             }
-            _ => Ok(Device::Served(name.to_owned())),
+            _ => Ok(Device::Served(file.name.clone())),
         })
         .collect()
 }

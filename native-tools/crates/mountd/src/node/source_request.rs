@@ -1,0 +1,86 @@
+//! From the messages of the service to what the rest of this crate works with.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::proto::{self, MountRequest, credentials::Login};
+use crate::request::{EngineRequest, RegistryRequest, SourceRequest};
+use crate::secret::Secret;
+use crate::source::registry::Credentials;
+
+const READ_TIMEOUT_MS: u64 = 30_000;
+
+/// Where a mount's image is.
+pub(super) fn source_request(
+    request: &MountRequest,
+    cache_dir: &Path,
+) -> Result<SourceRequest, Error> {
+    let registry = request
+        .registry
+        .as_ref()
+        .ok_or_else(|| Error::Request("no registry".to_owned()))?;
+    let path = |text: &str| Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty());
+    Ok(SourceRequest {
+        archive: path(&request.archive).ok_or_else(|| Error::Request("no archive".to_owned()))?,
+        archive_url: Some(request.archive_url.clone())
+            .filter(|url| !url.is_empty())
+            .map(Secret::new),
+        cache_dir: cache_dir.to_owned(),
+        registry: RegistryRequest {
+            base_url: registry.base_url.clone(),
+            repository: registry.repository.clone(),
+        },
+        credentials: request.credentials.as_ref().and_then(credentials),
+        ca_file: path(&request.ca_file),
+        local_layers: request
+            .local_layers
+            .iter()
+            .map(|(diff_id, path)| (diff_id.clone(), PathBuf::from(path)))
+            .collect(),
+        max_requests: 0, // the node's fetcher is shared
+        read_timeout_ms: if request.read_timeout_ms == 0 {
+            READ_TIMEOUT_MS
+        } else {
+            request.read_timeout_ms
+        },
+    })
+}
+
+fn credentials(message: &proto::Credentials) -> Option<Credentials> {
+    Some(match message.login.as_ref()? {
+        Login::Password(login) => Credentials::Password {
+            username: login.username.clone(),
+            password: Secret::new(login.password.clone()),
+        },
+        Login::IdentityToken(token) => Credentials::Identity {
+            identity_token: Secret::new(token.clone()),
+        },
+        Login::RegistryToken(token) => Credentials::Registry {
+            registry_token: Secret::new(token.clone()),
+        },
+    })
+}
+
+/// The engine that a mount asks for.
+pub(super) fn engine_request(request: &MountRequest) -> Result<EngineRequest, Error> {
+    match request.engine.as_str() {
+        "" | "auto" => Ok(EngineRequest::Auto),
+        "erofs" => Ok(EngineRequest::Erofs),
+        "fuse" => Ok(EngineRequest::Fuse),
+        other => Err(Error::Request(format!("no engine {other}"))),
+    }
+}
+
+/// Ids are names of folders and of what the holder keeps.
+pub(super) fn check_id(id: &str) -> Result<(), Error> {
+    let fits = (1..=32).contains(&id.len())
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    if fits {
+        return Ok(());
+    }
+    Err(Error::Request(
+        "a mount's id is 1 to 32 of a-z and 0-9".to_owned(),
+    ))
+}

@@ -1,0 +1,114 @@
+//! What `hold` and `daemon` are told on their command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Requests in flight to all registries together.
+const MAX_REQUESTS: usize = 16;
+
+/// The same for the holder and for every daemon it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The socket that clients connect to.
+    pub socket: PathBuf,
+    /// A directory for one small folder a mount.
+    pub state: PathBuf,
+    /// The cache of mounts that name none.
+    pub cache: Option<PathBuf>,
+    /// Requests in flight to all registries together.
+    pub max_requests: usize,
+    /// End with the last mount.
+    pub idle_exit: bool,
+}
+
+impl Options {
+    /// Reads arguments.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
+        let mut arguments = arguments.into_iter();
+        let (mut socket, mut state, mut cache) = (None, None, None);
+        let (mut max_requests, mut idle_exit) = (MAX_REQUESTS, false);
+        while let Some(argument) = arguments.next() {
+            let name = argument.to_string_lossy().into_owned();
+            let mut value = || {
+                let value = arguments.next();
+                value.ok_or_else(|| format!("{name}: a value is missing"))
+            };
+            match name.as_str() {
+                "--socket" => socket = Some(PathBuf::from(value()?)),
+                "--state" => state = Some(PathBuf::from(value()?)),
+                "--cache" => cache = Some(PathBuf::from(value()?)),
+                "--max-requests" => {
+                    let number = value()?.to_string_lossy().parse().ok();
+                    max_requests = number
+                        .filter(|number| (1..=1024).contains(number))
+                        .ok_or("--max-requests: a number from 1 to 1024")?;
+                }
+                "--idle-exit" => idle_exit = true,
+                _ => return Err(format!("{name}: not an option")),
+            }
+        }
+        Ok(Self {
+            socket: socket.ok_or("--socket is missing")?,
+            state: state.ok_or("--state is missing")?,
+            cache,
+            max_requests,
+            idle_exit,
+        })
+    }
+
+    /// The arguments that give these options.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut out: Vec<OsString> = vec![
+            "--socket".into(),
+            self.socket.clone().into(),
+            "--state".into(),
+            self.state.clone().into(),
+            "--max-requests".into(),
+            self.max_requests.to_string().into(),
+        ];
+        if let Some(cache) = &self.cache {
+            out.extend(["--cache".into(), cache.clone().into()]);
+        }
+        if self.idle_exit {
+            out.push("--idle-exit".into());
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Options, String> {
+        Options::parse(text.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for text in [
+            "--socket /s --state /d",
+            "--state /d --socket /s --cache /c --max-requests 3 --idle-exit",
+        ] {
+            let options = parse(text).unwrap();
+            assert_eq!(Options::parse(options.arguments()), Ok(options));
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_name() {
+        for (text, why) in [
+            ("", "--socket"),
+            ("--socket", "--socket"),
+            ("--socket /s", "--state"),
+            ("--socket /s --state /d --max-requests 0", "--max-requests"),
+            ("--socket /s --state /d --verbose", "--verbose"),
+        ] {
+            assert!(parse(text).unwrap_err().contains(why), "{text}");
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! One daemon for all images of a node.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failing test panics"
+)]
+
+mod support;
+
+use std::fs::{self, File};
+use std::process::Command;
+use std::thread;
+
+use archive_format::digest::oci;
+use mountd::proto;
+use support::TestImage;
+use support::daemon::{
+    Node, drop_page_cache, folder, is_mounted, message, signal, text, umount, wait_until,
+};
+use support::testing::{Stored, assert_same};
+
+const SMALL: &[(Stored, &[usize])] = &[(Stored::ZstdFrames, &[300_000, 300_000, 300_000])];
+
+#[test]
+fn a_layer_is_one_file_for_all_images_that_have_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    let node = Node::start(directory.path(), &[]);
+    let request = image.request(&directory.path().join("cache"));
+    let [one, two] = ["mnt1", "mnt2"].map(|name| folder(directory.path(), name));
+    node.mount("m1", &request, &one).unwrap();
+    node.mount("m2", &request, &two).unwrap();
+    for (name, bytes) in &image.files {
+        assert_same(fs::read(one.join(name)).unwrap(), bytes, name.to_string());
+    }
+    let fetched = image.server.log().len();
+    for (name, bytes) in &image.files {
+        assert_same(fs::read(two.join(name)).unwrap(), bytes, name.to_string());
+    }
+    assert_eq!(image.server.log().len(), fetched);
+    let stat = node.stat(&two).unwrap();
+    assert_eq!(stat["layers"][0]["mounts"], 2, "{stat}");
+    assert_eq!(
+        stat["kernelRequests"], 0,
+        "the kernel has the pages from the other mount: {stat}"
+    );
+    assert_eq!(stat["fetchedBytes"], 0, "{stat}");
+    // The layer outlives the mount that brought it.
+    node.unmount(&one).unwrap();
+    drop_page_cache();
+    for (name, bytes) in &image.files {
+        assert_same(fs::read(two.join(name)).unwrap(), bytes, name.to_string());
+    }
+    assert_eq!(node.stat(&two).unwrap()["layers"][0]["mounts"], 1);
+}
+
+#[test]
+fn a_layer_is_fetched_with_the_login_of_the_mount_that_asks() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    let other = TestImage::make(directory.path(), SMALL);
+    assert_eq!(
+        image.tables, other.tables,
+        "the same image in two registries"
+    );
+    let node = Node::start(directory.path(), &[]);
+    let cache = directory.path().join("cache");
+    let [one, two] = ["mnt1", "mnt2"].map(|name| folder(directory.path(), name));
+    node.mount("m1", &image.request(&cache), &one).unwrap();
+    node.mount("m2", &other.request(&cache), &two).unwrap();
+    fs::read(two.join("f0-0")).unwrap();
+    assert!(image.server.log().is_empty() && !other.server.log().is_empty());
+    assert!(node.stat(&two).unwrap()["fetchedBytes"].as_u64().unwrap() > 0);
+    fs::read(one.join("f0-2")).unwrap();
+    assert!(!image.server.log().is_empty());
+    // Where one registry has lost the blob, the other one is asked.
+    other.server.remove(&oci(&other.tables[0].digest));
+    drop_page_cache();
+    assert_same(
+        fs::read(two.join("f0-1")).unwrap(),
+        &image.files["f0-1"],
+        "",
+    );
+}
+
+#[test]
+fn a_mount_that_is_asked_for_again_is_the_one_that_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    let node = Node::start(directory.path(), &[]);
+    let request = image.request(&directory.path().join("cache"));
+    let mountpoint = folder(directory.path(), "mnt");
+    let first = node.mount("m1", &request, &mountpoint).unwrap().mount;
+    assert_eq!(
+        node.mount("m1", &request, &mountpoint).unwrap().mount,
+        first
+    );
+    assert_eq!(
+        node.mount("m2", &request, &mountpoint).unwrap_err()["code"],
+        "MOUNT_POINT_IN_USE"
+    );
+    for id in ["", "../x", "Upper", "m2/"] {
+        let at = folder(directory.path(), "other");
+        assert_eq!(
+            node.mount(id, &request, &at).unwrap_err()["code"],
+            "INTERNAL",
+            "{id:?}"
+        );
+    }
+    assert_eq!(node.list().len(), 1);
+}
+
+#[test]
+fn what_others_unmount_is_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    let node = Node::start(directory.path(), &[]);
+    let request = image.request(&directory.path().join("cache"));
+    let [one, two] = ["mnt1", "mnt2"].map(|name| folder(directory.path(), name));
+    node.mount("m1", &request, &one).unwrap();
+    node.mount("m2", &request, &two).unwrap();
+    umount(&one);
+    wait_until("the list has one mount", || node.list().len() == 1);
+    // It leaves the tree first; the kernel closes its files a moment later.
+    wait_until("it is forgotten", || {
+        let answer = node.unmount(&one);
+        answer.is_err_and(|error| error["code"] == "MOUNT_NOT_FOUND")
+    });
+    // Out of the tree and still in use: not listed, and served on.
+    let mut file = File::open(two.join("f0-1")).unwrap();
+    assert!(
+        Command::new("umount")
+            .arg("-l")
+            .arg(&two)
+            .status()
+            .unwrap()
+            .success()
+    );
+    wait_until("the list is empty", || node.list().is_empty());
+    let mut bytes = vec![];
+    std::io::Read::read_to_end(&mut file, &mut bytes).unwrap();
+    assert_same(&bytes, &image.files["f0-1"], "");
+    drop(file);
+    wait_until("its folder is gone", || {
+        fs::read_dir(&node.state).unwrap().count() == 0
+    });
+}
+
+#[test]
+fn many_mounts_at_once_come_and_go() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    let node = Node::start(directory.path(), &["--idle-exit"]);
+    let request = image.request(&directory.path().join("cache"));
+    let keeper = folder(directory.path(), "keeper");
+    node.mount("keeper", &request, &keeper).unwrap();
+    thread::scope(|scope| {
+        for worker in 0..4 {
+            let (node, request, image, directory) = (&node, &request, &image, &directory);
+            scope.spawn(move || {
+                let mountpoint = folder(directory.path(), &format!("mnt{worker}"));
+                for round in 0..5 {
+                    node.mount(&format!("w{worker}r{round}"), request, &mountpoint)
+                        .unwrap();
+                    assert_same(
+                        fs::read(mountpoint.join("f0-1")).unwrap(),
+                        &image.files["f0-1"],
+                        "",
+                    );
+                    wait_until("unmounted", || node.unmount(&mountpoint).is_ok());
+                    assert!(!is_mounted(&mountpoint));
+                }
+            });
+        }
+    });
+    assert_eq!(node.list().len(), 1);
+    node.unmount(&keeper).unwrap();
+    assert!(node.ends());
+}
+
+#[test]
+fn a_node_that_drains_takes_no_mount_and_ends_with_the_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    let node = Node::start(directory.path(), &[]);
+    let request = image.request(&directory.path().join("cache"));
+    let [one, two] = ["mnt1", "mnt2"].map(|name| folder(directory.path(), name));
+    node.mount("m1", &request, &one).unwrap();
+    let left = node
+        .call(|calls| Box::pin(calls.drain(proto::DrainRequest {})))
+        .unwrap();
+    assert_eq!(left.mounts, 1);
+    assert_eq!(
+        node.mount("m2", &request, &two).unwrap_err()["code"],
+        "MOUNT_DRAINING"
+    );
+    assert_same(
+        fs::read(one.join("f0-0")).unwrap(),
+        &image.files["f0-0"],
+        "",
+    );
+    node.unmount(&one).unwrap();
+    assert!(node.ends() && !node.socket.exists());
+}
+
+#[test]
+fn a_prefetched_mount_reads_without_its_registry_and_its_layers_can_be_evicted_afterwards() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    let node = Node::start(directory.path(), &[]);
+    let cache = directory.path().join("cache");
+    let mountpoint = folder(directory.path(), "mnt");
+    node.mount("m1", &image.request(&cache), &mountpoint)
+        .unwrap();
+    let request = proto::PrefetchRequest {
+        mountpoint: text(&mountpoint),
+    };
+    let started = node
+        .call(|calls| Box::pin(calls.prefetch(request)))
+        .unwrap();
+    assert_eq!(started.plain_bytes, image.streams[0].len() as u64);
+    wait_until("everything is there", || {
+        node.stat(&mountpoint).unwrap()["layers"][0]["mode"] == "complete"
+    });
+    image.server.remove(&oci(&image.tables[0].digest));
+    for (name, bytes) in &image.files {
+        assert_same(
+            fs::read(mountpoint.join(name)).unwrap(),
+            bytes,
+            name.to_string(),
+        );
+    }
+    let evict = || {
+        let request = proto::EvictRequest {
+            cache_dir: text(&cache),
+            keep_bytes: 0,
+        };
+        node.call(|calls| Box::pin(calls.evict(request))).unwrap()
+    };
+    assert_eq!(evict().layers, 0, "a layer in use stays");
+    node.unmount(&mountpoint).unwrap();
+    let evicted = evict();
+    assert!(
+        evicted.layers == 1 && evicted.freed_bytes > 0,
+        "{evicted:?}"
+    );
+    assert!(!image.cache_data(&cache, 0).exists());
+}
+
+#[test]
+fn a_second_holder_of_a_socket_leaves_the_first_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let second = Command::new(env!("CARGO_BIN_EXE_clipyard-mountd"))
+        .args([
+            "hold",
+            "--socket",
+            &text(&node.socket),
+            "--state",
+            &text(&node.state),
+        ])
+        .output()
+        .unwrap();
+    assert!(second.status.success());
+    assert!(node.list().is_empty());
+    signal("TERM", &[node.holder_pid()]);
+    assert!(node.ends());
+}
+
+#[test]
+fn a_caller_that_leaves_before_the_mount_is_there_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    let node = Node::start(directory.path(), &[]);
+    let request = image.request(&directory.path().join("cache"));
+    let pipe = directory.path().join("layer that opens late");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let mut slow = request.clone();
+    slow["localLayers"] = serde_json::json!({ oci(&image.tables[0].diff_id): pipe });
+    let [one, two] = ["mnt1", "mnt2"].map(|name| folder(directory.path(), name));
+    thread::scope(|scope| {
+        let first = scope.spawn(|| node.mount("m1", &slow, &one));
+        // Its turn has come: it opens layers.
+        wait_until("the first one is being made", || {
+            fs::read_dir(directory.path().join("cache/layers"))
+                .is_ok_and(|mut all| all.next().is_some())
+        });
+        // One mount is made at a time: the second one waits, and its caller does not.
+        let message = message("m2", &request, &two);
+        let error = node.call(|calls| {
+            Box::pin(async move {
+                let call = calls.mount(message);
+                let patience = std::time::Duration::from_millis(300);
+                let left = || Err(tonic::Status::cancelled("left"));
+                tokio::time::timeout(patience, call)
+                    .await
+                    .unwrap_or_else(|_| left())
+            })
+        });
+        assert_eq!(error.unwrap_err()["code"], "Cancelled");
+        drop(fs::OpenOptions::new().write(true).open(&pipe).unwrap());
+        assert_eq!(first.join().unwrap().unwrap_err()["code"], "BLOB_MISMATCH");
+    });
+    wait_until("it is given up", || {
+        fs::read_dir(&node.state).map_or(0, Iterator::count) == 0
+    });
+    assert!(node.list().is_empty() && !is_mounted(&two));
+}

@@ -1,0 +1,315 @@
+//! Mounts outlive the processes that serve them: no error, no remount, no wrong byte.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failing test panics"
+)]
+
+mod support;
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mountd::grpc::client::Client;
+use mountd::proto;
+use support::TestImage;
+use support::daemon::{
+    Node, copy_program, drop_page_cache, folder, is_mounted, signal, text, umount, wait_until,
+};
+use support::testing::server::Fault;
+use support::testing::{Stored, assert_same};
+
+const LAYERS: &[(Stored, &[usize])] = &[
+    (Stored::ZstdFrames, &[3_000_000, 70_000]),
+    (Stored::GzipMembers(40_000), &[2_000_000]),
+];
+
+/// The promises hold whoever shows the tree.
+macro_rules! on_both_engines {
+    ($($test:ident),+ $(,)?) => {
+        mod erofs { $(#[test] fn $test() { super::$test("erofs"); })+ }
+        mod fuse { $(#[test] fn $test() { super::$test("fuse"); })+ }
+    };
+}
+
+on_both_engines!(
+    a_daemon_that_is_killed_every_second_costs_its_readers_nothing_but_time,
+    a_read_that_waits_for_the_network_is_answered_by_the_next_daemon,
+    a_daemon_is_replaced_by_another_program_under_load,
+    a_holder_that_is_killed_is_replaced_and_then_the_daemon_may_die_too,
+);
+
+fn request(image: &TestImage, directory: &Path, engine: &str) -> serde_json::Value {
+    let mut request = image.request(&directory.join("cache"));
+    request["engine"] = engine.into();
+    request
+}
+
+/// Reads at places all over the image until told to stop, each byte compared.
+fn read_until(
+    stop: &AtomicBool,
+    mountpoint: &Path,
+    image: &TestImage,
+    seed: u64,
+) -> (u64, Duration) {
+    let (mut reads, mut longest) = (0u64, Duration::ZERO);
+    while !stop.load(Ordering::Relaxed) {
+        let step = seed.wrapping_mul(7_919).wrapping_add(reads);
+        let (name, bytes) = image
+            .files
+            .iter()
+            .nth(usize::try_from(step).unwrap() % image.files.len())
+            .unwrap();
+        let length = 30_000.min(bytes.len());
+        let at =
+            usize::try_from(step.wrapping_mul(104_729_001) % (bytes.len() - length + 1) as u64)
+                .unwrap();
+        let started = Instant::now();
+        // Opened anew: what the kernel keeps of an open file does not matter.
+        let file = File::open(mountpoint.join(name)).unwrap();
+        let mut buffer = vec![0; length];
+        file.read_exact_at(&mut buffer, at as u64)
+            .unwrap_or_else(|error| panic!("{name} at {at}: {error}"));
+        longest = longest.max(started.elapsed());
+        assert_same(&buffer, &bytes[at..at + length], format!("{name} at {at}"));
+        reads += 1;
+    }
+    (reads, longest)
+}
+
+/// Readers at work on a mount while `during` runs; the number of reads and the longest of them.
+fn under_load(mountpoint: &Path, image: &TestImage, during: impl FnOnce()) -> (u64, Duration) {
+    let stop = AtomicBool::new(false);
+    let total = AtomicU64::new(0);
+    let mut longest = Duration::ZERO;
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..3)
+            .map(|seed| {
+                scope.spawn({
+                    let (stop, total) = (&stop, &total);
+                    move || {
+                        let (reads, longest) = read_until(stop, mountpoint, image, seed);
+                        total.fetch_add(reads, Ordering::Relaxed);
+                        longest
+                    }
+                })
+            })
+            .collect();
+        // The kernel forgets what it has, so that the daemon is asked all the time.
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                drop_page_cache();
+                thread::sleep(Duration::from_millis(30));
+            }
+        });
+        // Also when it panics: readers that nobody stops would keep the test from ending.
+        let stopping = Stopping(&stop);
+        during();
+        drop(stopping);
+        for reader in readers {
+            longest = longest.max(reader.join().unwrap());
+        }
+    });
+    (total.into_inner(), longest)
+}
+
+struct Stopping<'a>(&'a AtomicBool);
+
+impl Drop for Stopping<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn seconds() -> u64 {
+    // scripts/soak.sh runs the same for longer.
+    std::env::var("CLIPYARD_SOAK_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(4)
+}
+
+fn a_daemon_that_is_killed_every_second_costs_its_readers_nothing_but_time(engine: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), LAYERS);
+    let node = Node::start(directory.path(), &[]);
+    let mountpoint = folder(directory.path(), "mnt");
+    node.mount(
+        "m1",
+        &request(&image, directory.path(), engine),
+        &mountpoint,
+    )
+    .unwrap();
+    let before = node.list();
+    let (reads, longest) = under_load(&mountpoint, &image, || {
+        for _ in 0..seconds() {
+            let daemon = node.daemon_pid();
+            thread::sleep(Duration::from_millis(900));
+            signal("KILL", &[daemon]);
+            wait_until("another daemon runs", || node.daemon_pid() != daemon);
+        }
+    });
+    println!("{reads} reads, the longest took {longest:?}");
+    let after = node.list();
+    assert_eq!(
+        (&after[0].id, &after[0].device),
+        (&before[0].id, &before[0].device),
+        "the same mount"
+    );
+    assert_ne!(after[0].pid, before[0].pid);
+    assert_eq!(
+        node.stat(&mountpoint).unwrap()["failures"]
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
+    // The next process also knows when a mount ends.
+    node.unmount(&mountpoint).unwrap();
+    assert!(node.list().is_empty() && !is_mounted(&mountpoint));
+    assert_eq!(fs::read_dir(&node.state).unwrap().count(), 0);
+}
+
+fn a_read_that_waits_for_the_network_is_answered_by_the_next_daemon(engine: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), LAYERS);
+    let node = Node::start(directory.path(), &[]);
+    let mountpoint = folder(directory.path(), "mnt");
+    node.mount(
+        "m1",
+        &request(&image, directory.path(), engine),
+        &mountpoint,
+    )
+    .unwrap();
+    image.server.fail_always(Some(Fault::Status(503, vec![])));
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| fs::read(mountpoint.join("f0-0")));
+        wait_until("the read is under way", || !image.server.log().is_empty());
+        signal("KILL", &[node.daemon_pid()]);
+        image.server.fail_always(None);
+        assert_same(reader.join().unwrap().unwrap(), &image.files["f0-0"], "");
+    });
+}
+
+fn a_daemon_is_replaced_by_another_program_under_load(engine: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), LAYERS);
+    let node = Node::start(directory.path(), &[]);
+    let mountpoint = folder(directory.path(), "mnt");
+    node.mount(
+        "m1",
+        &request(&image, directory.path(), engine),
+        &mountpoint,
+    )
+    .unwrap();
+    let program = directory.path().join("clipyard-mountd-next");
+    copy_program(&program);
+    let broken = directory.path().join("clipyard-mountd-broken");
+    assert!(
+        Command::new("cp")
+            .arg("/bin/false")
+            .arg(&broken)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let replace = |program: &Path| {
+        let request = proto::ReplaceRequest {
+            program: text(program),
+        };
+        let before = node.daemon_pid();
+        Client::connect(&node.socket)
+            .unwrap()
+            .call(|calls| Box::pin(calls.replace(request)))
+            .map(|_| {
+                wait_until("another daemon runs", || node.daemon_pid() != before);
+            })
+    };
+    let runs = |program: &Path| {
+        wait_until("the program runs", || {
+            fs::read_link(format!("/proc/{}/exe", node.daemon_pid()))
+                .is_ok_and(|exe| exe == program)
+        });
+    };
+    under_load(&mountpoint, &image, || {
+        assert!(replace(&directory.path().join("missing")).is_err());
+        replace(&program).unwrap();
+        runs(&program);
+        // A program that does not come up is given up for the one that did.
+        replace(&broken).unwrap();
+        runs(&program);
+        // An upgrade in place: the holder starts what lies there.
+        signal("HUP", &[node.holder_pid()]);
+    });
+    assert_eq!(node.list().len(), 1);
+    node.unmount(&mountpoint).unwrap();
+}
+
+fn a_holder_that_is_killed_is_replaced_and_then_the_daemon_may_die_too(engine: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), LAYERS);
+    let node = Node::start(directory.path(), &["--idle-exit"]);
+    let mountpoint = folder(directory.path(), "mnt");
+    node.mount(
+        "m1",
+        &request(&image, directory.path(), engine),
+        &mountpoint,
+    )
+    .unwrap();
+    under_load(&mountpoint, &image, || {
+        signal("KILL", &[node.holder_pid()]);
+        let is_adopting = |(_, command): &(u32, String)| command == "adopt";
+        wait_until("a new holder runs", || {
+            node.processes().iter().any(is_adopting)
+        });
+        wait_until("it has everything", || {
+            node.log().contains("a new one has everything")
+        });
+        let daemon = node.daemon_pid();
+        signal("KILL", &[daemon]);
+        wait_until("another daemon runs", || node.daemon_pid() != daemon);
+    });
+    node.unmount(&mountpoint).unwrap();
+    wait_until("nothing is left", || {
+        node.processes().is_empty() && !node.socket.exists()
+    });
+}
+
+#[test]
+fn with_holder_and_daemon_dead_readers_get_errors_and_never_zeros() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(
+        directory.path(),
+        &[(Stored::ZstdFrames, &[300_000, 300_000, 300_000])],
+    );
+    let node = Node::start(directory.path(), &[]);
+    let mountpoint = folder(directory.path(), "mnt");
+    node.mount(
+        "m1",
+        &image.request(&directory.path().join("cache")),
+        &mountpoint,
+    )
+    .unwrap();
+    let first = fs::read(mountpoint.join("f0-0")).unwrap();
+    node.kill();
+    // What the kernel has stays readable; a test beside this one may have made it drop its pages.
+    match fs::read(mountpoint.join("f0-0")) {
+        Ok(again) => assert_same(again, &first, "what the kernel has"),
+        Err(error) => assert_eq!(error.raw_os_error(), Some(5)),
+    }
+    assert_eq!(fs::read_dir(&mountpoint).unwrap().count(), 3);
+    assert_eq!(
+        fs::read(mountpoint.join("f0-2"))
+            .unwrap_err()
+            .raw_os_error(),
+        Some(5)
+    );
+    umount(&mountpoint);
+}

@@ -1,0 +1,97 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { messageOf, WorkerError } from '../errors/index.ts';
+import type { MountDaemon } from './mount-daemon.ts';
+import { listMountFolders, type MountFolder, type MountRecord, removeMountFolder } from './mount-record.ts';
+import { isMounted, mountTable } from './mount-table.ts';
+import { listWritableRecords, removeLower } from './writable-record.ts';
+
+/** A folder without a record belongs to a mount that is being made, or to one that never was. */
+const BEING_MADE_MS = 60_000;
+
+/** A mount that no process serves any more. */
+export interface DeadMount {
+  readonly folder: MountFolder;
+  readonly record: MountRecord;
+  /** Whether the kernel has it still; after a reboot it does not. */
+  readonly mounted: boolean;
+}
+
+/** What daemons left that were killed together with their holders, oldest first. */
+export async function listDeadMounts(daemon: Pick<MountDaemon, 'stateDir'>): Promise<readonly DeadMount[]> {
+  const table = await mountTable();
+  const dead: DeadMount[] = [];
+  for (const folder of await listMountFolders(daemon)) {
+    const { record } = folder;
+    if (record === undefined || (await isDaemon(record.pid))) continue;
+    const mounted = table.some(({ device, path }) => path === record.mountpoint && device === record.device);
+    dead.push({ folder, record, mounted });
+  }
+  return dead;
+}
+
+/**
+ * Takes a dead mount away. Its readers have errors already; `lazily` takes it out of the tree whoever uses it. Throws
+ * MOUNT_BUSY, MOUNT_FAILED.
+ */
+export async function removeDeadMount(
+  { folder, mounted, record }: DeadMount,
+  { lazily }: { readonly lazily: boolean },
+): Promise<void> {
+  const { mountpoint } = record;
+  try {
+    if (mounted) await takeAway(mountpoint, lazily);
+  } catch (thrown) {
+    throw new WorkerError(
+      messageOf(thrown).includes('busy') ? 'MOUNT_BUSY' : 'MOUNT_FAILED',
+      `the daemon of ${mountpoint} is gone and its mount cannot be taken away: ${messageOf(thrown)}`,
+      { mountpoint },
+      { cause: thrown },
+    );
+  }
+  await removeMountFolder(folder);
+}
+
+/** What fusermount3 mounted for a user only it may take away. */
+async function takeAway(path: string, lazily: boolean): Promise<void> {
+  if (process.getuid?.() === 0) await promisify(execFile)('umount', [...(lazily ? ['--lazy'] : []), path]);
+  else await promisify(execFile)('fusermount3', ['-u', ...(lazily ? ['-z'] : []), '--', path]);
+}
+
+/** Takes away all that is dead, and what is left of mounts that never came up. Gives what was taken away. */
+export async function repairMounts(daemon: Pick<MountDaemon, 'stateDir'>): Promise<readonly MountRecord[]> {
+  const dead = await listDeadMounts(daemon);
+  const writable = await listWritableRecords(daemon);
+  const overlayOf = ({ mountpoint }: MountRecord) => writable.find(({ lower }) => lower === mountpoint);
+  for (const mount of dead) {
+    const overlay = overlayOf(mount.record);
+    if (overlay !== undefined && (await isMounted(overlay.mountpoint))) await takeAway(overlay.mountpoint, true);
+    await removeDeadMount(mount, { lazily: true });
+  }
+  for (const { lower, mountpoint } of writable)
+    if (!(await isMounted(lower)) && !(await isMounted(mountpoint))) await removeLower(lower);
+  for (const folder of await listMountFolders(daemon))
+    if (folder.record === undefined && folder.ageMs > BEING_MADE_MS) await removeMountFolder(folder);
+  return dead.map(({ record }) => ({ ...record, mountpoint: overlayOf(record)?.mountpoint ?? record.mountpoint }));
+}
+
+/** Process ids are used again: another program of the same id serves nothing. */
+async function isDaemon(pid: number): Promise<boolean> {
+  if (!isAlive(pid)) return false;
+  return await readFile(`/proc/${pid}/cmdline`, 'latin1').then(
+    (line) => line.split('\0')[1] === 'daemon',
+    () => false,
+  );
+}
+
+/** A zombie is dead: in a container PID 1 may not collect what was left to it (proc(5), field 3 of stat). */
+export function isAlive(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
+  } catch {
+    return false;
+  }
+}

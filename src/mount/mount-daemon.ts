@@ -1,0 +1,105 @@
+import { spawn } from 'node:child_process';
+import { mkdir, open, readFile, readlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Cancelable, WorkerError } from '../errors/index.ts';
+import { findNativeTool, type NativeToolPaths } from '../native/index.ts';
+
+/** A loaded machine takes its time to start two processes. */
+const START_DEADLINE_MS = 20_000;
+const POLL_MS = 10;
+/** sockaddr_un holds this much, the final NUL included (unix(7)). */
+const SOCKET_PATH_BYTES = 108;
+
+/** Where the daemon of a command is. */
+export interface MountDaemon {
+  readonly stateDir: string;
+  readonly tools: NativeToolPaths;
+  /** Socket of a daemon that somebody else manages; absent: this state directory's own, started when it is needed. */
+  readonly mountSocket: string | undefined;
+}
+
+/** A folder a mount, with its record. */
+export function mountsDirectory({ stateDir }: Pick<MountDaemon, 'stateDir'>): string {
+  return join(stateDir, 'mounts');
+}
+
+/**
+ * The daemon's socket. A state directory has a daemon of its own for every mount namespace: what one mounts, only
+ * processes of its namespace see. Throws CONFIG_INVALID for a path that no socket can have.
+ */
+export async function daemonSocket({ mountSocket, stateDir }: MountDaemon): Promise<string> {
+  if (mountSocket !== undefined) return mountSocket;
+  const namespace = /\d+/.exec(await readlink('/proc/self/ns/mnt'))?.[0] ?? '0';
+  const path = join(stateDir, 'mountd', `${namespace}.sock`);
+  if (Buffer.byteLength(path) >= SOCKET_PATH_BYTES)
+    throw new WorkerError(
+      'CONFIG_INVALID',
+      `CLIPYARD_STATE: ${path} is longer than a socket's path can be; use a shorter directory`,
+    );
+  return path;
+}
+
+/**
+ * Runs `work` with the socket of a daemon, which is started where none runs, and again when it ended in between: with its
+ * last mount, or killed. It can do what this user can. Throws MOUNT_DAEMON_UNAVAILABLE when none comes up.
+ */
+export async function withDaemon<T>(
+  daemon: MountDaemon,
+  work: (socketPath: string) => Promise<T>,
+  { signal }: Cancelable,
+): Promise<T> {
+  const socketPath = await daemonSocket(daemon);
+  if (daemon.mountSocket !== undefined) return await work(socketPath);
+  const deadline = Date.now() + START_DEADLINE_MS;
+  for (;;) {
+    try {
+      return await work(socketPath);
+    } catch (thrown) {
+      const gone = thrown instanceof WorkerError && thrown.code === 'MOUNT_DAEMON_UNAVAILABLE';
+      if (!gone) throw thrown;
+      if (Date.now() > deadline)
+        throw new WorkerError(
+          'MOUNT_DAEMON_UNAVAILABLE',
+          `${thrown.message}; its log: ${await endOfLog(daemon)}`,
+          {},
+          { cause: thrown },
+        );
+    }
+    await startHolder(daemon, socketPath, { signal });
+  }
+}
+
+/** Starts a holder, which ends at once when another one serves the socket, and waits for either. */
+async function startHolder(daemon: MountDaemon, socketPath: string, { signal }: Cancelable): Promise<void> {
+  const tool = findNativeTool('clipyard-mountd', daemon.tools);
+  await mkdir(dirname(socketPath), { recursive: true, mode: 0o700 });
+  await using log = await open(logPath(daemon), 'a', 0o600);
+  const args = ['hold', '--idle-exit', '--socket', socketPath, '--state', mountsDirectory(daemon)];
+  const child = spawn(tool, args, { stdio: ['ignore', 'ignore', log.fd], detached: true });
+  const ended = new AbortController();
+  for (const event of ['error', 'exit'])
+    child.once(event, () => {
+      ended.abort();
+    });
+  child.unref();
+  const deadline = Date.now() + START_DEADLINE_MS;
+  while (!ended.signal.aborted && Date.now() < deadline) {
+    if (await listens(socketPath)) return;
+    await sleep(POLL_MS, undefined, { signal });
+  }
+}
+
+/** Whether a process listens at the path (proc(5), net/unix: flag 00010000 marks a listener). */
+async function listens(socketPath: string): Promise<boolean> {
+  const table = await readFile('/proc/net/unix', 'utf8');
+  return table.split('\n').some((line) => line.endsWith(` ${socketPath}`) && line.includes(' 00010000 '));
+}
+
+function logPath({ stateDir }: MountDaemon): string {
+  return join(stateDir, 'mountd', 'mountd.log');
+}
+
+async function endOfLog(daemon: MountDaemon): Promise<string> {
+  return (await readFile(logPath(daemon), 'utf8').catch(() => 'none')).slice(-500);
+}

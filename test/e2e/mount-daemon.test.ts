@@ -1,0 +1,131 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { buildJson, commandError, commandJson } from '../support/command-line.ts';
+import { serviceSetting } from '../support/services.ts';
+import { smallContext } from '../support/small-context.ts';
+import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary-directory.ts';
+
+interface Listing {
+  readonly id: string;
+  readonly mountpoint: string;
+  readonly pid: number;
+}
+
+const imageId = `daemon_${process.pid}`;
+const source = `e2e/${imageId}`;
+let scratch: TemporaryDirectory;
+let state: Readonly<Record<string, string>>;
+let first: string;
+let second: string;
+
+beforeAll(async () => {
+  scratch = await temporaryDirectory('daemon');
+  state = {
+    CLIPYARD_STATE: join(scratch.path, 'state'),
+    ...Object.fromEntries(
+      ['CLIPYARD_STORE', 'AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY', 'AWS_REGION', 'AWS_ENDPOINT_URL'].map((name) => [
+        name,
+        serviceSetting(name),
+      ]),
+    ),
+  };
+  [first, second] = [join(scratch.path, 'first'), join(scratch.path, 'second')];
+  for (const path of [first, second]) await mkdir(path);
+  const context = await smallContext(join(scratch.path, 'context'));
+  await buildJson([
+    ...['--context', context, '--workspace', 'e2e', '--image-id', imageId],
+    ...['--registry', `${serviceSetting('CLIPYARD_REGISTRY')}/e2e/${imageId}`],
+  ]);
+});
+afterAll(async () => {
+  await scratch[Symbol.asyncDispose]();
+});
+
+test('one daemon serves all mounts, and is gone after the last', async () => {
+  const one = await commandJson<Listing>(['mount', source, first], state);
+  const two = await commandJson<Listing>(['mount', source, second], state);
+  expect(two.pid).toBe(one.pid);
+  expect(await mountpoints()).toEqual([first, second]);
+  const { layers } = await commandJson<{ layers: { mounts: number }[] }>(['stat', second], state);
+  expect(layers.map(({ mounts }) => mounts)).toEqual(layers.map(() => 2));
+  await commandJson(['umount', first], state);
+  expect(await mountpoints()).toEqual([second]);
+  // A plain umount is all it takes.
+  execFileSync('umount', [second]);
+  await vanished(one.pid);
+  expect(await mountpoints()).toEqual([]);
+  expect(await readdir(join(scratch.path, 'state/mounts'))).toEqual([]);
+  expect(await commandError(['umount', second], state)).toMatchObject({ code: 'MOUNT_NOT_FOUND' });
+});
+
+test('a killed daemon is replaced: the mount is the same one and reads on', async () => {
+  const { id, pid } = await commandJson<Listing>(['mount', source, first], state);
+  process.kill(pid, 'SIGKILL');
+  expect((await readdir(first)).length).toBeGreaterThan(0);
+  execFileSync('sh', ['-c', 'find "$1" -xdev -type f -exec cat {} + > /dev/null', 'sh', first]);
+  const [listing] = await commandJson<readonly Listing[]>(['mounts'], state);
+  expect(listing).toMatchObject({ id, mountpoint: first });
+  expect(listing?.pid).not.toBe(pid);
+  await commandJson(['stat', first], state);
+  await commandJson(['umount', first], state);
+});
+
+test('what is left when holder and daemon are killed is named by stat, taken away by umount and by mounts --repair', async () => {
+  for (const takeAway of [['umount', first] as const, ['mounts', '--repair'] as const]) {
+    const { pid } = await commandJson<Listing>(['mount', source, first], state);
+    killBoth(pid);
+    await vanished(pid);
+    expect((await commandError(['stat', first], state)).message).toContain(`clipyard umount ${first}`);
+    expect(await mountpoints()).toEqual([first]);
+    await commandJson(takeAway, state);
+    expect(await mountpoints()).toEqual([]);
+    expect(await isMounted(first)).toBe(false);
+    expect(await readdir(join(scratch.path, 'state/mounts'))).toEqual([]);
+  }
+  await commandJson(['mount', source, first], state);
+  await commandJson(['umount', first], state);
+});
+
+test('--repair leaves mounts alone that are served', async () => {
+  await commandJson(['mount', source, first], state);
+  const repaired = await commandJson<{ removed: unknown[]; mounts: Listing[] }>(['mounts', '--repair'], state);
+  expect(repaired.removed).toEqual([]);
+  expect(repaired.mounts.map(({ mountpoint }) => mountpoint)).toEqual([first]);
+  await commandJson(['umount', first], state);
+});
+
+test('a managed daemon is used and never started', async () => {
+  const socket = join(scratch.path, 'nobody.sock');
+  const error = await commandError(['mount', source, first], { ...state, CLIPYARD_MOUNTD: socket });
+  expect(error).toMatchObject({ code: 'MOUNT_DAEMON_UNAVAILABLE', exitCode: 75 });
+  expect(await isMounted(first)).toBe(false);
+});
+
+async function mountpoints(): Promise<readonly string[]> {
+  return (await commandJson<readonly Listing[]>(['mounts'], state)).map(({ mountpoint }) => mountpoint);
+}
+
+async function isMounted(path: string): Promise<boolean> {
+  return (await readFile('/proc/self/mountinfo', 'utf8')).includes(` ${path} `);
+}
+
+/** The daemon is stopped first: while it runs it starts another holder at once. */
+function killBoth(daemon: number): void {
+  const stat = readFileSync(`/proc/${daemon}/stat`, 'latin1');
+  const holder = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] ?? '';
+  process.kill(daemon, 'SIGSTOP');
+  execFileSync('kill', ['-9', holder, String(daemon)]);
+}
+
+async function vanished(pid: number): Promise<void> {
+  for (let tries = 0; tries < 500; tries++) {
+    const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => ') Z');
+    if (/\) Z/.test(stat)) return;
+    await sleep(20);
+  }
+  throw new Error(`process ${pid} does not end`);
+}
