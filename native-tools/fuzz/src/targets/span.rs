@@ -1,8 +1,9 @@
 //! Decoding spans as a mount does, with a table that lies: bytes are given only when they have the digests of the table.
 //! Input: a byte of codec, spans (u8 count, then u16 stored and u16 plain each), the blob.
 
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::ops::Range;
+use std::sync::Arc;
 
 use archive_format::digest::{Digest, blake3, sha256};
 use archive_format::tables::{Chunk, Codec, LayerTable, RecordKind, Span};
@@ -33,7 +34,7 @@ pub(crate) fn run(input: &[u8]) {
     if table.check().is_err() {
         return;
     }
-    let verified = verify_blob(&table, &Held(blob.to_vec()), &mut |_| ());
+    let verified = verify_blob(&table, Arc::new(Held(blob.to_vec())), &mut |_| ());
     if let Ok(plain_bytes) = verified {
         assert_eq!(plain_bytes, honest.unwrap_or_default().len() as u64);
     }
@@ -86,17 +87,17 @@ fn decode_whole(codec: Codec, blob: &[u8]) -> Option<Vec<u8>> {
 struct Held(Vec<u8>);
 
 impl BlobSource for Held {
-    fn open<'a>(
-        &'a self,
+    fn open(
+        self: Arc<Self>,
         _: &Blob,
         range: Range<u64>,
-    ) -> Result<Box<dyn Read + Send + 'a>, FetchError> {
+    ) -> Result<Box<dyn Read + Send>, FetchError> {
         let start = usize::try_from(range.start)
             .unwrap_or(usize::MAX)
             .min(self.0.len());
         let end = usize::try_from(range.end)
             .unwrap_or(usize::MAX)
             .clamp(start, self.0.len());
-        Ok(Box::new(&self.0[start..end]))
+        Ok(Box::new(Cursor::new(self.0[start..end].to_vec())))
     }
 }
