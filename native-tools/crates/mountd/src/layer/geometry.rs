@@ -92,6 +92,19 @@ impl Geometry {
         index(range.start)..index(range.end)
     }
 
+    /// The chunks that lie wholly in a stretch of the plain stream.
+    #[must_use]
+    pub fn whole_chunks(&self, plain: Range<u64>) -> Range<u32> {
+        let touched = self.chunks(plain.clone());
+        let is_cut = |chunk: u32| {
+            let range = self.chunk(chunk);
+            range.start < plain.start || range.end > plain.end
+        };
+        let start = touched.start + u32::from(!touched.is_empty() && is_cut(touched.start));
+        let end = touched.end - u32::from(start < touched.end && is_cut(touched.end - 1));
+        start..end
+    }
+
     /// What must be read to have `chunks`.
     #[must_use]
     pub fn plan(&self, chunks: Range<u32>) -> Plan {

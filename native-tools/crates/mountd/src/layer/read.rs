@@ -118,12 +118,11 @@ impl Layer {
             if flights.iter().flatten().count() > claims.len() {
                 self.fetcher.promote(self, chunks);
             }
-            let streams = claims.iter().find(|claim| !self.is_cached(claim.chunk()));
-            if let Some(streamed) = streams.and_then(|claim| self.streamed(claim.chunk())) {
-                // The stream passes all of them, so it brings all that is missing; claimed in one go, it runs once.
+            let is_remote = |claim: &&Claim| !self.is_cached(claim.chunk());
+            if let Some(first) = claims.iter().find(is_remote).map(Claim::chunk) {
+                // What is decoded on the way is claimed too: a reader that comes for it waits, and fetches nothing twice.
                 let missing = self
-                    .geometry
-                    .chunks(streamed)
+                    .brought_along(first, chunks)
                     .filter(|chunk| !self.is_cached(*chunk));
                 claims.extend(self.claim(&mut table, missing.filter(unproven)));
                 claims.sort_by_key(Claim::chunk);
@@ -148,14 +147,20 @@ impl Layer {
         flights
     }
 
-    /// The plain bytes of the streamed span that holds a chunk.
-    fn streamed(&self, chunk: u32) -> Option<Range<u64>> {
-        self.whole.as_ref()?;
-        let plan = self.geometry.plan(chunk..chunk + 1);
-        plan.spans
-            .into_iter()
-            .any(|span| self.geometry.is_streamed(span))
-            .then_some(plan.plain)
+    /// The chunks that fetching `first` of the `wanted` ones decodes as well: all of a streamed span, those that lie whole
+    /// between the seek points around what is wanted, none in layers whose spans are chunks.
+    fn brought_along(&self, first: u32, wanted: &Range<u32>) -> Range<u32> {
+        let plan = self.geometry.plan(first..first + 1);
+        let is_streamed = |span| self.geometry.is_streamed(span);
+        if self.whole.is_some() && plan.spans.into_iter().any(is_streamed) {
+            return self.geometry.chunks(plan.plain);
+        }
+        if self.geometry.has_points() {
+            return self
+                .geometry
+                .whole_chunks(self.geometry.plan(first..wanted.end).plain);
+        }
+        0..0
     }
 
     fn is_cached(&self, chunk: u32) -> bool {
