@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../proto");
+    // Where cargo runs this script, not where it compiled it: checkouts share what is built.
+    let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").ok_or("not run by cargo")?)
+        .join("../../../proto");
     let files = ["mount", "state"].map(|name| format!("clipyard/mount/v1/{name}.proto"));
     for file in &files {
         println!("cargo::rerun-if-changed={}", root.join(file).display());
