@@ -1,8 +1,8 @@
 import { EventEmitter, once } from 'node:events';
-import { closeSync, openSync, read } from 'node:fs';
-import { promisify } from 'node:util';
+import { closeSync, openSync } from 'node:fs';
 import type { Expected } from '../digest/index.ts';
-import { type Cancelable, WorkerError } from '../errors/index.ts';
+import type { Cancelable } from '../errors/index.ts';
+import { filePieces } from './file-pieces.ts';
 
 /** How far a blob has come. */
 export interface Growth {
@@ -11,9 +11,6 @@ export interface Growth {
   /** Known when the blob is whole. */
   readonly final: Expected | undefined;
 }
-
-const READ_BYTES = 1024 * 1024;
-const readAt = promisify(read);
 
 /**
  * A blob that somebody is still writing: its bytes can be sent before its digest is known. The writer says how far it is;
@@ -60,15 +57,9 @@ export class GrowingBlob implements Disposable {
     return this.#growth;
   }
 
-  /** Bytes that are there. Throws BLOB_MISMATCH when they are not, whatever the writer said. */
-  async *bytes(start: number, end: number): AsyncGenerator<Uint8Array> {
-    for (let at = start; at < end; ) {
-      const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, end - at));
-      const { bytesRead } = await readAt(this.#file, buffer, 0, buffer.length, at);
-      if (bytesRead === 0) throw new WorkerError('BLOB_MISMATCH', `${this.#path} ends at ${at}, before ${end}`);
-      yield buffer.subarray(0, bytesRead);
-      at += bytesRead;
-    }
+  /** Bytes that are there, as `filePieces` gives them. Throws BLOB_MISMATCH when they are not, whatever the writer said. */
+  bytes(start: number, end: number): AsyncIterable<Uint8Array> {
+    return filePieces(this.#file, { start, end, path: this.#path });
   }
 
   [Symbol.dispose](): void {

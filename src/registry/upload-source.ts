@@ -1,7 +1,8 @@
-import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
 import type { Expected } from '../digest/index.ts';
 import type { Cancelable } from '../errors/index.ts';
 import type { BlobSource } from './client.ts';
+import { filePieces } from './file-pieces.ts';
 import type { GrowingBlob, Growth } from './growing-blob.ts';
 
 /** Where an upload takes its bytes from. */
@@ -13,8 +14,6 @@ export interface UploadSource {
   bytes(start: number, end: number): AsyncIterable<Uint8Array> | Uint8Array;
 }
 
-const READ_BYTES = 1024 * 1024;
-
 export function finishedSource(blob: BlobSource): UploadSource {
   return {
     final: blob,
@@ -22,7 +21,7 @@ export function finishedSource(blob: BlobSource): UploadSource {
     bytes(start, end) {
       if ('bytes' in blob) return blob.bytes.subarray(start, end);
       if (start === end) return new Uint8Array();
-      return createReadStream(blob.path, { start, end: end - 1, highWaterMark: READ_BYTES });
+      return piecesOfFile(blob.path, start, end);
     },
   };
 }
@@ -35,4 +34,9 @@ export function growingSource(blob: GrowingBlob): UploadSource {
     atLeast: (bytes, options) => blob.atLeast(bytes, options),
     bytes: (start, end) => (start === end ? new Uint8Array() : blob.bytes(start, end)),
   };
+}
+
+async function* piecesOfFile(path: string, start: number, end: number): AsyncGenerator<Uint8Array> {
+  await using file = await open(path);
+  yield* filePieces(file.fd, { start, end, path });
 }
