@@ -87,7 +87,7 @@ impl LayerFiles {
         self.write().users.clear();
     }
 
-    /// A mount gets a layer: the file that is there, or the one that `make` opens. Call it for one mount at a time.
+    /// A mount gets a layer: the file that is there, or the one that `make` opens.
     pub(super) fn join(
         &self,
         mount: &str,
@@ -107,7 +107,7 @@ impl LayerFiles {
             }
         }
         let sources = Arc::new(SharedSource::default());
-        sources.add(mount, source);
+        sources.add(mount, Arc::clone(&source));
         let stats = Arc::new(Stats::default());
         let layer = make(
             Arc::clone(&sources) as Arc<dyn BlobSource>,
@@ -116,6 +116,11 @@ impl LayerFiles {
         let mut files = self.write();
         let next = ROOT + 1 + files.nodes.len() as u64;
         let node = *files.nodes.entry(name.clone()).or_insert(next);
+        if let Some(file) = files.files.get(&node) {
+            // Another image brought it meanwhile; what was made here is not used.
+            file.sources.add(mount, source);
+            return Ok(Arc::clone(file));
+        }
         let file = Arc::new(LayerFile {
             name,
             node,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use archive_format::digest::hex;
 use sys::mount::Unmount;
 
 use super::connection::Connection;
@@ -32,22 +33,19 @@ impl Node {
         let started = Instant::now();
         check_id(&request.id)?;
         let choice = choice::choose(engine_request(&request)?)?;
+        let _id = self.turns.take([format!("id {}", request.id)]);
+        if let Some(mounted) = self.find(&request.id) {
+            return Ok((mounted, started.elapsed()));
+        }
         // Fails early; looked at again when it is this mount's turn.
-        MountPoint::check(Path::new(&request.mountpoint)).or_else(|error| {
-            if self.find(&request.id).is_some() {
-                return MountPoint::unchecked(Path::new(&request.mountpoint));
-            }
-            Err(error)
-        })?;
+        let MountPoint { path } = MountPoint::check(Path::new(&request.mountpoint))?;
         let cache_dir = self.cache_dir(&request.cache_dir)?;
         let source = source_request(&request, &cache_dir)?;
         let image = Image::open(&source)?;
         let metadata = image.metadata()?;
 
-        let mut connection = self.mounting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mounted) = self.find(&request.id) {
-            return Ok((mounted, started.elapsed()));
-        }
+        let place = format!("at {}", path.display());
+        let _turn = self.turns.take([place, layers_of(&image)]);
         if self.draining.load(Ordering::Acquire) {
             return Err(Error::Draining);
         }
@@ -59,6 +57,7 @@ impl Node {
             .map(|device| matches!(device, Device::Local(_)))
             .collect();
         let run_dir = RunDirectory::make(&self.options.state, &request.id)?;
+        let mut connection = self.mounting.lock().unwrap_or_else(PoisonError::into_inner);
         let parts = Parts {
             id: &request.id,
             metadata,
@@ -147,4 +146,10 @@ impl Node {
         let opened = Connection::open(&self.files, &self.store, self.when_cut())?;
         Ok(connection.insert(opened))
     }
+}
+
+/// The name of an image among those that are being mounted.
+fn layers_of(image: &Image) -> String {
+    let layers = image.tables.iter().map(|table| hex(&table.diff_id));
+    format!("layers {}", layers.collect::<Vec<_>>().join(" "))
 }

@@ -19,6 +19,7 @@ mod run_directory;
 mod shared_source;
 mod source_request;
 mod tree;
+mod turns;
 mod watch;
 
 pub use mounted::Mounted;
@@ -38,6 +39,7 @@ use crate::layer::Fetcher;
 use crate::options::Options;
 use connection::Connection;
 use layer_files::{Closed, LayerFiles};
+use turns::Turns;
 
 /// The answer to the call that replaces this process gets out in this time.
 const ANSWER_TIME: Duration = Duration::from_millis(50);
@@ -49,7 +51,9 @@ pub struct Node {
     store: Store,
     files: Arc<LayerFiles>,
     fetcher: Fetcher,
-    /// One mount is made at a time: the kernel opens files for one image at a time.
+    /// Mounts of one image or at one place are made one after another.
+    turns: Turns,
+    /// The kernel opens files for one image at a time.
     mounting: Mutex<Option<Connection>>,
     mounts: Mutex<BTreeMap<String, Arc<Mounted>>>,
     /// Mounts, requests or the end changed.
@@ -80,6 +84,7 @@ impl Node {
             store,
             files: Arc::default(),
             fetcher,
+            turns: Turns::default(),
             mounting: Mutex::default(),
             mounts: Mutex::default(),
             changed: Condvar::default(),
