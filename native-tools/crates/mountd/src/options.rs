@@ -19,6 +19,8 @@ pub struct Options {
     pub max_requests: usize,
     /// End with the last mount.
     pub idle_exit: bool,
+    /// Let the kernel read complete layers by itself.
+    pub handover: bool,
 }
 
 impl Options {
@@ -29,7 +31,7 @@ impl Options {
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut arguments = arguments.into_iter();
         let (mut socket, mut state, mut cache) = (None, None, None);
-        let (mut max_requests, mut idle_exit) = (MAX_REQUESTS, false);
+        let (mut max_requests, mut idle_exit, mut handover) = (MAX_REQUESTS, false, true);
         while let Some(argument) = arguments.next() {
             let name = argument.to_string_lossy().into_owned();
             let mut value = || {
@@ -47,6 +49,7 @@ impl Options {
                         .ok_or("--max-requests: a number from 1 to 1024")?;
                 }
                 "--idle-exit" => idle_exit = true,
+                "--no-handover" => handover = false,
                 _ => return Err(format!("{name}: not an option")),
             }
         }
@@ -56,6 +59,7 @@ impl Options {
             cache,
             max_requests,
             idle_exit,
+            handover,
         })
     }
 
@@ -76,6 +80,9 @@ impl Options {
         if self.idle_exit {
             out.push("--idle-exit".into());
         }
+        if !self.handover {
+            out.push("--no-handover".into());
+        }
         out
     }
 }
@@ -92,7 +99,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         for text in [
             "--socket /s --state /d",
-            "--state /d --socket /s --cache /c --max-requests 3 --idle-exit",
+            "--state /d --socket /s --cache /c --max-requests 3 --idle-exit --no-handover",
         ] {
             let options = parse(text).unwrap();
             assert_eq!(Options::parse(options.arguments()), Ok(options));

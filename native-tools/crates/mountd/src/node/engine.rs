@@ -67,7 +67,7 @@ pub(super) fn mount_image(
         .iter()
         .map(|device| match device {
             Device::Served(name) => format!("{}/{name}", descriptor_path(&files)),
-            Device::Local(file) => descriptor_path(file),
+            Device::HandedOver(file) | Device::Local(file) => descriptor_path(file),
         })
         .collect();
     let source = name

@@ -1,6 +1,7 @@
 //! The flat directory in which each layer of the node is one file: what every EROFS of the node takes as its devices.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::path::Path;
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
@@ -9,6 +10,7 @@ use std::sync::{
 use archive_format::digest::{hex, sha256};
 use archive_format::tables::{LayerTable, RecordKind};
 
+use super::handover::{Unsealed, unsealed};
 use super::shared_source::SharedSource;
 use crate::error::Error;
 use crate::fuse::{Attributes, Entry, FileKind, FileSystem, FsError, Handle, NodeId, ROOT, Usage};
@@ -24,10 +26,12 @@ const BLOCK: u64 = 512;
 pub(super) struct LayerFile {
     pub(super) name: String,
     node: NodeId,
-    size: u64,
+    pub(super) size: u64,
     pub(super) layer: Arc<Layer>,
     pub(super) sources: Arc<SharedSource>,
     pub(super) stats: Arc<Stats>,
+    /// The cache file, once it is complete, proven and on the disk.
+    pub(super) sealed: OnceLock<File>,
 }
 
 /// What one mount does with the files. The kernel tells with every read which open file it is for.
@@ -53,6 +57,8 @@ pub(super) struct LayerFiles {
     /// The mount that the kernel is opening files for.
     opening: Mutex<Option<Arc<MountUse>>>,
     closed: OnceLock<Weak<dyn Closed>>,
+    /// Held while a layer is proven or sealed: it has one more user then.
+    proving: Arc<Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +86,11 @@ impl LayerFiles {
     /// Every name given out so far, with its number.
     pub(super) fn nodes(&self) -> BTreeMap<String, NodeId> {
         self.read_table().nodes.clone()
+    }
+
+    /// Held by who proves a layer for a chunk's time. Who has it knows that every layer in use has a mount.
+    pub(super) fn proving(&self) -> Arc<Mutex<()>> {
+        Arc::clone(&self.proving)
     }
 
     /// Forgets what is open, for a new connection. Layers stay: mounts of engine fuse have them without any connection here.
@@ -128,6 +139,7 @@ impl LayerFiles {
             layer,
             sources,
             stats,
+            sealed: OnceLock::new(),
         });
         files.files.insert(node, Arc::clone(&file));
         Ok(file)
@@ -139,6 +151,11 @@ impl LayerFiles {
         if file.sources.remove(mount) {
             table.files.remove(&file.node);
         }
+    }
+
+    /// Layers that are complete in the cache and not handed over yet.
+    pub(super) fn unsealed(&self) -> Unsealed {
+        unsealed(self.read_table().files.values())
     }
 
     /// Runs `work`, during which the kernel opens files for a mount and for no other.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use archive_format::digest::hex;
 use sys::mount::Unmount;
 
+use super::choice::Engine;
 use super::connection::Connection;
 use super::devices::{self, Device};
 use super::joined::Joined;
@@ -52,9 +53,12 @@ impl Node {
         let mountpoint = MountPoint::check(Path::new(&request.mountpoint))?;
         let joined = Joined::join(self, &request.id, &image, &cache_dir)?;
         let devices = devices::choose(&joined.files, &image.tables, &source.local_layers)?;
-        let is_local: Vec<_> = devices
+        let past_us: Vec<_> = devices
             .iter()
-            .map(|device| matches!(device, Device::Local(_)))
+            .map(|device| {
+                let is_local = matches!(device, Device::Local(_));
+                (is_local, matches!(device, Device::HandedOver(..)))
+            })
             .collect();
         let run_dir = RunDirectory::make(&self.options.state, &request.id)?;
         let mut connection = self.mounting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,6 +80,7 @@ impl Node {
             .prepare(choice, parts, &mut connection)
             .and_then(|prepared| prepared.place(mountpoint))
             .inspect_err(|_| tree::forget(&request.id, joined.files.len(), &self.store))?;
+        let is_erofs = choice.engine == Engine::Erofs;
         let mounted = Arc::new(Mounted {
             attached,
             choice,
@@ -87,8 +92,11 @@ impl Node {
             layers: joined
                 .files
                 .iter()
-                .zip(is_local)
-                .map(|(file, local)| MountedLayer::new(Arc::clone(file), local))
+                .zip(past_us)
+                .map(|(file, (local, handed_over))| {
+                    let handed_over = handed_over && is_erofs;
+                    MountedLayer::new(Arc::clone(file), (local, handed_over))
+                })
                 .collect(),
             fetched: Arc::clone(&image.stats),
             in_tree: AtomicBool::new(true),

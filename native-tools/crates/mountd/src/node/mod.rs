@@ -7,6 +7,7 @@ mod devices;
 mod ending;
 mod engine;
 mod fusermount;
+mod handover;
 mod joined;
 mod layer_files;
 mod making;
@@ -137,6 +138,8 @@ impl Node {
     pub fn evict(&self, cache_dir: &str, keep_bytes: u64) -> Result<Evicted, Error> {
         let path = self.cache_dir(cache_dir)?;
         let evict = || Cache::open(&path)?.evict(keep_bytes);
+        let proving = self.files.proving();
+        let _idle = proving.lock();
         evict().map_err(|error| Error::io_at("evict from the cache", &path, error))
     }
 

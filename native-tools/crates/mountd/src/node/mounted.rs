@@ -48,6 +48,8 @@ pub(super) struct MountedLayer {
     pub(super) before: Totals,
     /// The kernel reads a local file instead.
     pub(super) local: bool,
+    /// The kernel reads the cache file by itself.
+    pub(super) handed_over: bool,
 }
 
 impl std::fmt::Debug for Mounted {
@@ -61,11 +63,12 @@ impl std::fmt::Debug for Mounted {
 }
 
 impl MountedLayer {
-    pub(super) fn new(file: Arc<LayerFile>, local: bool) -> Self {
+    pub(super) fn new(file: Arc<LayerFile>, (local, handed_over): (bool, bool)) -> Self {
         Self {
             before: file.stats.totals(),
             file,
             local,
+            handed_over,
         }
     }
 }
@@ -80,6 +83,12 @@ impl Mounted {
         self.user.open_files().is_empty()
             && self.tree.as_ref().is_none_or(|tree| tree.has_ended())
             && !self.in_tree.load(Ordering::Acquire)
+    }
+
+    /// Whether the kernel asks for data at the node's connection.
+    pub(super) fn is_served_by_node(&self) -> bool {
+        let is_served = |layer: &MountedLayer| !layer.local && !layer.handed_over;
+        self.tree.is_none() && self.layers.iter().any(is_served)
     }
 
     /// What a list shows.
@@ -114,6 +123,10 @@ impl Mounted {
                 stat.mode = Mode::Local;
                 stat.reason = Some("the kernel reads the local file".to_owned());
             }
+            if layer.handed_over {
+                stat.mode = Mode::Complete;
+                stat.reason = Some("handed over: the kernel reads the cache file".to_owned());
+            }
             layers.push((stat, file.sources.mounts()));
         }
         // The kernel says which mount a read is for, so this one number is exact.
@@ -147,6 +160,7 @@ impl Mounted {
                 })
                 .collect(),
             local: self.layers.iter().map(|layer| layer.local).collect(),
+            handed_over: self.layers.iter().map(|layer| layer.handed_over).collect(),
             engine: self.choice.engine.name().to_owned(),
             engine_reason: self.choice.reason.clone(),
             tree: self

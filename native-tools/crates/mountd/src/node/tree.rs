@@ -52,7 +52,7 @@ pub(super) fn tree_of(
         .into_iter()
         .zip(files)
         .map(|(device, file)| match device {
-            Device::Served(_) => Box::new(UsedLayer {
+            Device::Served(_) | Device::HandedOver(..) => Box::new(UsedLayer {
                 file: Arc::clone(file),
                 user: Arc::clone(user),
             }) as Box<dyn DeviceStream>,
