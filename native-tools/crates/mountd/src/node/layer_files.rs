@@ -13,7 +13,9 @@ use archive_format::tables::{LayerTable, RecordKind};
 use super::handover::{Unsealed, unsealed};
 use super::shared_source::SharedSource;
 use crate::error::Error;
-use crate::fuse::{Attributes, Entry, FileKind, FileSystem, FsError, Handle, NodeId, ROOT, Usage};
+use crate::fuse::{
+    Attributes, Entry, FileKind, FileSystem, FsError, Handle, NodeId, ROOT, RequestCounts, Usage,
+};
 use crate::layer::Layer;
 use crate::source::BlobSource;
 use crate::stats::{Counter, Stats};
@@ -59,6 +61,8 @@ pub(super) struct LayerFiles {
     closed: OnceLock<Weak<dyn Closed>>,
     /// Held while a layer is proven or sealed: it has one more user then.
     proving: Arc<Mutex<()>>,
+    /// What the kernel asked at the connection now.
+    requests: Mutex<Arc<RequestCounts>>,
 }
 
 #[derive(Debug, Default)]
@@ -91,6 +95,17 @@ impl LayerFiles {
     /// Held by who proves a layer for a chunk's time. Who has it knows that every layer in use has a mount.
     pub(super) fn proving(&self) -> Arc<Mutex<()>> {
         Arc::clone(&self.proving)
+    }
+
+    /// A connection is being served.
+    pub(super) fn count(&self, requests: Arc<RequestCounts>) {
+        *self.requests.lock().unwrap_or_else(PoisonError::into_inner) = requests;
+    }
+
+    /// What the kernel asked this process at the node's connection.
+    pub(super) fn requests(&self) -> Arc<RequestCounts> {
+        let requests = self.requests.lock();
+        Arc::clone(&requests.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Forgets what is open, for a new connection. Layers stay: mounts of engine fuse have them without any connection here.

@@ -38,6 +38,7 @@ use crate::error::Error;
 use crate::hold::Store;
 use crate::layer::Fetcher;
 use crate::options::Options;
+use crate::stats::Report;
 use connection::Connection;
 use layer_files::{Closed, LayerFiles};
 use turns::Turns;
@@ -120,6 +121,12 @@ impl Node {
             .collect();
         mounts.sort_by(|a, b| a.request.started_at.cmp(&b.request.started_at));
         mounts
+    }
+
+    /// What a mount did so far.
+    #[must_use]
+    pub fn report(&self, mounted: &Mounted) -> Report {
+        mounted.report_with(&self.files.requests())
     }
 
     /// The mount at a path.

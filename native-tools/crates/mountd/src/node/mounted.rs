@@ -13,6 +13,7 @@ use super::choice::Choice;
 use super::layer_files::{LayerFile, LayerFiles, MountUse};
 use super::mountpoint::AttachedMount;
 use super::tree::{self, TreeConnection};
+use crate::fuse::RequestCounts;
 use crate::hold::{Store, names};
 use crate::proto::{self, MountRequest, MountState, OpenFile};
 use crate::stats::{Mode, Report, Stats, Totals};
@@ -108,9 +109,8 @@ impl Mounted {
         }
     }
 
-    /// What it did so far.
-    #[must_use]
-    pub fn report(&self) -> Report {
+    /// What it did so far. `connection` is what was asked at the node's.
+    pub(super) fn report_with(&self, connection: &Arc<RequestCounts>) -> Report {
         let mut totals = self.fetched.totals();
         let mut failures = self.fetched.failures();
         let mut layers = vec![];
@@ -129,14 +129,19 @@ impl Mounted {
             }
             layers.push((stat, file.sources.mounts()));
         }
+        let asked = self
+            .tree
+            .as_ref()
+            .map_or(connection, |tree| tree.requests());
         // The kernel says which mount a read is for, so this one number is exact.
         totals.wanted_bytes = self.user.wanted_bytes.get();
         Report {
             totals,
             kernel_requests: match &self.tree {
-                Some(tree) => tree.requests(),
+                Some(tree) => tree.requests().total(),
                 None => self.user.reads.get(),
             },
+            requests_by_kind: asked.by_kind(),
             failures,
             layers,
         }
