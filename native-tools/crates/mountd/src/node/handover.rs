@@ -23,7 +23,8 @@ impl Node {
     /// # Errors
     /// The system's, when there is no thread.
     pub fn seal_layers(&self) -> io::Result<()> {
-        if !self.options.handover {
+        // Without the privilege engine erofs needs, nothing can be handed over, and a sealed file could not be put right.
+        if !self.options.handover || !sys::process::may_mount() {
             return Ok(());
         }
         let node = Weak::clone(&self.this);
