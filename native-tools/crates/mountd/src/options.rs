@@ -6,6 +6,15 @@ use std::path::PathBuf;
 /// Requests in flight to all registries together.
 const MAX_REQUESTS: usize = 16;
 
+/// How many copies of what is read the kernel keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageCache {
+    /// Those of the mounted files and of the layers, which all mounts share.
+    Shared,
+    /// Those of the mounted files alone: a page that the kernel dropped is read again by itself.
+    Single,
+}
+
 /// The same for the holder and for every daemon it starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -21,6 +30,8 @@ pub struct Options {
     pub idle_exit: bool,
     /// Let the kernel read complete layers by itself.
     pub handover: bool,
+    /// Copies in the page cache, engine erofs.
+    pub page_cache: PageCache,
 }
 
 impl Options {
@@ -32,6 +43,7 @@ impl Options {
         let mut arguments = arguments.into_iter();
         let (mut socket, mut state, mut cache) = (None, None, None);
         let (mut max_requests, mut idle_exit, mut handover) = (MAX_REQUESTS, false, true);
+        let mut page_cache = PageCache::Shared;
         while let Some(argument) = arguments.next() {
             let name = argument.to_string_lossy().into_owned();
             let mut value = || {
@@ -50,6 +62,13 @@ impl Options {
                 }
                 "--idle-exit" => idle_exit = true,
                 "--no-handover" => handover = false,
+                "--page-cache" => {
+                    page_cache = match value()?.to_str() {
+                        Some("shared") => PageCache::Shared,
+                        Some("single") => PageCache::Single,
+                        _ => return Err("--page-cache: shared or single".to_owned()),
+                    }
+                }
                 _ => return Err(format!("{name}: not an option")),
             }
         }
@@ -60,6 +79,7 @@ impl Options {
             max_requests,
             idle_exit,
             handover,
+            page_cache,
         })
     }
 
@@ -83,6 +103,9 @@ impl Options {
         if !self.handover {
             out.push("--no-handover".into());
         }
+        if self.page_cache == PageCache::Single {
+            out.extend(["--page-cache".into(), "single".into()]);
+        }
         out
     }
 }
@@ -99,7 +122,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         for text in [
             "--socket /s --state /d",
-            "--state /d --socket /s --cache /c --max-requests 3 --idle-exit --no-handover",
+            "--state /d --socket /s --cache /c --max-requests 3 --idle-exit --no-handover --page-cache single",
         ] {
             let options = parse(text).unwrap();
             assert_eq!(Options::parse(options.arguments()), Ok(options));
@@ -113,6 +136,7 @@ mod tests {
             ("--socket", "--socket"),
             ("--socket /s", "--state"),
             ("--socket /s --state /d --max-requests 0", "--max-requests"),
+            ("--socket /s --state /d --page-cache 3", "--page-cache"),
             ("--socket /s --state /d --verbose", "--verbose"),
         ] {
             assert!(parse(text).unwrap_err().contains(why), "{text}");

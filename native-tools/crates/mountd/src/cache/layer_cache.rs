@@ -1,11 +1,13 @@
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::SystemTime;
 
 use archive_format::tables::LayerTable;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Advice, FlockOperation, fadvise, flock};
 
 use super::seal::seal;
 use super::{make_directory, open_file};
@@ -105,6 +107,15 @@ impl LayerCache {
     /// The system's, when not all of it reaches the disk.
     pub fn seal(&self) -> io::Result<File> {
         seal(&self.data)
+    }
+
+    /// Lets the kernel forget its copy of a part of the data, where it is on the disk already.
+    pub fn drop_pages(&self, range: Range<u64>) {
+        let length = NonZeroU64::new(range.end.saturating_sub(range.start));
+        if length.is_some() {
+            // Advice: what comes of it shows nowhere.
+            let _ = fadvise(&self.data, range.start, length, Advice::DontNeed);
+        }
     }
 
     /// Makes every write fail from now on.

@@ -8,6 +8,10 @@ use super::Layer;
 use super::state::Known;
 use crate::source::FetchError;
 
+/// What the kernel read ahead lies in units that it drops as a whole. They are at most 2 MiB where its huge pages are, and
+/// one may have begun before the read.
+const FOLIO_BYTES: u64 = 4 << 20;
+
 impl Layer {
     /// Whether the cache has every chunk, proven or not.
     #[must_use]
@@ -42,7 +46,26 @@ impl Layer {
     /// # Errors
     /// The system's, when not all of it reaches the disk.
     pub fn seal(&self) -> io::Result<File> {
-        self.cache.seal()
+        let sealed = self.cache.seal()?;
+        self.cache.drop_pages(0..self.geometry.plain_bytes());
+        Ok(sealed)
+    }
+
+    /// The kernel has what was read in pages of its own: it need not keep the cache file's too. Told once a chunk, with its
+    /// last byte, because a page that is not written back yet makes the advice slow.
+    pub fn was_served(&self, offset: u64, length: usize) {
+        let end = offset
+            .saturating_add(length as u64)
+            .min(self.geometry.plain_bytes());
+        if offset >= end {
+            return;
+        }
+        let chunks = self.geometry.chunks(offset..end);
+        let mut ends = chunks.map(|chunk| self.geometry.chunk(chunk).end);
+        if ends.any(|chunk_end| chunk_end <= end) {
+            self.cache
+                .drop_pages(offset.saturating_sub(FOLIO_BYTES)..end);
+        }
     }
 
     fn all(&self, is_so: impl Fn(Known) -> bool) -> bool {

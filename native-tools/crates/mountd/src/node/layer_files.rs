@@ -253,7 +253,9 @@ impl LayerFile {
             }
         }
         // The layer has logged and counted why; the kernel is told only that there is no data.
-        self.layer.read(offset, buffer).map_err(|_| FsError::Io)
+        self.layer.read(offset, buffer).map_err(|_| FsError::Io)?;
+        self.layer.was_served(offset, buffer.len());
+        Ok(())
     }
 
     fn attributes(&self) -> Attributes {
