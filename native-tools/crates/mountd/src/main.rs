@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use tool_protocol::{EventWriter, read_request};
 use tracing_subscriber::EnvFilter;
 
-const USAGE: &str = "usage: clipyard-mountd hold --socket PATH --state DIR [--cache DIR] [--max-requests N] [--idle-exit]
+const USAGE: &str = "usage: clipyard-mountd hold --socket PATH --state DIR [--cache DIR] [--max-requests N] [--idle-exit] [--no-handover] [--page-cache shared|single]
        clipyard-mountd replace --socket PATH [PROGRAM]
        clipyard-mountd drain --socket PATH
        clipyard-mountd cat < request.json";

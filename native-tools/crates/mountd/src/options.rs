@@ -6,6 +6,15 @@ use std::path::PathBuf;
 /// Requests in flight to all registries together.
 const MAX_REQUESTS: usize = 16;
 
+/// How many copies of what is read the kernel keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageCache {
+    /// Those of the mounted files and of the layers, which all mounts share.
+    Shared,
+    /// Those of the mounted files alone: a page that the kernel dropped is read again by itself.
+    Single,
+}
+
 /// The same for the holder and for every daemon it starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -19,6 +28,10 @@ pub struct Options {
     pub max_requests: usize,
     /// End with the last mount.
     pub idle_exit: bool,
+    /// Let the kernel read complete layers by itself.
+    pub handover: bool,
+    /// Copies in the page cache, engine erofs.
+    pub page_cache: PageCache,
 }
 
 impl Options {
@@ -29,7 +42,8 @@ impl Options {
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut arguments = arguments.into_iter();
         let (mut socket, mut state, mut cache) = (None, None, None);
-        let (mut max_requests, mut idle_exit) = (MAX_REQUESTS, false);
+        let (mut max_requests, mut idle_exit, mut handover) = (MAX_REQUESTS, false, true);
+        let mut page_cache = PageCache::Shared;
         while let Some(argument) = arguments.next() {
             let name = argument.to_string_lossy().into_owned();
             let mut value = || {
@@ -47,6 +61,14 @@ impl Options {
                         .ok_or("--max-requests: a number from 1 to 1024")?;
                 }
                 "--idle-exit" => idle_exit = true,
+                "--no-handover" => handover = false,
+                "--page-cache" => {
+                    page_cache = match value()?.to_str() {
+                        Some("shared") => PageCache::Shared,
+                        Some("single") => PageCache::Single,
+                        _ => return Err("--page-cache: shared or single".to_owned()),
+                    }
+                }
                 _ => return Err(format!("{name}: not an option")),
             }
         }
@@ -56,6 +78,8 @@ impl Options {
             cache,
             max_requests,
             idle_exit,
+            handover,
+            page_cache,
         })
     }
 
@@ -76,6 +100,12 @@ impl Options {
         if self.idle_exit {
             out.push("--idle-exit".into());
         }
+        if !self.handover {
+            out.push("--no-handover".into());
+        }
+        if self.page_cache == PageCache::Single {
+            out.extend(["--page-cache".into(), "single".into()]);
+        }
         out
     }
 }
@@ -92,7 +122,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         for text in [
             "--socket /s --state /d",
-            "--state /d --socket /s --cache /c --max-requests 3 --idle-exit",
+            "--state /d --socket /s --cache /c --max-requests 3 --idle-exit --no-handover --page-cache single",
         ] {
             let options = parse(text).unwrap();
             assert_eq!(Options::parse(options.arguments()), Ok(options));
@@ -106,6 +136,7 @@ mod tests {
             ("--socket", "--socket"),
             ("--socket /s", "--state"),
             ("--socket /s --state /d --max-requests 0", "--max-requests"),
+            ("--socket /s --state /d --page-cache 3", "--page-cache"),
             ("--socket /s --state /d --verbose", "--verbose"),
         ] {
             assert!(parse(text).unwrap_err().contains(why), "{text}");

@@ -1,12 +1,15 @@
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::time::SystemTime;
 
 use archive_format::tables::LayerTable;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Advice, FlockOperation, fadvise, flock};
 
+use super::seal::seal;
 use super::{make_directory, open_file};
 
 /// A byte of the map: the chunk was written. Any other value: it was not.
@@ -29,7 +32,7 @@ pub struct LayerCache {
 impl LayerCache {
     pub(super) fn open(directory: &Path, table: &LayerTable) -> io::Result<Self> {
         let lock = lock_shared(directory)?;
-        let data = open_file(&directory.join("data"))?;
+        let data = open_data(&directory.join("data"))?;
         let map = open_file(&directory.join("map"))?;
         let chunks = table.chunks.len();
         // Growing is all that ever happens here, and to the same length by everybody: no lock is needed.
@@ -97,6 +100,24 @@ impl LayerCache {
         }
     }
 
+    /// Seals the data for a reader that asks nobody: it is on the disk and is marked as never to be cut. Call it when
+    /// every chunk is proven. Gives it for reading.
+    ///
+    /// # Errors
+    /// The system's, when not all of it reaches the disk.
+    pub fn seal(&self) -> io::Result<File> {
+        seal(&self.data)
+    }
+
+    /// Lets the kernel forget its copy of a part of the data, where it is on the disk already.
+    pub fn drop_pages(&self, range: Range<u64>) {
+        let length = NonZeroU64::new(range.end.saturating_sub(range.start));
+        if length.is_some() {
+            // Advice: what comes of it shows nowhere.
+            let _ = fadvise(&self.data, range.start, length, Advice::DontNeed);
+        }
+    }
+
     /// Makes every write fail from now on.
     #[cfg(test)]
     pub(crate) fn break_for_test(&mut self) {
@@ -108,6 +129,14 @@ impl LayerCache {
         if let Err(error) = self.map.write_all_at(&[0], u64::from(chunk)) {
             tracing::warn!(%error, chunk, "a damaged chunk stays on the cache's map");
         }
+    }
+}
+
+/// A sealed file can be written by root alone, which does so only to put a damaged chunk right.
+fn open_data(path: &Path) -> io::Result<File> {
+    match open_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(path),
+        other => other,
     }
 }
 

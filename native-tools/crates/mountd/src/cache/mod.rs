@@ -2,9 +2,11 @@
 
 mod evict;
 mod layer_cache;
+mod seal;
 
 pub use evict::Evicted;
 pub use layer_cache::LayerCache;
+pub use seal::is_sealed;
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;

@@ -1,6 +1,7 @@
 //! The flat directory in which each layer of the node is one file: what every EROFS of the node takes as its devices.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::path::Path;
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
@@ -9,9 +10,12 @@ use std::sync::{
 use archive_format::digest::{hex, sha256};
 use archive_format::tables::{LayerTable, RecordKind};
 
+use super::handover::{Unsealed, unsealed};
 use super::shared_source::SharedSource;
 use crate::error::Error;
-use crate::fuse::{Attributes, Entry, FileKind, FileSystem, FsError, Handle, NodeId, ROOT, Usage};
+use crate::fuse::{
+    Attributes, Entry, FileKind, FileSystem, FsError, Handle, NodeId, ROOT, RequestCounts, Usage,
+};
 use crate::layer::Layer;
 use crate::source::BlobSource;
 use crate::stats::{Counter, Stats};
@@ -24,10 +28,12 @@ const BLOCK: u64 = 512;
 pub(super) struct LayerFile {
     pub(super) name: String,
     node: NodeId,
-    size: u64,
+    pub(super) size: u64,
     pub(super) layer: Arc<Layer>,
     pub(super) sources: Arc<SharedSource>,
     pub(super) stats: Arc<Stats>,
+    /// The cache file, once it is complete, proven and on the disk.
+    pub(super) sealed: OnceLock<File>,
 }
 
 /// What one mount does with the files. The kernel tells with every read which open file it is for.
@@ -53,6 +59,10 @@ pub(super) struct LayerFiles {
     /// The mount that the kernel is opening files for.
     opening: Mutex<Option<Arc<MountUse>>>,
     closed: OnceLock<Weak<dyn Closed>>,
+    /// Held while a layer is proven or sealed: it has one more user then.
+    proving: Arc<Mutex<()>>,
+    /// What the kernel asked at the connection now.
+    requests: Mutex<Arc<RequestCounts>>,
 }
 
 #[derive(Debug, Default)]
@@ -82,12 +92,28 @@ impl LayerFiles {
         self.read_table().nodes.clone()
     }
 
+    /// Held by who proves a layer for a chunk's time. Who has it knows that every layer in use has a mount.
+    pub(super) fn proving(&self) -> Arc<Mutex<()>> {
+        Arc::clone(&self.proving)
+    }
+
+    /// A connection is being served.
+    pub(super) fn count(&self, requests: Arc<RequestCounts>) {
+        *self.requests.lock().unwrap_or_else(PoisonError::into_inner) = requests;
+    }
+
+    /// What the kernel asked this process at the node's connection.
+    pub(super) fn requests(&self) -> Arc<RequestCounts> {
+        let requests = self.requests.lock();
+        Arc::clone(&requests.unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Forgets what is open, for a new connection. Layers stay: mounts of engine fuse have them without any connection here.
     pub(super) fn forget_open(&self) {
         self.write().users.clear();
     }
 
-    /// A mount gets a layer: the file that is there, or the one that `make` opens. Call it for one mount at a time.
+    /// A mount gets a layer: the file that is there, or the one that `make` opens.
     pub(super) fn join(
         &self,
         mount: &str,
@@ -107,7 +133,7 @@ impl LayerFiles {
             }
         }
         let sources = Arc::new(SharedSource::default());
-        sources.add(mount, source);
+        sources.add(mount, Arc::clone(&source));
         let stats = Arc::new(Stats::default());
         let layer = make(
             Arc::clone(&sources) as Arc<dyn BlobSource>,
@@ -116,6 +142,11 @@ impl LayerFiles {
         let mut files = self.write();
         let next = ROOT + 1 + files.nodes.len() as u64;
         let node = *files.nodes.entry(name.clone()).or_insert(next);
+        if let Some(file) = files.files.get(&node) {
+            // Another image brought it meanwhile; what was made here is not used.
+            file.sources.add(mount, source);
+            return Ok(Arc::clone(file));
+        }
         let file = Arc::new(LayerFile {
             name,
             node,
@@ -123,6 +154,7 @@ impl LayerFiles {
             layer,
             sources,
             stats,
+            sealed: OnceLock::new(),
         });
         files.files.insert(node, Arc::clone(&file));
         Ok(file)
@@ -134,6 +166,11 @@ impl LayerFiles {
         if file.sources.remove(mount) {
             table.files.remove(&file.node);
         }
+    }
+
+    /// Layers that are complete in the cache and not handed over yet.
+    pub(super) fn unsealed(&self) -> Unsealed {
+        unsealed(self.read_table().files.values())
     }
 
     /// Runs `work`, during which the kernel opens files for a mount and for no other.
@@ -216,7 +253,9 @@ impl LayerFile {
             }
         }
         // The layer has logged and counted why; the kernel is told only that there is no data.
-        self.layer.read(offset, buffer).map_err(|_| FsError::Io)
+        self.layer.read(offset, buffer).map_err(|_| FsError::Io)?;
+        self.layer.was_served(offset, buffer.len());
+        Ok(())
     }
 
     fn attributes(&self) -> Attributes {

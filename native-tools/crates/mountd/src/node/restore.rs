@@ -13,11 +13,12 @@ use sys::mountinfo::MountTable;
 
 use super::choice::{Choice, Engine};
 use super::connection::Connection;
+use super::joined::Joined;
 use super::layer_files::MountUse;
 use super::mounted::{MountedLayer, archive_name, attached_by, state_name};
 use super::source_request::source_request;
 use super::tree::{TreeConnection, device_name, devices_left, tree_of};
-use super::{Joined, Mounted, Node};
+use super::{Mounted, Node};
 use crate::error::Error;
 use crate::hold::{Store, Taken, names};
 use crate::image::Image;
@@ -134,8 +135,12 @@ impl Node {
             layers: joined
                 .files
                 .iter()
-                .zip(state.local.iter().chain(std::iter::repeat(&false)))
-                .map(|(file, local)| MountedLayer::new(Arc::clone(file), *local))
+                .enumerate()
+                .map(|(index, file)| {
+                    let is = |flags: &[bool]| flags.get(index).copied().unwrap_or_default();
+                    let past_us = (is(&state.local), is(&state.handed_over));
+                    MountedLayer::new(Arc::clone(file), past_us)
+                })
                 .collect(),
             fetched: Arc::clone(&image.stats),
             request,
