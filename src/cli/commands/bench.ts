@@ -12,6 +12,8 @@ Examples:
 const PIPELINE_EXAMPLES = `
 Examples:
   clipyard bench pipeline --size 2GB --files 35000 --rounds 3
+  # an image of yours, built again from its layers
+  clipyard bench pipeline --image oci:images/web:1 --contenders clipyard,buildkit-gzip-clip
   # with the registry behind a link of 90 Mbit/s: the phase table, before and after
   clipyard bench pipeline --link 90mbit,20ms --rounds 1
 `;
@@ -45,6 +47,7 @@ export function addBenchCommands(program: Command, context: CommandContext): voi
     .description(
       'From the last build step to pushed, indexed, archived and published, by ours and by the flows before it',
     )
+    .option('--image <source>', 'docker://REF or oci:DIR[:NAME] instead of a generated image')
     .option('--contenders <names>', 'some of clipyard, buildkit-gzip-clip, buildkit-gzip1-clip, buildkit-zstd')
     .option('--registry <host>', 'registry for the time of the benchmark (CLIPYARD_REGISTRY)')
     .option('--link <bandwidth,rtt>', 'shape the way to the registry: 90mbit,20ms')

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -5,6 +6,7 @@ import { expect, test } from 'vitest';
 import { BenchDocument } from '../../../src/bench/index.ts';
 import { createRegistryClient } from '../../../src/registry/index.ts';
 import { commandError, runCommand, startCommand } from '../../support/command-line.ts';
+import { type TarEntry, tarStream, writeLayout } from '../../support/corpus/index.ts';
 import { serviceSetting } from '../../support/services.ts';
 
 const registry = serviceSetting('CLIPYARD_REGISTRY');
@@ -98,6 +100,23 @@ test('a given image is indexed; who cannot run on it is listed with the reason',
     ['clip', expect.stringContaining('gzip layers only')],
     ['buildkit-gzip-clip', expect.stringContaining('compressed already')],
   ]);
+});
+
+test('bench pipeline builds a given image again from its layers; one that deletes files is refused', async () => {
+  await using directory = await stateDirectory();
+  const file = (name: string): TarEntry => ({ name, type: '0', mode: 0o644, data: `${name} ${randomUUID()}` });
+  const tars = [tarStream([file('a'), file('d/b')]), tarStream([]), tarStream([file('c')])];
+  const given = await writeLayout(join(directory.path, 'given'), tars, 'zstd');
+  const flags = ['--rounds', '1', '--contenders', 'clipyard,buildkit-gzip-clip'];
+  const document = await bench('pipeline', ['--image', `oci:${given.dir}:latest`, ...flags]);
+  expect(document.input).toMatchObject({ image: 'OCI layout', layers: 3, entries: 3, manifest: given.manifestDigest });
+  expect(document.contenders.map(({ runs }) => runs.length)).toEqual([1, 1]);
+  expect(nodesOf(document)).toEqual([5, 5]); // a, c, d, d/b and the root
+
+  const deleting = await writeLayout(join(directory.path, 'deleting'), [...tars, tarStream([file('d/.wh.b')])], 'gzip');
+  const args = ['bench', 'pipeline', '--image', `oci:${deleting.dir}`, ...flags, '--output', directory.path];
+  const error = await commandError(args, { CLIPYARD_STATE: join(directory.path, 'state') });
+  expect(error).toMatchObject({ code: 'BENCH_IMAGE_UNSUITABLE', exitCode: 64, details: { entry: 'd/.wh.b' } });
 });
 
 test('wrong flags are USAGE', async () => {
