@@ -5,6 +5,7 @@ import {
   type BenchContext,
   type BenchDocument,
   benchIndex,
+  benchMount,
   benchPipeline,
   benchScale,
   drawCharts,
@@ -52,6 +53,11 @@ export interface PipelineBenchFlags extends CommonFlags, ImageFlags, RegistryFla
   readonly level?: string;
 }
 
+export interface MountBenchFlags extends CommonFlags, ImageFlags, RegistryFlags {
+  readonly image?: string;
+  readonly exec?: string;
+}
+
 export interface ScaleBenchFlags extends CommonFlags {
   readonly bytes: string;
   readonly entries: string;
@@ -89,6 +95,20 @@ export async function runPipelineBench(
   await checkOutput(flags.output);
   await using client = await registryClient(context);
   const document = await benchPipeline(request, { ...benchContext(context), client });
+  await writeBench(document, flags.output, json, context);
+}
+
+/** `clipyard bench mount`. */
+export async function runMountBench(flags: MountBenchFlags, json: boolean, context: CommandContext): Promise<void> {
+  const request = {
+    ...registryOf(flags, context),
+    image: imageOf(flags),
+    rounds: roundsOf(flags),
+    exec: flags.exec,
+  };
+  await checkOutput(flags.output);
+  await using client = await registryClient(context);
+  const document = await benchMount(request, { ...benchContext(context), client });
   await writeBench(document, flags.output, json, context);
 }
 

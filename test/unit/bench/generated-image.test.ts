@@ -34,6 +34,13 @@ test('more layers than files, and a file over 8 GiB, are refused', () => {
   );
 });
 
+test('a last file comes on top, at the end of the largest layer', () => {
+  const paths = (wanted: Parameters<typeof generateImage>[0]) =>
+    generateImage(wanted).map((layer) => [...layer].map(({ path }) => path));
+  const [first = [], ...others] = paths(spec);
+  expect(paths({ ...spec, lastFileBytes: 5000 })).toEqual([[...first, 'usr/lib/last.bin'], ...others]);
+});
+
 test('the same seed gives the same image, another one another', async () => {
   await using directory = await temporaryDirectory();
   const write = async (name: string, seed: number) => {
