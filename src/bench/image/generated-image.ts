@@ -85,6 +85,7 @@ function layerOf(sizes: Float64Array, { at, seed }: { readonly at: number; reado
       for (const path of parentsOf(top)) yield { type: 'directory', path };
       let folder = top;
       let group = top;
+      const next: Record<Kind, number> = { text: 0, binary: 0, packed: 0 };
       for (const [file, sizeBytes] of sizes.entries()) {
         if (file % (FILES_IN_FOLDER * FOLDERS_IN_FOLDER) === 0) {
           group = `${top}/group${Math.floor(file / (FILES_IN_FOLDER * FOLDERS_IN_FOLDER))}`;
@@ -93,10 +94,13 @@ function layerOf(sizes: Float64Array, { at, seed }: { readonly at: number; reado
         if (file % FILES_IN_FOLDER === 0) {
           folder = `${group}/part${Math.floor(file / FILES_IN_FOLDER) % FOLDERS_IN_FOLDER}`;
           yield { type: 'directory', path: folder };
+          // Files of a folder are like each other: neighbours in the pool. Another folder is somewhere else.
+          for (const kind of KINDS) next[kind] = Math.floor(random() * 2 ** 24);
         }
         const kind = kindOf(random());
         const path = `${folder}/${EXTENSIONS[kind].prefix}${file}${EXTENSIONS[kind].suffix}`;
-        const offset = Math.floor(random() * 2 ** 24);
+        const offset = next[kind];
+        next[kind] += sizeBytes;
         yield { type: 'file', path, sizeBytes, kind, offset, executable: kind === 'binary' };
         if (file % (FILES_IN_FOLDER * 2) === 0)
           yield { type: 'symlink', path: `${folder}/current`, target: path.slice(folder.length + 1) };
@@ -119,6 +123,8 @@ const EXTENSIONS = {
   binary: { prefix: 'lib', suffix: '.so' },
   packed: { prefix: 'asset-', suffix: '.bin' },
 } as const satisfies Record<Kind, object>;
+
+const KINDS = ['text', 'binary', 'packed'] as const satisfies readonly Kind[];
 
 function kindOf(chance: number): Kind {
   if (chance < 0.6) return 'text';
