@@ -179,6 +179,7 @@ function mountRequest(source: ArchiveSource, mountpoint: string, options: MountO
     cacheDir,
     registry: origin.registry,
     credentials: origin.credentials && { login: loginOf(origin.credentials) },
+    mirrors: [...(origin.mirrors ?? [])],
     caFile: origin.caFile ?? '',
     localLayers: {},
     readTimeoutMs: 0n,

@@ -21,6 +21,8 @@ import { formatBytes, formatTable, writeResult } from '../output.ts';
 
 export interface MountFlags extends ArchiveFlags {
   readonly engine?: MountEngine;
+  /** Servers to ask for blobs before the registry. */
+  readonly mirror?: readonly string[];
   /** Where changes go; absent: read-only. */
   readonly rw?: string | undefined;
 }

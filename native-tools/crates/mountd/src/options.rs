@@ -1,10 +1,12 @@
 //! What `hold` and `daemon` are told on their command line.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-/// Requests in flight to all registries together.
-const MAX_REQUESTS: usize = 16;
+use crate::layer::FetchSettings;
 
 /// The same for the holder and for every daemon it starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +17,8 @@ pub struct Options {
     pub state: PathBuf,
     /// The cache of mounts that name none.
     pub cache: Option<PathBuf>,
-    /// Requests in flight to all registries together.
-    pub max_requests: usize,
+    /// How layer data is fetched.
+    pub fetch: FetchSettings,
     /// End with the last mount.
     pub idle_exit: bool,
 }
@@ -29,7 +31,7 @@ impl Options {
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut arguments = arguments.into_iter();
         let (mut socket, mut state, mut cache) = (None, None, None);
-        let (mut max_requests, mut idle_exit) = (MAX_REQUESTS, false);
+        let (mut fetch, mut idle_exit) = (FetchSettings::default(), false);
         while let Some(argument) = arguments.next() {
             let name = argument.to_string_lossy().into_owned();
             let mut value = || {
@@ -40,12 +42,9 @@ impl Options {
                 "--socket" => socket = Some(PathBuf::from(value()?)),
                 "--state" => state = Some(PathBuf::from(value()?)),
                 "--cache" => cache = Some(PathBuf::from(value()?)),
-                "--max-requests" => {
-                    let number = value()?.to_string_lossy().parse().ok();
-                    max_requests = number
-                        .filter(|number| (1..=1024).contains(number))
-                        .ok_or("--max-requests: a number from 1 to 1024")?;
-                }
+                "--max-requests" => fetch.max_requests = number(&name, &value()?, 1..=1024)?,
+                "--ahead-percent" => fetch.ahead_percent = number(&name, &value()?, 0..=1000)?,
+                "--hedge-percent" => fetch.hedge_percent = number(&name, &value()?, 0..=100)?,
                 "--idle-exit" => idle_exit = true,
                 _ => return Err(format!("{name}: not an option")),
             }
@@ -54,7 +53,7 @@ impl Options {
             socket: socket.ok_or("--socket is missing")?,
             state: state.ok_or("--state is missing")?,
             cache,
-            max_requests,
+            fetch,
             idle_exit,
         })
     }
@@ -68,7 +67,11 @@ impl Options {
             "--state".into(),
             self.state.clone().into(),
             "--max-requests".into(),
-            self.max_requests.to_string().into(),
+            self.fetch.max_requests.to_string().into(),
+            "--ahead-percent".into(),
+            self.fetch.ahead_percent.to_string().into(),
+            "--hedge-percent".into(),
+            self.fetch.hedge_percent.to_string().into(),
         ];
         if let Some(cache) = &self.cache {
             out.extend(["--cache".into(), cache.clone().into()]);
@@ -78,6 +81,20 @@ impl Options {
         }
         out
     }
+}
+
+fn number<T: FromStr + PartialOrd + Display>(
+    name: &str,
+    text: &OsStr,
+    allowed: RangeInclusive<T>,
+) -> Result<T, String> {
+    let number = text.to_string_lossy().parse().ok();
+    number
+        .filter(|number| allowed.contains(number))
+        .ok_or_else(|| {
+            let (least, most) = (allowed.start(), allowed.end());
+            format!("{name}: a number from {least} to {most}")
+        })
 }
 
 #[cfg(test)]
@@ -92,7 +109,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         for text in [
             "--socket /s --state /d",
-            "--state /d --socket /s --cache /c --max-requests 3 --idle-exit",
+            "--state /d --socket /s --cache /c --max-requests 3 --ahead-percent 0 --hedge-percent 7 --idle-exit",
         ] {
             let options = parse(text).unwrap();
             assert_eq!(Options::parse(options.arguments()), Ok(options));
@@ -106,6 +123,10 @@ mod tests {
             ("--socket", "--socket"),
             ("--socket /s", "--state"),
             ("--socket /s --state /d --max-requests 0", "--max-requests"),
+            (
+                "--socket /s --state /d --ahead-percent x",
+                "--ahead-percent",
+            ),
             ("--socket /s --state /d --verbose", "--verbose"),
         ] {
             assert!(parse(text).unwrap_err().contains(why), "{text}");

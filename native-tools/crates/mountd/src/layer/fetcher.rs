@@ -12,10 +12,33 @@ use super::job::Job;
 /// TLS and decoders use little stack; their tables are on the heap.
 const STACK_BYTES: usize = 1 << 20;
 
+/// How layer data is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchSettings {
+    /// Requests in flight to all registries together; at least one.
+    pub max_requests: usize,
+    /// Bytes of a layer that may lie fetched ahead and unread, in percent of what was read of it (besides its first MiB); 0
+    /// for no read-ahead.
+    pub ahead_percent: u32,
+    /// Second requests where an answer is late, in percent of all; 0 for none.
+    pub hedge_percent: u32,
+}
+
+impl Default for FetchSettings {
+    fn default() -> Self {
+        Self {
+            max_requests: 16,
+            ahead_percent: 25,
+            hedge_percent: 3,
+        }
+    }
+}
+
 /// Gives jobs to a fixed number of threads, each of which has at most one request in flight.
 #[derive(Debug, Clone)]
 pub struct Fetcher {
     shared: Arc<Shared>,
+    settings: FetchSettings,
     /// The threads end when the last handle of the fetcher is gone.
     _alive: Arc<Stop>,
 }
@@ -48,12 +71,12 @@ impl Drop for Stop {
 }
 
 impl Fetcher {
-    /// Starts `threads` threads (at least one).
+    /// Starts a thread for each request that may be in flight.
     ///
     /// # Errors
     /// The system's, when no thread can be made.
-    pub fn start(threads: usize) -> io::Result<Self> {
-        let threads = threads.max(1);
+    pub fn start(settings: FetchSettings) -> io::Result<Self> {
+        let threads = settings.max_requests.max(1);
         let shared = Arc::new(Shared::default());
         // One or two threads stay free for what somebody waits for.
         shared.lock().ahead_most = threads.saturating_sub(2).max(1);
@@ -67,8 +90,13 @@ impl Fetcher {
         let stop = Stop(Arc::downgrade(&shared));
         Ok(Self {
             shared,
+            settings,
             _alive: Arc::new(stop),
         })
+    }
+
+    pub(super) fn settings(&self) -> FetchSettings {
+        self.settings
     }
 
     pub(super) fn submit(&self, job: Job, ahead: bool) {

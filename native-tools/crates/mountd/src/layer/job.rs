@@ -112,7 +112,10 @@ impl Job {
             let Err(error) = self.attempt() else { continue };
             if error.kind != FetchKind::Damaged {
                 self.fail(None, &error);
-            } else if tries >= DAMAGED_TRIES {
+                continue;
+            }
+            self.layer.source.damaged(&self.layer.blob());
+            if tries >= DAMAGED_TRIES {
                 // The rest may be good: only what the broken span holds is given up.
                 let broken = self.layer.geometry.plan(first..first + 1).plain.end;
                 self.fail(Some(broken), &error);

@@ -131,7 +131,7 @@ impl Node {
             Err(error)
         })?;
         let cache_dir = self.cache_dir(&request.cache_dir)?;
-        let source = source_request(&request, &cache_dir)?;
+        let source = source_request(&request, &cache_dir, self.options.fetch)?;
         let image = Image::open(&source)?;
         let metadata = image.metadata()?;
 

@@ -67,6 +67,13 @@ impl BlobSource for SharedSource {
             FetchError::new(FetchKind::Stopped, "no mount has the layer any more")
         }))
     }
+
+    fn damaged(&self, blob: &Blob) {
+        let sources = self.lock().clone();
+        for (_, source) in sources {
+            source.damaged(blob);
+        }
+    }
 }
 
 /// Whether another registry or login can have what this one has not.

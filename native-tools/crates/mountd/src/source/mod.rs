@@ -3,11 +3,14 @@
 mod archive_url;
 mod error;
 mod file;
+mod health;
+mod mirrors;
 pub mod registry;
 
 pub use archive_url::ArchiveUrl;
 pub use error::{FetchError, FetchKind};
 pub use file::FileSource;
+pub use mirrors::MirroredSource;
 
 use std::fmt::Debug;
 use std::io::Read;
@@ -39,4 +42,7 @@ pub trait BlobSource: Debug + Send + Sync {
         blob: &Blob,
         range: Range<u64>,
     ) -> Result<Box<dyn Read + Send>, FetchError>;
+
+    /// Bytes that were given of `blob` are not its bytes. Where they may come from elsewhere, they do from now on.
+    fn damaged(&self, _blob: &Blob) {}
 }

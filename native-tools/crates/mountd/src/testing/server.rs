@@ -18,6 +18,12 @@ pub(crate) enum Fault {
     Stall(usize),
     /// Sends a byte at a time, slowly.
     Drip(Duration),
+    /// Takes the request and answers nothing.
+    Silent,
+    /// 206 with the first so many bytes of the range, which is allowed.
+    Short(usize),
+    /// The right lengths, but bytes of another blob.
+    OtherBlob,
     /// Flips a bit of the byte at this offset of the blob, when it is in the range.
     Flip(u64),
     /// A web page with status 200.
@@ -230,6 +236,10 @@ impl Server {
         };
         let delay = self.state.lock().unwrap().delay;
         thread::sleep(delay);
+        if matches!(fault, Some(Fault::Silent)) {
+            thread::sleep(Duration::from_secs(20));
+            return None;
+        }
         if let Some(Fault::Status(status, headers)) = &fault {
             return head(stream, *status, headers, 0);
         }
@@ -259,12 +269,19 @@ fn send_blob(
     }
     let whole = matches!(fault, Some(Fault::WholeBlob)) || range.is_none();
     let (first, last) = if whole { (0, total - 1) } else { range? };
+    let last = match fault {
+        Some(Fault::Short(bytes)) => last.min(first + (bytes as u64).max(1) - 1),
+        _ => last,
+    };
     let last = last.min(total - 1);
     let mut body = blob[usize::try_from(first).ok()?..=usize::try_from(last).ok()?].to_vec();
     if let Some(Fault::Flip(at)) = fault
         && (first..=last).contains(&at)
     {
         body[usize::try_from(at - first).ok()?] ^= 1;
+    }
+    if matches!(fault, Some(Fault::OtherBlob)) {
+        body.fill(0x55);
     }
     let shift = u64::from(matches!(fault, Some(Fault::OtherRange)));
     let content_range = format!(

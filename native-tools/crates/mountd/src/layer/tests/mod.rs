@@ -3,8 +3,11 @@
 mod caching;
 mod faults;
 mod harness;
+mod hedged;
 mod login;
+mod mirrors;
 mod points;
+mod policy;
 mod reading;
 mod streamed;
 

@@ -43,7 +43,7 @@ impl Body {
     /// Asks until there is a body to read from.
     pub(super) fn start(&mut self) -> Result<(), FetchError> {
         while self.open.is_none() {
-            match self.source.ask(&self.blob, &self.range) {
+            match self.source.ask_in_time(&self.blob, &self.range) {
                 Ok(body) => {
                     self.open = Some(body);
                     self.pace = Pace::new(self.source.read_timeout);
