@@ -1,5 +1,5 @@
-import type { BlobOrigin } from '../mount/index.ts';
 import { WorkerError } from '../errors/index.ts';
+import type { BlobOrigin } from '../mount/index.ts';
 import { type Credential, endpointOf, loadCredentials, parseReference, type Repository } from '../registry/index.ts';
 import type { CommandContext } from './context.ts';
 
@@ -27,7 +27,8 @@ export async function blobOrigin(
 export function mirrorAddress(mirror: string, plainHttp: boolean): string {
   if (!mirror.includes('://')) return endpointOf(mirror, plainHttp).origin;
   const url = URL.parse(mirror);
-  const isPlain = url !== null && url.pathname === '/' && `${url.username}${url.password}${url.search}${url.hash}` === '';
+  const isPlain =
+    url !== null && url.pathname === '/' && `${url.username}${url.password}${url.search}${url.hash}` === '';
   if (!isPlain || !['http:', 'https:'].includes(url.protocol))
     throw new WorkerError('USAGE', '--mirror: write http(s)://HOST[:PORT], without a path or a login');
   return url.origin;

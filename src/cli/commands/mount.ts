@@ -65,6 +65,8 @@ export function withMountOptions(command: Command): Command {
     .option('--cache <dir>', 'cache directory, on a real filesystem (CLIPYARD_CACHE)')
     .option('--storage-ref <ref>', 'read the blobs from here instead of where the archive says')
     .option('--mirror <url>', 'server to ask for blobs before the registry; again for more, in order', collect, [])
+    .option('--max-requests <n>', 'requests in flight for this mount (default: what the daemon allows for all)')
+    .option('--bandwidth <size>', 'what this mount may fetch in a second, as 10MB (default: no limit)')
     .option('--platform <platform>', 'of a multi-platform image (default: this machine)')
     .addOption(
       new Option('--engine <engine>', 'who shows the tree: the kernel (erofs), the daemon (fuse), or what works here')

@@ -15,6 +15,7 @@ use archive_format::tables::{LayerTable, RecordKind};
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::layer::{FetchSettings, Fetcher, Layer, LayerParts, Windows};
+use crate::limit::{Bandwidth, Gate};
 use crate::request::SourceRequest;
 use crate::source::registry::{RegistryOptions, RegistrySource, RetryPolicy};
 use crate::source::{ArchiveUrl, BlobSource, FetchError, FileSource, MirroredSource};
@@ -67,6 +68,8 @@ impl Image {
             base_url: request.registry.base_url.clone(),
             repository: request.registry.repository.clone(),
             mirror_of: None,
+            gate: (request.mount_requests > 0).then(|| Gate::new(request.mount_requests)),
+            bandwidth: Bandwidth::new(request.mount_bytes_per_second),
             credentials: request.credentials.clone(),
             ca_file: request.ca_file.clone(),
             read_timeout,
@@ -182,6 +185,8 @@ pub(crate) fn blob_source(
             base_url: base_url.clone(),
             repository: options.repository.clone(),
             mirror_of: authority.map(|host| host.trim_end_matches('/').to_owned()),
+            gate: options.gate.clone(),
+            bandwidth: Arc::clone(&options.bandwidth),
             credentials: None,
             ca_file: options.ca_file.clone(),
             read_timeout: options.read_timeout.min(MIRROR_TIMEOUT),

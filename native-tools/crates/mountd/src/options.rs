@@ -45,6 +45,13 @@ impl Options {
                 "--max-requests" => fetch.max_requests = number(&name, &value()?, 1..=1024)?,
                 "--ahead-percent" => fetch.ahead_percent = number(&name, &value()?, 0..=1000)?,
                 "--hedge-percent" => fetch.hedge_percent = number(&name, &value()?, 0..=100)?,
+                "--fetch-memory" => {
+                    fetch.memory_bytes = number(&name, &value()?, 0..=u64::MAX)?;
+                }
+                "--bytes-per-second" => {
+                    // less would be taken for a stall
+                    fetch.bytes_per_second = number(&name, &value()?, 1 << 16..=u64::MAX)?;
+                }
                 "--idle-exit" => idle_exit = true,
                 _ => return Err(format!("{name}: not an option")),
             }
@@ -72,9 +79,15 @@ impl Options {
             self.fetch.ahead_percent.to_string().into(),
             "--hedge-percent".into(),
             self.fetch.hedge_percent.to_string().into(),
+            "--fetch-memory".into(),
+            self.fetch.memory_bytes.to_string().into(),
         ];
         if let Some(cache) = &self.cache {
             out.extend(["--cache".into(), cache.clone().into()]);
+        }
+        if self.fetch.bytes_per_second > 0 {
+            let most = self.fetch.bytes_per_second.to_string();
+            out.extend(["--bytes-per-second".into(), most.into()]);
         }
         if self.idle_exit {
             out.push("--idle-exit".into());
@@ -109,7 +122,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         for text in [
             "--socket /s --state /d",
-            "--state /d --socket /s --cache /c --max-requests 3 --ahead-percent 0 --hedge-percent 7 --idle-exit",
+            "--state /d --socket /s --cache /c --max-requests 3 --ahead-percent 0 --hedge-percent 7 --fetch-memory 8 --bytes-per-second 65536 --idle-exit",
         ] {
             let options = parse(text).unwrap();
             assert_eq!(Options::parse(options.arguments()), Ok(options));

@@ -41,6 +41,12 @@ pub struct SourceRequest {
     /// Second requests where an answer is late, in percent of all; 0: none.
     #[serde(default = "default_hedge_percent")]
     pub hedge_percent: u32,
+    /// Requests in flight for this image; 0: as many as for all.
+    #[serde(default)]
+    pub mount_requests: usize,
+    /// Bytes a second for this image; 0: any number.
+    #[serde(default)]
+    pub mount_bytes_per_second: u64,
     /// How long a read from the registry may wait for a byte.
     #[serde(default = "default_read_timeout_ms")]
     pub read_timeout_ms: u64,

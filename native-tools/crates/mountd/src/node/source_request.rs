@@ -41,6 +41,8 @@ pub(super) fn source_request(
             .map(|(diff_id, path)| (diff_id.clone(), PathBuf::from(path)))
             .collect(),
         max_requests: 0, // the node's fetcher is shared
+        mount_requests: usize::try_from(request.max_requests).unwrap_or(usize::MAX),
+        mount_bytes_per_second: request.bytes_per_second,
         hedge_percent: fetch.hedge_percent,
         read_timeout_ms: if request.read_timeout_ms == 0 {
             READ_TIMEOUT_MS

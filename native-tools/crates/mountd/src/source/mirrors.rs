@@ -10,6 +10,7 @@ use archive_format::digest::{Digest, oci};
 
 use super::health::Health;
 use super::{Blob, BlobSource, FetchError, FetchKind};
+use crate::limit::Gate;
 
 /// How long the mirrors are not asked for a blob that they do not have, or of which one gave wrong bytes.
 const LEFT_OUT: Duration = Duration::from_secs(60);
@@ -115,6 +116,10 @@ impl BlobSource for MirroredSource {
             server,
             body,
         }))
+    }
+
+    fn gate(&self) -> Option<Arc<Gate>> {
+        self.origin.gate()
     }
 
     /// Nobody knows which of several mirrors gave the wrong bytes: none is asked for this blob for a while.

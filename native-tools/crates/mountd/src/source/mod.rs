@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 use archive_format::digest::Digest;
 
+use crate::limit::Gate;
+
 /// A blob as its descriptor names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Blob {
@@ -45,4 +47,9 @@ pub trait BlobSource: Debug + Send + Sync {
 
     /// Bytes that were given of `blob` are not its bytes. Where they may come from elsewhere, they do from now on.
     fn damaged(&self, _blob: &Blob) {}
+
+    /// What bounds the requests in flight here, where something does.
+    fn gate(&self) -> Option<Arc<Gate>> {
+        None
+    }
 }

@@ -57,6 +57,9 @@ struct State {
     basic: Option<String>,
     redirect: Option<String>,
     delay: Duration,
+    /// Requests that wait for their answer, and the most at one moment.
+    waiting: usize,
+    most_waiting: usize,
 }
 
 /// The server; its threads end with the process.
@@ -160,6 +163,18 @@ impl Server {
         self.state.lock().unwrap().tokens_given
     }
 
+    /// Most blob requests that waited for their answer at one moment.
+    pub(crate) fn most_waiting(&self) -> usize {
+        self.state.lock().unwrap().most_waiting
+    }
+
+    fn arrive(&self) -> Duration {
+        let mut state = self.state.lock().unwrap();
+        state.waiting += 1;
+        state.most_waiting = state.most_waiting.max(state.waiting);
+        state.delay
+    }
+
     fn serve(&self, stream: TcpStream) {
         let mut reader = BufReader::new(stream.try_clone().unwrap());
         let mut stream = stream;
@@ -234,8 +249,9 @@ impl Server {
             let fault = state.faults.pop_front().or_else(|| state.always.clone());
             (name.and_then(|name| state.blobs.get(name).cloned()), fault)
         };
-        let delay = self.state.lock().unwrap().delay;
+        let delay = self.arrive();
         thread::sleep(delay);
+        self.state.lock().unwrap().waiting -= 1;
         if matches!(fault, Some(Fault::Silent)) {
             thread::sleep(Duration::from_secs(20));
             return None;

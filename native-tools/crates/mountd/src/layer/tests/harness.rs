@@ -11,6 +11,7 @@ use archive_format::tables::LayerTable;
 use crate::cache::Cache;
 use crate::image::blob_source;
 use crate::layer::{FetchSettings, Fetcher, Layer, LayerParts, Windows};
+use crate::limit::{Bandwidth, Gate};
 use crate::source::registry::{Credentials, RegistryOptions, RegistrySource, RetryPolicy};
 use crate::stats::Stats;
 use crate::testing::server::Server;
@@ -24,6 +25,8 @@ pub(super) struct Harness {
     pub(super) credentials: Option<Credentials>,
     /// Addresses to ask before the registry.
     pub(super) mirrors: Vec<String>,
+    pub(super) gate: Option<Arc<Gate>>,
+    pub(super) bandwidth: Arc<Bandwidth>,
     pub(super) read_timeout: Duration,
     pub(super) hedge_percent: u32,
     pub(super) fetch: FetchSettings,
@@ -36,6 +39,8 @@ impl Harness {
             directory: tempfile::tempdir().unwrap(),
             credentials: None,
             mirrors: vec![],
+            gate: None,
+            bandwidth: Bandwidth::new(0),
             read_timeout: READ_TIMEOUT,
             hedge_percent: 0,
             fetch: FetchSettings {
@@ -60,6 +65,8 @@ impl Harness {
             base_url: self.server.url.clone(),
             repository: "team/app".to_owned(),
             mirror_of: None,
+            gate: self.gate.clone(),
+            bandwidth: Arc::clone(&self.bandwidth),
             credentials: self.credentials.clone(),
             ca_file: None,
             read_timeout: self.read_timeout,

@@ -4,6 +4,7 @@ mod caching;
 mod faults;
 mod harness;
 mod hedged;
+mod limits;
 mod login;
 mod mirrors;
 mod points;

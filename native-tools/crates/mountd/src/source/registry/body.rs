@@ -76,6 +76,7 @@ impl Body {
         self.range.start += length as u64;
         self.source.stats.fetched_bytes.add(length as u64);
         self.retries.progressed(length as u64);
+        self.source.bandwidth.pass(length as u64);
         if self.pace.is_stalled(length as u64) && !self.range.is_empty() {
             self.open = None; // what came is good; the rest is asked for again
             tracing::debug!(

@@ -25,6 +25,7 @@ use ureq::Agent;
 use ureq::http::Uri;
 
 use super::{Blob, BlobSource, FetchError, FetchKind};
+use crate::limit::{Bandwidth, Gate};
 use crate::stats::Stats;
 use answer::{Answer, Refusal, classify};
 use auth::Authenticator;
@@ -50,6 +51,10 @@ pub struct RegistryOptions {
     pub ca_file: Option<PathBuf>,
     /// How long a read may wait for a byte.
     pub read_timeout: Duration,
+    /// Requests in flight at most, where there is a limit of this source's own.
+    pub gate: Option<Arc<Gate>>,
+    /// How fast bytes may come.
+    pub bandwidth: Arc<Bandwidth>,
     /// How to try again.
     pub retry: RetryPolicy,
     /// Second requests, sent when an answer is later than 19 of 20 were, in percent of all; 0: none.
@@ -66,6 +71,8 @@ pub struct RegistrySource {
     read_timeout: Duration,
     retry: RetryPolicy,
     auth: Authenticator,
+    gate: Option<Arc<Gate>>,
+    bandwidth: Arc<Bandwidth>,
     hedge: Arc<Hedge>,
     /// Where the registry sent us for a blob. Asked again there until the address is refused.
     elsewhere: Mutex<HashMap<Digest, Uri>>,
@@ -83,6 +90,8 @@ impl RegistrySource {
             agent: agent::agent(&base, options.ca_file.as_deref(), options.read_timeout)?,
             auth: Authenticator::new(&base, &options.repository, options.credentials),
             base,
+            gate: options.gate,
+            bandwidth: options.bandwidth,
             hedge: Hedge::new(options.hedge_percent),
             query: options
                 .mirror_of
@@ -210,6 +219,10 @@ impl RegistrySource {
 }
 
 impl BlobSource for RegistrySource {
+    fn gate(&self) -> Option<Arc<Gate>> {
+        self.gate.clone()
+    }
+
     fn open(
         self: Arc<Self>,
         blob: &Blob,
