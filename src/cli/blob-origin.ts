@@ -1,3 +1,4 @@
+import { WorkerError } from '../errors/index.ts';
 import type { BlobOrigin } from '../mount/index.ts';
 import { type Credential, endpointOf, loadCredentials, parseReference, type Repository } from '../registry/index.ts';
 import type { CommandContext } from './context.ts';
@@ -5,7 +6,7 @@ import type { CommandContext } from './context.ts';
 /** Where a mount reads blobs: the stored reference, or the one that overrides it, with this machine's login for its host. */
 export async function blobOrigin(
   stored: Repository,
-  flags: { readonly storageRef?: string; readonly plainHttp?: boolean },
+  flags: { readonly storageRef?: string; readonly plainHttp?: boolean; readonly mirror?: readonly string[] },
   { env, signal }: CommandContext,
 ): Promise<BlobOrigin> {
   const { registry, repository } = flags.storageRef === undefined ? stored : parseReference(flags.storageRef);
@@ -13,9 +14,24 @@ export async function blobOrigin(
   const caFile = env['SSL_CERT_FILE'];
   return {
     registry: { baseUrl: endpointOf(registry, flags.plainHttp ?? false).origin, repository },
+    mirrors: (flags.mirror ?? []).map((mirror) => mirrorAddress(mirror, flags.plainHttp ?? false)),
     ...(credential !== undefined && { credentials: handedOver(credential) }),
     ...(caFile !== undefined && caFile !== '' && { caFile }),
   };
+}
+
+/**
+ * `https://host:port`, `http://host:port`, or a host, which is spoken to as a registry of that name is. Throws USAGE for anything
+ * else: a login in it would end up in lists and logs.
+ */
+export function mirrorAddress(mirror: string, plainHttp: boolean): string {
+  if (!mirror.includes('://')) return endpointOf(mirror, plainHttp).origin;
+  const url = URL.parse(mirror);
+  const isPlain =
+    url !== null && url.pathname === '/' && `${url.username}${url.password}${url.search}${url.hash}` === '';
+  if (!isPlain || !['http:', 'https:'].includes(url.protocol))
+    throw new WorkerError('USAGE', '--mirror: write http(s)://HOST[:PORT], without a path or a login');
+  return url.origin;
 }
 
 /** The daemon's form of a login; it goes over its stdin, and nowhere else. */

@@ -38,6 +38,17 @@ export function parseSize(text: string, flag: string): number {
   return bytes;
 }
 
+/** Less than this is taken for a stall (clipyard-mountd, `--bytes-per-second`). */
+const LEAST_BANDWIDTH = 65_536;
+
+/** `10MB`: bytes a second. Throws USAGE. */
+export function parseBandwidth(text: string): number {
+  const bytes = parseSize(text, '--bandwidth');
+  if (bytes < LEAST_BANDWIDTH)
+    throw new WorkerError('USAGE', `--bandwidth ${text}: at least ${LEAST_BANDWIDTH} bytes a second`);
+  return bytes;
+}
+
 /** `--limit name=value`, over what is configured. Throws USAGE. */
 export function parseLimits(assignments: readonly string[], configured: Limits): Limits {
   const limits: { -readonly [Key in keyof Limits]: number } = { ...configured };

@@ -46,6 +46,10 @@ export interface MountOptions extends Cancelable, MountDaemon {
   readonly storageRef: string;
   /** Who shows the tree; default: the daemon chooses and says why. */
   readonly engine?: MountEngine;
+  /** Requests in flight for this mount; default: what the daemon allows for all. */
+  readonly maxRequests?: number;
+  /** What this mount may fetch in a second; default: any number. */
+  readonly bytesPerSecond?: number;
 }
 
 /**
@@ -179,6 +183,9 @@ function mountRequest(source: ArchiveSource, mountpoint: string, options: MountO
     cacheDir,
     registry: origin.registry,
     credentials: origin.credentials && { login: loginOf(origin.credentials) },
+    mirrors: [...(origin.mirrors ?? [])],
+    maxRequests: options.maxRequests ?? 0,
+    bytesPerSecond: BigInt(options.bytesPerSecond ?? 0),
     caFile: origin.caFile ?? '',
     localLayers: {},
     readTimeoutMs: 0n,

@@ -3,6 +3,8 @@ import type { Secret } from '../telemetry/index.ts';
 /** Where the blobs of an archive are read from, and with what. */
 export interface BlobOrigin {
   readonly registry: { readonly baseUrl: string; readonly repository: string };
+  /** Servers to ask before the registry, in this order: scheme, host and port. They get no login. */
+  readonly mirrors?: readonly string[];
   readonly credentials?: OriginCredentials;
   readonly caFile?: string;
 }
@@ -24,6 +26,6 @@ export interface ArchiveSource {
 }
 
 export function sourceRequest({ archive, archiveAddress, cacheDir, origin }: ArchiveSource) {
-  const { caFile, credentials, registry } = origin;
-  return { v: 1, archive, archiveUrl: archiveAddress?.reveal(), cacheDir, registry, credentials, caFile };
+  const { caFile, credentials, mirrors, registry } = origin;
+  return { v: 1, archive, archiveUrl: archiveAddress?.reveal(), cacheDir, registry, mirrors, credentials, caFile };
 }

@@ -18,9 +18,17 @@ import { type ArchiveFlags, mountableArchive } from '../archive-source.ts';
 import { blobOrigin } from '../blob-origin.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
+import { parseBandwidth, parseCount } from '../parse-options.ts';
+
+/** As many as the daemon itself takes. */
+const REQUESTS = { min: 1, max: 1024 };
 
 export interface MountFlags extends ArchiveFlags {
   readonly engine?: MountEngine;
+  /** Servers to ask for blobs before the registry. */
+  readonly mirror?: readonly string[];
+  readonly maxRequests?: string;
+  readonly bandwidth?: string;
   /** Where changes go; absent: read-only. */
   readonly rw?: string | undefined;
 }
@@ -106,6 +114,8 @@ export async function mountSource(
     sourceName: source,
     storageRef,
     ...(flags.engine !== undefined && { engine: flags.engine }),
+    ...(flags.maxRequests !== undefined && { maxRequests: parseCount(flags.maxRequests, '--max-requests', REQUESTS) }),
+    ...(flags.bandwidth !== undefined && { bytesPerSecond: parseBandwidth(flags.bandwidth) }),
   };
   const found = { archive: archive.path, archiveAddress: archive.address, cacheDir, origin };
   const mounted =

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { MountFlags, MountsFlags } from '../actions/mount.ts';
+import { collect } from '../collect.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
 
 const EXAMPLES = `
@@ -10,6 +11,7 @@ Examples:
   clipyard mount docker://127.0.0.1:5000/images:web /mnt/web
   clipyard mount --engine fuse web.clip ~/web               # also without root, through fusermount3
   clipyard mount --storage-ref mirror.example/images:web web.clip /mnt/web   # the blobs have moved
+  clipyard mount --mirror http://127.0.0.1:30020 team/web /mnt/web           # a node-local mirror first
   clipyard mount --rw /var/lib/web team/web /mnt/web       # writable; the changes are kept in /var/lib/web
   clipyard umount /mnt/web
 `;
@@ -62,6 +64,9 @@ export function withMountOptions(command: Command): Command {
     .option('--store <url>', 'object store of WORKSPACE/IMAGE and docker:// sources (CLIPYARD_STORE)')
     .option('--cache <dir>', 'cache directory, on a real filesystem (CLIPYARD_CACHE)')
     .option('--storage-ref <ref>', 'read the blobs from here instead of where the archive says')
+    .option('--mirror <url>', 'server to ask for blobs before the registry; again for more, in order', collect, [])
+    .option('--max-requests <n>', 'requests in flight for this mount (default: what the daemon allows for all)')
+    .option('--bandwidth <size>', 'what this mount may fetch in a second, as 10MB (default: no limit)')
     .option('--platform <platform>', 'of a multi-platform image (default: this machine)')
     .addOption(
       new Option('--engine <engine>', 'who shows the tree: the kernel (erofs), the daemon (fuse), or what works here')

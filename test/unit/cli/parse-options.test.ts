@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import {
+  parseBandwidth,
   parseCompression,
   parseCount,
   parseFields,
@@ -19,6 +20,11 @@ test.for<[string, number]>([
   ['12B', 12],
 ])('%s is %d bytes', ([text, bytes]) => {
   expect(parseSize(text, '--chunk')).toBe(bytes);
+});
+
+test('a bandwidth is a size that no stall has', () => {
+  expect(parseBandwidth('10MB')).toBe(10_000_000);
+  for (const text of ['64k', '0', 'fast']) expect(() => parseBandwidth(text)).toThrow(usage);
 });
 
 test.for(['', 'x', '-1', '1.5G', '99999999999999999999', '1Q'])('%j is no size', (text) => {

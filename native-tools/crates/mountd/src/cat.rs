@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::image::Image;
-use crate::layer::{Layer, verify_blob};
+use crate::layer::{FetchSettings, Layer, verify_blob};
 use crate::request::{CatRequest, SourceRequest};
 
 /// Read at once: a window of the layers' own read-ahead.
@@ -55,7 +55,11 @@ pub fn cat(request: &CatRequest) -> Result<CatResult, Error> {
         return Err(Error::NotAFile(path.to_owned()));
     }
     let file = metadata.file(&inode)?;
-    let layers = image.layers(&request.source.cache_dir, request.source.max_requests)?;
+    let fetch = FetchSettings {
+        max_requests: request.source.max_requests,
+        ..FetchSettings::default()
+    };
+    let layers = image.layers(&request.source.cache_dir, fetch)?;
     let mut out = Output::open(output)?;
     write_file(&file, &layers, &mut out)?;
     Ok(CatResult {

@@ -14,11 +14,15 @@ use archive_format::tables::{LayerTable, RecordKind};
 
 use crate::cache::Cache;
 use crate::error::Error;
-use crate::layer::{Fetcher, Layer, LayerParts, Windows};
+use crate::layer::{FetchSettings, Fetcher, Layer, LayerParts, Windows};
+use crate::limit::{Bandwidth, Gate};
 use crate::request::SourceRequest;
 use crate::source::registry::{RegistryOptions, RegistrySource, RetryPolicy};
-use crate::source::{ArchiveUrl, BlobSource, FileSource};
+use crate::source::{ArchiveUrl, BlobSource, FetchError, FileSource, MirroredSource};
 use crate::stats::Stats;
+
+/// A mirror is near, or it is no use.
+const MIRROR_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An archive whose footer, metadata and layer tables were proven, with the sources its blobs come from.
 #[derive(Debug)]
@@ -29,7 +33,7 @@ pub struct Image {
     pub tables: Vec<LayerTable>,
     /// What is counted.
     pub stats: Arc<Stats>,
-    registry: Arc<RegistrySource>,
+    registry: Arc<dyn BlobSource>,
     file: Arc<File>,
     extra_offset: u64,
     windows: Windows,
@@ -63,10 +67,14 @@ impl Image {
         let options = RegistryOptions {
             base_url: request.registry.base_url.clone(),
             repository: request.registry.repository.clone(),
+            mirror_of: None,
+            gate: (request.mount_requests > 0).then(|| Gate::new(request.mount_requests)),
+            bandwidth: Bandwidth::new(request.mount_bytes_per_second),
             credentials: request.credentials.clone(),
             ca_file: request.ca_file.clone(),
             read_timeout,
             retry: RetryPolicy::default(),
+            hedge_percent: request.hedge_percent,
         };
         let extra = archive.footer().section(SectionType::Extra);
         let seek = archive.footer().section(SectionType::Seek);
@@ -80,7 +88,7 @@ impl Image {
             windows: Windows::new(Arc::clone(&file), seek.map_or(0, |record| record.offset))
                 .or_from(store),
             extra_offset: extra.map_or(0, |record| record.offset),
-            registry: Arc::new(RegistrySource::new(options, Arc::clone(&stats))?),
+            registry: blob_source(options, &request.mirrors, &stats)?,
             file,
             archive,
             tables,
@@ -111,7 +119,7 @@ impl Image {
     #[must_use]
     pub fn source(&self, table: &LayerTable) -> Arc<dyn BlobSource> {
         match table.kind {
-            RecordKind::Layer => Arc::clone(&self.registry) as Arc<dyn BlobSource>,
+            RecordKind::Layer => Arc::clone(&self.registry),
             RecordKind::Extra => Arc::new(FileSource::new(
                 Arc::clone(&self.file),
                 self.extra_offset,
@@ -124,11 +132,11 @@ impl Image {
     ///
     /// # Errors
     /// `IO_FAILED` or `DISK_FULL` from the cache.
-    pub fn layers(&self, cache_dir: &Path, max_requests: usize) -> Result<Vec<Arc<Layer>>, Error> {
+    pub fn layers(&self, cache_dir: &Path, fetch: FetchSettings) -> Result<Vec<Arc<Layer>>, Error> {
         let cache = Cache::open(cache_dir)
             .map_err(|error| Error::io_at("open the cache", cache_dir, error))?;
-        let fetcher = Fetcher::start(max_requests)
-            .map_err(|error| Error::io("start the fetch threads", error))?;
+        let fetcher =
+            Fetcher::start(fetch).map_err(|error| Error::io("start the fetch threads", error))?;
         self.tables
             .iter()
             .map(|table| {
@@ -163,6 +171,37 @@ impl Image {
         open()
             .map_err(|error| Error::io(format!("open the cache of {}", oci(&table.diff_id)), error))
     }
+}
+
+/// The registry, behind the mirrors where there are some. A mirror gets no login: it is another host.
+pub(crate) fn blob_source(
+    options: RegistryOptions,
+    mirrors: &[String],
+    stats: &Arc<Stats>,
+) -> Result<Arc<dyn BlobSource>, FetchError> {
+    let authority = options.base_url.split_once("://").map(|(_, host)| host);
+    let mirrors = mirrors.iter().map(|base_url| {
+        let options = RegistryOptions {
+            base_url: base_url.clone(),
+            repository: options.repository.clone(),
+            mirror_of: authority.map(|host| host.trim_end_matches('/').to_owned()),
+            gate: options.gate.clone(),
+            bandwidth: Arc::clone(&options.bandwidth),
+            credentials: None,
+            ca_file: options.ca_file.clone(),
+            read_timeout: options.read_timeout.min(MIRROR_TIMEOUT),
+            retry: RetryPolicy::ONCE,
+            hedge_percent: 0, // the next server is the second request
+        };
+        RegistrySource::new(options, Arc::clone(stats))
+            .map(|source| Arc::new(source) as Arc<dyn BlobSource>)
+    });
+    let mirrors = mirrors.collect::<Result<Vec<_>, FetchError>>()?;
+    let registry = Arc::new(RegistrySource::new(options, Arc::clone(stats))?);
+    if mirrors.is_empty() {
+        return Ok(registry);
+    }
+    Ok(Arc::new(MirroredSource::new(mirrors, registry)))
 }
 
 /// The metadata image names its devices too; a file that points into the wrong one would read wrong bytes.

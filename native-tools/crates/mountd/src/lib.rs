@@ -11,6 +11,7 @@ pub mod grpc;
 pub mod hold;
 pub mod image;
 pub mod layer;
+pub mod limit;
 pub mod node;
 pub mod options;
 pub mod proto;

@@ -1,10 +1,12 @@
 //! What `hold` and `daemon` are told on their command line.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-/// Requests in flight to all registries together.
-const MAX_REQUESTS: usize = 16;
+use crate::layer::FetchSettings;
 
 /// How many copies of what is read the kernel keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +26,8 @@ pub struct Options {
     pub state: PathBuf,
     /// The cache of mounts that name none.
     pub cache: Option<PathBuf>,
-    /// Requests in flight to all registries together.
-    pub max_requests: usize,
+    /// How layer data is fetched.
+    pub fetch: FetchSettings,
     /// End with the last mount.
     pub idle_exit: bool,
     /// Let the kernel read complete layers by itself.
@@ -42,7 +44,7 @@ impl Options {
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut arguments = arguments.into_iter();
         let (mut socket, mut state, mut cache) = (None, None, None);
-        let (mut max_requests, mut idle_exit, mut handover) = (MAX_REQUESTS, false, true);
+        let (mut fetch, mut idle_exit, mut handover) = (FetchSettings::default(), false, true);
         let mut page_cache = PageCache::Shared;
         while let Some(argument) = arguments.next() {
             let name = argument.to_string_lossy().into_owned();
@@ -54,11 +56,15 @@ impl Options {
                 "--socket" => socket = Some(PathBuf::from(value()?)),
                 "--state" => state = Some(PathBuf::from(value()?)),
                 "--cache" => cache = Some(PathBuf::from(value()?)),
-                "--max-requests" => {
-                    let number = value()?.to_string_lossy().parse().ok();
-                    max_requests = number
-                        .filter(|number| (1..=1024).contains(number))
-                        .ok_or("--max-requests: a number from 1 to 1024")?;
+                "--max-requests" => fetch.max_requests = number(&name, &value()?, 1..=1024)?,
+                "--ahead-percent" => fetch.ahead_percent = number(&name, &value()?, 0..=1000)?,
+                "--hedge-percent" => fetch.hedge_percent = number(&name, &value()?, 0..=100)?,
+                "--fetch-memory" => {
+                    fetch.memory_bytes = number(&name, &value()?, 0..=u64::MAX)?;
+                }
+                "--bytes-per-second" => {
+                    // less would be taken for a stall
+                    fetch.bytes_per_second = number(&name, &value()?, 1 << 16..=u64::MAX)?;
                 }
                 "--idle-exit" => idle_exit = true,
                 "--no-handover" => handover = false,
@@ -76,7 +82,7 @@ impl Options {
             socket: socket.ok_or("--socket is missing")?,
             state: state.ok_or("--state is missing")?,
             cache,
-            max_requests,
+            fetch,
             idle_exit,
             handover,
             page_cache,
@@ -92,10 +98,20 @@ impl Options {
             "--state".into(),
             self.state.clone().into(),
             "--max-requests".into(),
-            self.max_requests.to_string().into(),
+            self.fetch.max_requests.to_string().into(),
+            "--ahead-percent".into(),
+            self.fetch.ahead_percent.to_string().into(),
+            "--hedge-percent".into(),
+            self.fetch.hedge_percent.to_string().into(),
+            "--fetch-memory".into(),
+            self.fetch.memory_bytes.to_string().into(),
         ];
         if let Some(cache) = &self.cache {
             out.extend(["--cache".into(), cache.clone().into()]);
+        }
+        if self.fetch.bytes_per_second > 0 {
+            let most = self.fetch.bytes_per_second.to_string();
+            out.extend(["--bytes-per-second".into(), most.into()]);
         }
         if self.idle_exit {
             out.push("--idle-exit".into());
@@ -110,6 +126,20 @@ impl Options {
     }
 }
 
+fn number<T: FromStr + PartialOrd + Display>(
+    name: &str,
+    text: &OsStr,
+    allowed: RangeInclusive<T>,
+) -> Result<T, String> {
+    let number = text.to_string_lossy().parse().ok();
+    number
+        .filter(|number| allowed.contains(number))
+        .ok_or_else(|| {
+            let (least, most) = (allowed.start(), allowed.end());
+            format!("{name}: a number from {least} to {most}")
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,7 +152,6 @@ mod tests {
     fn what_is_written_is_read_again() {
         for text in [
             "--socket /s --state /d",
-            "--state /d --socket /s --cache /c --max-requests 3 --idle-exit --no-handover --page-cache single",
         ] {
             let options = parse(text).unwrap();
             assert_eq!(Options::parse(options.arguments()), Ok(options));
@@ -137,6 +166,10 @@ mod tests {
             ("--socket /s", "--state"),
             ("--socket /s --state /d --max-requests 0", "--max-requests"),
             ("--socket /s --state /d --page-cache 3", "--page-cache"),
+            (
+                "--socket /s --state /d --ahead-percent x",
+                "--ahead-percent",
+            ),
             ("--socket /s --state /d --verbose", "--verbose"),
         ] {
             assert!(parse(text).unwrap_err().contains(why), "{text}");

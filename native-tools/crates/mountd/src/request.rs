@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::layer::FetchSettings;
 use crate::secret::Secret;
 use crate::source::registry::Credentials;
 
@@ -22,6 +23,9 @@ pub struct SourceRequest {
     pub cache_dir: PathBuf,
     /// The registry.
     pub registry: RegistryRequest,
+    /// Servers to ask before the registry, in this order: `http://` or `https://`, host and port.
+    #[serde(default)]
+    pub mirrors: Vec<String>,
     /// A login, if there is one.
     #[serde(default)]
     pub credentials: Option<Credentials>,
@@ -34,6 +38,15 @@ pub struct SourceRequest {
     /// Most requests in flight.
     #[serde(default = "default_max_requests")]
     pub max_requests: usize,
+    /// Second requests where an answer is late, in percent of all; 0: none.
+    #[serde(default = "default_hedge_percent")]
+    pub hedge_percent: u32,
+    /// Requests in flight for this image; 0: as many as for all.
+    #[serde(default)]
+    pub mount_requests: usize,
+    /// Bytes a second for this image; 0: any number.
+    #[serde(default)]
+    pub mount_bytes_per_second: u64,
     /// How long a read from the registry may wait for a byte.
     #[serde(default = "default_read_timeout_ms")]
     pub read_timeout_ms: u64,
@@ -81,6 +94,10 @@ pub struct CatRequest {
 
 fn default_max_requests() -> usize {
     8
+}
+
+fn default_hedge_percent() -> u32 {
+    FetchSettings::default().hedge_percent
 }
 
 fn default_read_timeout_ms() -> u64 {

@@ -641,6 +641,24 @@ fn a_full_disk_under_the_cache_costs_the_copies_and_not_the_data() {
     assert_eq!(error["code"], "DISK_FULL", "{error}");
 }
 
+#[test]
+fn a_cache_that_is_read_only_is_refused_and_nothing_is_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    let disk = SmallDisk::mount(directory.path());
+    let remount = Command::new("mount")
+        .args(["-o", "remount,ro"])
+        .arg(&disk.path)
+        .status();
+    assert!(remount.unwrap().success());
+    let error = serve(image.request(&disk.path), directory.path())
+        .err()
+        .unwrap();
+    assert_eq!(error["code"], "IO_FAILED", "{error}");
+    assert!(error.to_string().contains("Read-only"), "{error}");
+    assert!(image.server.log().is_empty());
+}
+
 /// An ext4 of a few megabytes in a file.
 struct SmallDisk {
     path: std::path::PathBuf,

@@ -87,6 +87,29 @@ fn a_layer_is_fetched_with_the_login_of_the_mount_that_asks() {
 }
 
 #[test]
+fn a_mount_reads_from_its_mirror_within_its_limit_and_the_registry_has_the_last_word() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    let mirror = TestImage::make(directory.path(), SMALL);
+    let node = Node::start(directory.path(), &[]);
+    let mut request = image.request(&directory.path().join("cache"));
+    request["mirrors"] = serde_json::json!(["http://127.0.0.1:1", mirror.server.url]);
+    request["mountRequests"] = serde_json::json!(1);
+    mirror.server.delay(std::time::Duration::from_millis(20));
+    let mountpoint = folder(directory.path(), "mnt");
+    node.mount("m1", &request, &mountpoint).unwrap();
+    std::thread::scope(|scope| {
+        for name in ["f0-0", "f0-1", "f0-2"] {
+            let path = mountpoint.join(name);
+            let wanted = &image.files[name];
+            scope.spawn(move || assert_same(fs::read(path).unwrap(), wanted, name));
+        }
+    });
+    assert!(image.server.log().is_empty() && !mirror.server.log().is_empty());
+    assert_eq!(mirror.server.most_waiting(), 1);
+}
+
+#[test]
 fn a_mount_that_is_asked_for_again_is_the_one_that_is_there() {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), SMALL);

@@ -8,14 +8,45 @@ use std::thread;
 
 use super::Layer;
 use super::job::Job;
+use crate::limit::Bandwidth;
 
 /// TLS and decoders use little stack; their tables are on the heap.
 const STACK_BYTES: usize = 1 << 20;
+
+/// How layer data is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchSettings {
+    /// Requests in flight to all registries together; at least one.
+    pub max_requests: usize,
+    /// Bytes of a layer that may lie fetched ahead and unread, in percent of what was read of it (besides its first MiB); 0
+    /// for no read-ahead.
+    pub ahead_percent: u32,
+    /// Bytes that requests in flight may hold in memory to decode them. One request always goes on.
+    pub memory_bytes: u64,
+    /// Bytes a second from all registries together; 0 for any number.
+    pub bytes_per_second: u64,
+    /// Second requests where an answer is late, in percent of all; 0 for none.
+    pub hedge_percent: u32,
+}
+
+impl Default for FetchSettings {
+    fn default() -> Self {
+        Self {
+            max_requests: 16,
+            ahead_percent: 25,
+            memory_bytes: 256 << 20,
+            bytes_per_second: 0,
+            hedge_percent: 3,
+        }
+    }
+}
 
 /// Gives jobs to a fixed number of threads, each of which has at most one request in flight.
 #[derive(Debug, Clone)]
 pub struct Fetcher {
     shared: Arc<Shared>,
+    settings: FetchSettings,
+    bandwidth: Arc<Bandwidth>,
     /// The threads end when the last handle of the fetcher is gone.
     _alive: Arc<Stop>,
 }
@@ -32,6 +63,9 @@ struct Queue {
     ahead: VecDeque<Job>,
     ahead_running: usize,
     ahead_most: usize,
+    running: usize,
+    memory: u64,
+    memory_most: u64,
     stopped: bool,
 }
 
@@ -48,15 +82,19 @@ impl Drop for Stop {
 }
 
 impl Fetcher {
-    /// Starts `threads` threads (at least one).
+    /// Starts a thread for each request that may be in flight.
     ///
     /// # Errors
     /// The system's, when no thread can be made.
-    pub fn start(threads: usize) -> io::Result<Self> {
-        let threads = threads.max(1);
+    pub fn start(settings: FetchSettings) -> io::Result<Self> {
+        let threads = settings.max_requests.max(1);
         let shared = Arc::new(Shared::default());
         // One or two threads stay free for what somebody waits for.
-        shared.lock().ahead_most = threads.saturating_sub(2).max(1);
+        {
+            let mut queue = shared.lock();
+            queue.ahead_most = threads.saturating_sub(2).max(1);
+            queue.memory_most = settings.memory_bytes;
+        }
         for _ in 0..threads {
             let shared = Arc::clone(&shared);
             thread::Builder::new()
@@ -67,8 +105,18 @@ impl Fetcher {
         let stop = Stop(Arc::downgrade(&shared));
         Ok(Self {
             shared,
+            bandwidth: Bandwidth::new(settings.bytes_per_second),
+            settings,
             _alive: Arc::new(stop),
         })
+    }
+
+    pub(super) fn bandwidth(&self) -> &Bandwidth {
+        &self.bandwidth
+    }
+
+    pub(super) fn settings(&self) -> FetchSettings {
+        self.settings
     }
 
     pub(super) fn submit(&self, job: Job, ahead: bool) {
@@ -112,14 +160,15 @@ impl Shared {
             if queue.stopped {
                 return;
             }
-            if let Some((job, ahead)) = queue.take() {
+            if let Some(Taken { job, ahead, memory }) = queue.take() {
                 drop(queue);
                 job.run();
                 queue = self.lock();
+                queue.running -= 1;
                 queue.ahead_running -= usize::from(ahead);
-                if ahead {
-                    self.changed.notify_one();
-                }
+                queue.memory -= memory;
+                // What stood back for this one may go now, whoever takes it.
+                self.changed.notify_all();
                 continue;
             }
             queue = self
@@ -131,24 +180,50 @@ impl Shared {
 }
 
 impl Queue {
-    /// The next job, grown by its neighbours in both queues, and whether it is one ahead of need.
-    fn take(&mut self) -> Option<(Job, bool)> {
-        let (mut job, ahead) = match self.wanted.pop_front() {
+    /// The next job that its mount and the memory have room for, grown by its neighbours in both queues.
+    fn take(&mut self) -> Option<Taken> {
+        // One always goes on, however much it takes.
+        let room = match self.running {
+            0 => u64::MAX,
+            _ => self.memory_most.saturating_sub(self.memory),
+        };
+        let (mut job, ahead) = match remove_first(&mut self.wanted, room) {
             Some(job) => (job, false),
-            None if self.ahead_running < self.ahead_most => (self.ahead.pop_front()?, true),
+            None if self.ahead_running < self.ahead_most => {
+                (remove_first(&mut self.ahead, room)?, true)
+            }
             None => return None,
         };
-        self.ahead_running += usize::from(ahead);
-        while let Some(next) =
-            remove_next(&mut self.wanted, &job).or_else(|| remove_next(&mut self.ahead, &job))
+        while let Some(next) = remove_next(&mut self.wanted, &job, room)
+            .or_else(|| remove_next(&mut self.ahead, &job, room))
         {
             job.absorb(next);
         }
-        Some((job, ahead))
+        let memory = job.memory_bytes();
+        self.running += 1;
+        self.ahead_running += usize::from(ahead);
+        self.memory += memory;
+        Some(Taken { job, ahead, memory })
     }
 }
 
-fn remove_next(queue: &mut VecDeque<Job>, job: &Job) -> Option<Job> {
-    let index = queue.iter().position(|later| job.may_absorb(later))?;
+/// A job that a thread works on.
+struct Taken {
+    job: Job,
+    ahead: bool,
+    memory: u64,
+}
+
+fn remove_first(queue: &mut VecDeque<Job>, room: u64) -> Option<Job> {
+    let index = queue
+        .iter_mut()
+        .position(|job| job.memory_bytes() <= room && job.enter())?;
+    queue.remove(index)
+}
+
+fn remove_next(queue: &mut VecDeque<Job>, job: &Job, room: u64) -> Option<Job> {
+    let index = queue
+        .iter()
+        .position(|later| job.may_absorb(later) && later.memory_bytes() <= room)?;
     queue.remove(index)
 }

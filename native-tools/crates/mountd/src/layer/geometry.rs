@@ -125,6 +125,17 @@ impl Geometry {
         }
     }
 
+    /// About how many bytes of the blob a chunk takes.
+    #[must_use]
+    pub fn stored_bytes(&self, chunk: u32) -> u64 {
+        let range = self.chunk(chunk);
+        let plan = self.plan(chunk..chunk.saturating_add(1));
+        let stored = u128::from(plan.stored.end.saturating_sub(plan.stored.start));
+        let plain = u128::from(plan.plain.end.saturating_sub(plan.plain.start)).max(1);
+        let share = stored * u128::from(range.end.saturating_sub(range.start)) / plain;
+        u64::try_from(share).unwrap_or(u64::MAX)
+    }
+
     /// Bits of the byte before a span that belong to it.
     #[must_use]
     pub fn bits(&self, span: usize) -> u8 {

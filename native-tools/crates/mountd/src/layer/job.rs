@@ -8,9 +8,10 @@ use std::sync::Arc;
 use archive_format::digest::{Sha256, oci};
 
 use super::claim::Claim;
-use super::decode::decode;
+use super::decode::{STREAM_BUFFER, decode};
 use super::state::Known;
 use super::{Layer, Plan, REQUEST_BYTES};
+use crate::limit::Inside;
 use crate::source::{FetchError, FetchKind};
 
 /// How often bytes that are not what they should be are fetched again.
@@ -21,6 +22,7 @@ const DAMAGED_TRIES: u32 = 3;
 pub(super) struct Job {
     layer: Arc<Layer>,
     claims: VecDeque<Claim>,
+    inside: Option<Inside>,
 }
 
 impl Job {
@@ -28,6 +30,7 @@ impl Job {
         Self {
             layer: Arc::clone(layer),
             claims: VecDeque::from([claim]),
+            inside: None,
         }
     }
 
@@ -35,6 +38,31 @@ impl Job {
     pub(super) fn chunks(&self) -> Range<u32> {
         let first = self.claims.front().map_or(0, Claim::chunk);
         first..self.claims.back().map_or(first, |claim| claim.chunk() + 1)
+    }
+
+    /// Goes in at the gate of its source; false while too many are in there.
+    pub(super) fn enter(&mut self) -> bool {
+        if self.inside.is_some() {
+            return true;
+        }
+        let Some(gate) = self.layer.source.gate() else {
+            return true;
+        };
+        self.inside = gate.enter();
+        self.inside.is_some()
+    }
+
+    /// What decoding takes at a time: a span, stored and plain.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        let geometry = &self.layer.geometry;
+        let spans = self.plan().spans.map(|span| {
+            if geometry.is_streamed(span) || geometry.has_points() {
+                return STREAM_BUFFER as u64 * 2;
+            }
+            let (stored, plain) = geometry.span(span);
+            stored.saturating_add(plain)
+        });
+        spans.max().unwrap_or_default()
     }
 
     pub(super) fn is_of(&self, layer: &Arc<Layer>) -> bool {
@@ -112,7 +140,10 @@ impl Job {
             let Err(error) = self.attempt() else { continue };
             if error.kind != FetchKind::Damaged {
                 self.fail(None, &error);
-            } else if tries >= DAMAGED_TRIES {
+                continue;
+            }
+            self.layer.source.damaged(&self.layer.blob());
+            if tries >= DAMAGED_TRIES {
                 // The rest may be good: only what the broken span holds is given up.
                 let broken = self.layer.geometry.plan(first..first + 1).plain.end;
                 self.fail(Some(broken), &error);
@@ -213,6 +244,7 @@ impl Read for Counted<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.body.read(buffer)?;
         self.layer.fetched_bytes.add(length as u64);
+        self.layer.fetcher.bandwidth().pass(length as u64);
         if let Some(hasher) = &mut self.hasher {
             hasher.update(buffer.get(..length).unwrap_or_default());
         }

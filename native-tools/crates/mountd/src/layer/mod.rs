@@ -1,23 +1,26 @@
 //! A layer as a random-access plain stream: cached, verified, fetched on demand.
 
 mod assemble;
+mod budget;
 mod claim;
 mod decode;
 mod fetcher;
 mod flight;
 mod geometry;
 mod job;
+mod lookahead;
 mod read;
 mod readahead;
 mod resume;
 mod state;
+mod stride;
 #[cfg(test)]
 mod tests;
 mod verify;
 mod whole;
 mod windows;
 
-pub use fetcher::Fetcher;
+pub use fetcher::{FetchSettings, Fetcher};
 pub use geometry::{Geometry, Plan};
 pub use verify::verify_blob;
 pub use windows::Windows;
@@ -32,11 +35,12 @@ use archive_format::tables::{Codec, LayerTable};
 use crate::cache::LayerCache;
 use crate::source::{Blob, BlobSource, FetchError};
 use crate::stats::{Counter, LayerStat, Mode, Stats};
+use budget::Budget;
 use flight::Flight;
 use readahead::ReadAhead;
 use state::ChunkStates;
 
-/// Longest window fetched ahead and longest merged request, in stored or plain bytes.
+/// The longest merged request, in stored bytes.
 pub(crate) const REQUEST_BYTES: u64 = 4 << 20;
 
 /// What a layer is put together from.
@@ -69,6 +73,7 @@ pub struct Layer {
     states: ChunkStates,
     flights: Mutex<HashMap<u32, Arc<Flight>>>,
     ahead: Mutex<ReadAhead>,
+    budget: Budget,
     fetched_bytes: Counter,
     whole: Option<String>,
 }
@@ -89,11 +94,6 @@ impl Layer {
         } = parts;
         let geometry = Geometry::of(&table);
         let states = ChunkStates::new(&cache.written()?);
-        let window = REQUEST_BYTES / u64::from(table.chunk_bytes.max(1));
-        let ahead = ReadAhead::new(
-            geometry.chunk_count(),
-            u32::try_from(window).unwrap_or(u32::MAX),
-        );
         let whole = geometry
             .largest_streamed()
             .map(|(stored, plain)| why_whole(&table, stored, plain));
@@ -103,11 +103,12 @@ impl Layer {
             cache,
             source,
             windows,
+            budget: Budget::new(fetcher.settings().ahead_percent),
             fetcher,
             stats,
             states,
             flights: Mutex::default(),
-            ahead: Mutex::new(ahead),
+            ahead: Mutex::default(),
             fetched_bytes: Counter::default(),
             whole,
         }))

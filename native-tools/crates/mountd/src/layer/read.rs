@@ -40,11 +40,15 @@ impl Layer {
             return Ok(());
         }
         self.stats.wanted_bytes.add(length as u64);
-        // The warm path: no lock, no memory. Still proven after the read means that nobody cut the file before it.
+        let end = offset + length as u64;
+        self.settle_ahead(self.geometry.chunks(offset..end));
+        // The warm path: no lock that is waited for, no memory. Still proven after the read means that nobody cut the file before it.
         if self.is_ready(offset, length)
             && self.cache.read(offset, data).is_ok()
             && self.is_ready(offset, length)
         {
+            let ahead = self.look_ahead(offset..end);
+            self.submit(vec![], ahead);
             return Ok(());
         }
         self.read_within(offset, data).inspect_err(|error| {
@@ -57,7 +61,7 @@ impl Layer {
     fn read_within(self: &Arc<Self>, offset: u64, data: &mut [u8]) -> Result<(), FetchError> {
         let end = offset + data.len() as u64;
         let chunks = self.geometry.chunks(offset..end);
-        let flights = self.gather(&chunks);
+        let flights = self.gather(&chunks, Some(offset..end));
         let mut rest = data;
         let mut at = offset;
         for (chunk, flight) in chunks.zip(flights) {
@@ -97,7 +101,7 @@ impl Layer {
                     self.distrust();
                 }
             }
-            flight = self.gather(&(chunk..chunk + 1)).pop().flatten();
+            flight = self.gather(&(chunk..chunk + 1), None).pop().flatten();
         }
         Err(FetchError::new(
             FetchKind::Local,
@@ -105,8 +109,12 @@ impl Layer {
         ))
     }
 
-    /// Makes sure that every one of `chunks` is proven (`None`) or on its way.
-    pub(super) fn gather(self: &Arc<Self>, chunks: &Range<u32>) -> Vec<Option<Arc<Flight>>> {
+    /// Makes sure that every one of `chunks` is proven (`None`) or on its way, and with them what the next reads will want.
+    pub(super) fn gather(
+        self: &Arc<Self>,
+        chunks: &Range<u32>,
+        read: Option<Range<u64>>,
+    ) -> Vec<Option<Arc<Flight>>> {
         let (flights, claims) = {
             let mut table = self.flights();
             let unproven = |chunk: &u32| self.states.known(*chunk) != Known::Proven;
@@ -132,10 +140,12 @@ impl Layer {
         let (local, remote): (Vec<_>, Vec<_>) = claims
             .into_iter()
             .partition(|claim| self.is_cached(claim.chunk()));
-        let missed = !remote.is_empty();
-        for job in self.jobs(remote) {
-            self.fetcher.submit(job, false);
+        for claim in &remote {
+            self.budget
+                .wanted(self.geometry.stored_bytes(claim.chunk()));
         }
+        let ahead = read.map_or_else(Vec::new, |read| self.look_ahead(read));
+        self.submit(remote, ahead);
         let refused = local
             .into_iter()
             .filter_map(|claim| self.prove(claim))
@@ -143,8 +153,26 @@ impl Layer {
         for job in self.jobs(refused) {
             self.fetcher.submit(job.healing(), false);
         }
-        self.look_ahead(chunks, missed);
         flights
+    }
+
+    /// Sends what is wanted, in one request with what is fetched ahead right behind it; the rest ahead goes after it.
+    fn submit(self: &Arc<Self>, wanted: Vec<Claim>, ahead: Vec<Claim>) {
+        let mut jobs = self.jobs(wanted);
+        let mut later = vec![];
+        for claim in ahead {
+            let left = match jobs.last_mut() {
+                Some(job) => job.join(claim),
+                None => Some(claim),
+            };
+            later.extend(left);
+        }
+        for job in jobs {
+            self.fetcher.submit(job, false);
+        }
+        for job in self.jobs(later) {
+            self.fetcher.submit(job, true);
+        }
     }
 
     /// The chunks that fetching `first` of the `wanted` ones decodes as well: all of a streamed span, those that lie whole
@@ -201,40 +229,6 @@ impl Layer {
         self.stats.cache_damaged.add(1);
         self.states.set(chunk, Known::Absent);
         self.cache.forget(chunk);
-    }
-
-    /// Moves the read-ahead on when a reader missed or came to a marker.
-    fn look_ahead(self: &Arc<Self>, chunks: &Range<u32>, missed: bool) {
-        let marker = chunks
-            .clone()
-            .filter(|chunk| self.states.take_marker(*chunk))
-            .reduce(|_, later| later);
-        if self.whole.is_some() || self.stats.not_kept.get() > 0 {
-            return; // fetched as a whole anyway, or there is nowhere to put it
-        }
-        let ahead = {
-            let mut streams = self
-                .ahead
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            match marker {
-                Some(marker) => streams.reached(marker),
-                None if missed => streams.missed(chunks),
-                None => None,
-            }
-        };
-        let Some(ahead) = ahead else { return };
-        self.states.mark(ahead.marker);
-        let claims = {
-            let mut table = self.flights();
-            let wanted = ahead.chunks.filter(|chunk| {
-                self.states.known(*chunk) == Known::Absent && !self.is_cached(*chunk)
-            });
-            self.claim(&mut table, wanted)
-        };
-        for job in self.jobs(claims) {
-            self.fetcher.submit(job, true);
-        }
     }
 
     /// Turns claims (in chunk order) into jobs of neighbours.

@@ -1,106 +1,82 @@
-//! Sees who reads a layer front to back, and says what to fetch before it is asked for.
+//! Says what to fetch before it is asked for, from the reads alone: no clock, no network.
 
 use std::ops::Range;
+
+use super::stride::Strides;
 
 /// Readers told apart in one layer; the least recently seen is forgotten.
 const MAX_STREAMS: usize = 16;
 
-/// What to fetch ahead: the chunks, and the one that says "go on" when it is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Ahead {
-    pub(super) chunks: Range<u32>,
-    pub(super) marker: u32,
-}
+/// A read this long is the kernel's own read-ahead at its limit (128 KiB), which it cuts at the end of a file: the file
+/// goes on behind it. Shorter reads of a program's start end where their file ends (ADR 0015).
+const FULL_READ: u64 = 96 << 10;
 
-/// The sequential readers of one layer.
-#[derive(Debug)]
+/// A reader that came this far without a gap goes on, however short its reads are.
+const LONG_RUN: u64 = 512 << 10;
+
+/// The first window: one frame of the layers that we pack.
+const FIRST_WINDOW: u64 = 256 << 10;
+
+/// The longest.
+const LONGEST_WINDOW: u64 = 4 << 20;
+
+/// The readers of one layer, by the bytes of its plain stream.
+#[derive(Debug, Default)]
 pub(super) struct ReadAhead {
     streams: Vec<Stream>,
-    /// Longest window in chunks.
-    most: u32,
-    count: u32,
+    strides: Strides,
     tick: u64,
 }
 
 #[derive(Debug)]
 struct Stream {
-    /// First chunk that was not asked for yet.
-    next: u32,
-    window: u32,
-    marker: Option<u32>,
+    /// Where its last read ended.
+    end: u64,
+    /// Bytes read without a gap.
+    run: u64,
     seen: u64,
 }
 
 impl ReadAhead {
-    /// For a layer of `count` chunks and windows of at most `most` chunks.
-    pub(super) fn new(count: u32, most: u32) -> Self {
-        Self {
-            streams: Vec::new(),
-            most: most.max(1),
-            count,
-            tick: 0,
+    /// Takes note of a read; gives the stretches that are worth fetching ahead of the reads to come. A window is half as
+    /// long as what was read without a gap.
+    pub(super) fn read(&mut self, read: Range<u64>) -> Vec<Range<u64>> {
+        let length = read.end.saturating_sub(read.start);
+        let (run, follows) = self.stream(&read, length);
+        if length >= FULL_READ || run >= LONG_RUN {
+            self.strides.note(&read);
+            let window = (run / 2).clamp(FIRST_WINDOW, LONGEST_WINDOW);
+            let end = read.end.saturating_add(window);
+            return std::iter::once(read.end..end).collect();
         }
+        if follows {
+            return vec![];
+        }
+        self.strides.read(&read)
     }
 
-    /// A reader had to wait for `chunks`. A reader that comes where another stopped is taken for the same one: its
-    /// window starts with one chunk and doubles each time.
-    pub(super) fn missed(&mut self, chunks: &Range<u32>) -> Option<Ahead> {
+    /// Bytes that were read without a gap up to the end of this read, and whether it continued a known reader.
+    fn stream(&mut self, read: &Range<u64>, length: u64) -> (u64, bool) {
         self.tick += 1;
-        let tick = self.tick;
-        let known = self
-            .streams
-            .iter_mut()
-            .find(|stream| stream.next == chunks.start);
+        let known = self.streams.iter_mut().find(|s| s.end == read.start);
         if let Some(stream) = known {
-            stream.next = chunks.end;
-            return stream.advance(self.most, self.count, tick);
+            stream.run = stream.run.saturating_add(length);
+            stream.end = read.end;
+            stream.seen = self.tick;
+            return (stream.run, true);
         }
         if self.streams.len() >= MAX_STREAMS {
-            let oldest = self
-                .streams
-                .iter()
-                .enumerate()
-                .min_by_key(|(_, stream)| stream.seen);
-            if let Some((index, _)) = oldest {
-                self.streams.swap_remove(index);
+            let streams = self.streams.iter().enumerate();
+            if let Some((oldest, _)) = streams.min_by_key(|(_, stream)| stream.seen) {
+                self.streams.swap_remove(oldest);
             }
         }
         self.streams.push(Stream {
-            next: chunks.end,
-            window: 0,
-            marker: None,
-            seen: tick,
+            end: read.end,
+            run: length,
+            seen: self.tick,
         });
-        None
-    }
-
-    /// A reader came to a marker.
-    pub(super) fn reached(&mut self, marker: u32) -> Option<Ahead> {
-        self.tick += 1;
-        let tick = self.tick;
-        let stream = self
-            .streams
-            .iter_mut()
-            .find(|stream| stream.marker == Some(marker))?;
-        stream.advance(self.most, self.count, tick)
-    }
-}
-
-impl Stream {
-    fn advance(&mut self, most: u32, count: u32, tick: u64) -> Option<Ahead> {
-        self.seen = tick;
-        self.window = self.window.saturating_mul(2).clamp(1, most);
-        let chunks = self.next..self.next.saturating_add(self.window).min(count);
-        if chunks.is_empty() {
-            self.marker = None;
-            return None;
-        }
-        self.marker = Some(chunks.start);
-        self.next = chunks.end;
-        Some(Ahead {
-            marker: chunks.start,
-            chunks,
-        })
+        (length, false)
     }
 }
 
@@ -108,34 +84,66 @@ impl Stream {
 mod tests {
     use super::*;
 
+    const KIB: u64 = 1 << 10;
+
+    fn lengths(ahead: &mut ReadAhead, read: Range<u64>) -> Vec<u64> {
+        let windows = ahead.read(read.clone());
+        for window in &windows {
+            assert_eq!(window.start, read.end);
+        }
+        windows.iter().map(|w| w.end - w.start).collect()
+    }
+
     #[test]
     fn a_reader_from_front_to_back_gets_growing_windows() {
-        let mut ahead = ReadAhead::new(100, 8);
-        assert_eq!(ahead.missed(&(0..1)), None);
+        let mut ahead = ReadAhead::default();
         let mut got = vec![];
-        let mut next = ahead.missed(&(1..2));
-        while let Some(window) = next {
-            got.push(window.chunks.len());
-            next = ahead.reached(window.marker);
-            assert!(got.len() < 20);
+        for at in 0..100 {
+            got.extend(lengths(&mut ahead, at * 128 * KIB..(at + 1) * 128 * KIB));
         }
-        assert_eq!(got, [1, 2, 4, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 3]);
+        assert_eq!(got[..6], [256, 256, 256, 256, 320, 384].map(|n| n * KIB));
+        assert!(got.is_sorted());
+        assert_eq!(got.last(), Some(&LONGEST_WINDOW));
+    }
+
+    #[test]
+    fn short_reads_count_when_they_follow_each_other_for_long() {
+        let mut ahead = ReadAhead::default();
+        let windows: Vec<_> = (0..200)
+            .map(|at| ahead.read(at * 4 * KIB..(at + 1) * 4 * KIB).len())
+            .collect();
+        assert_eq!(windows.iter().position(|count| *count > 0), Some(127));
     }
 
     #[test]
     fn scattered_reads_fetch_nothing_ahead() {
-        let mut ahead = ReadAhead::new(1000, 16);
-        for chunk in (0..1000).step_by(7) {
-            assert_eq!(ahead.missed(&(chunk..chunk + 1)), None, "{chunk}");
+        let mut ahead = ReadAhead::default();
+        let mut at = 1u64;
+        for _ in 0..2000 {
+            at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let start = (at >> 34) * 4 * KIB;
+            assert!(ahead.read(start..start + 4 * KIB).is_empty());
         }
     }
 
     #[test]
-    fn two_readers_are_told_apart() {
-        let mut ahead = ReadAhead::new(1000, 16);
-        assert_eq!(ahead.missed(&(0..1)), None);
-        assert_eq!(ahead.missed(&(500..501)), None);
-        assert_eq!(ahead.missed(&(1..2)).unwrap().chunks, 2..3);
-        assert_eq!(ahead.missed(&(501..502)).unwrap().chunks, 502..503);
+    fn readers_are_told_apart() {
+        let mut ahead = ReadAhead::default();
+        for at in 0..8 {
+            for reader in 0..4 {
+                let start = ((reader * reader) << 30) + at * 64 * KIB;
+                let windows = ahead.read(start..start + 64 * KIB);
+                assert_eq!(windows.len(), usize::from(at == 7), "{reader} {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_overflows_at_the_end_of_all_numbers() {
+        let mut ahead = ReadAhead::default();
+        for _ in 0..10 {
+            let _ = ahead.read(u64::MAX - 200 * KIB..u64::MAX);
+            let _ = ahead.read(0..10);
+        }
     }
 }

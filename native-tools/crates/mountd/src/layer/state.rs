@@ -13,8 +13,8 @@ pub(super) enum Known {
     Proven,
 }
 
-/// Set on a chunk whose first reader moves the read-ahead on.
-const MARKER: u8 = 0x10;
+/// Set on a chunk that was fetched ahead and not read yet.
+const AHEAD: u8 = 0x10;
 const UNPROVEN: u8 = 1;
 const PROVEN: u8 = 2;
 
@@ -37,7 +37,7 @@ impl ChunkStates {
         match self
             .at(chunk)
             .map_or(0, |state| state.load(Ordering::Acquire))
-            & !MARKER
+            & !AHEAD
         {
             PROVEN => Known::Proven,
             UNPROVEN => Known::Unproven,
@@ -48,7 +48,7 @@ impl ChunkStates {
     /// Whether a read of the chunk needs nothing but the cache file.
     pub(super) fn is_ready(&self, chunk: u32) -> bool {
         self.at(chunk)
-            .is_some_and(|state| state.load(Ordering::Acquire) == PROVEN)
+            .is_some_and(|state| state.load(Ordering::Acquire) & !AHEAD == PROVEN)
     }
 
     pub(super) fn set(&self, chunk: u32, known: Known) {
@@ -59,29 +59,30 @@ impl ChunkStates {
         };
         if let Some(state) = self.at(chunk) {
             let _ = state.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| {
-                Some(old & MARKER | value)
+                Some(old & AHEAD | value)
             });
         }
     }
 
-    pub(super) fn mark(&self, chunk: u32) {
+    /// Says that a chunk is fetched ahead.
+    pub(super) fn mark_ahead(&self, chunk: u32) {
         if let Some(state) = self.at(chunk) {
-            state.fetch_or(MARKER, Ordering::AcqRel);
+            state.fetch_or(AHEAD, Ordering::AcqRel);
         }
     }
 
-    /// Takes the marker off; true for the one that did.
-    pub(super) fn take_marker(&self, chunk: u32) -> bool {
+    /// Takes the mark off; true for the one that did.
+    pub(super) fn take_ahead(&self, chunk: u32) -> bool {
         self.at(chunk).is_some_and(|state| {
-            state.load(Ordering::Acquire) & MARKER != 0
-                && state.fetch_and(!MARKER, Ordering::AcqRel) & MARKER != 0
+            state.load(Ordering::Relaxed) & AHEAD != 0
+                && state.fetch_and(!AHEAD, Ordering::AcqRel) & AHEAD != 0
         })
     }
 
     pub(super) fn proven(&self) -> u64 {
         self.0
             .iter()
-            .filter(|state| state.load(Ordering::Relaxed) & !MARKER == PROVEN)
+            .filter(|state| state.load(Ordering::Relaxed) & !AHEAD == PROVEN)
             .count() as u64
     }
 

@@ -35,7 +35,7 @@ impl Layer {
         let Some(chunk) = chunks.find(|chunk| self.states.known(*chunk) != Known::Proven) else {
             return Ok(None);
         };
-        for flight in self.gather(&(chunk..chunk + 1)).into_iter().flatten() {
+        for flight in self.gather(&(chunk..chunk + 1), None).into_iter().flatten() {
             flight.wait()?;
         }
         Ok(Some(chunk))

@@ -41,7 +41,7 @@ impl Node {
         // Fails early; looked at again when it is this mount's turn.
         let MountPoint { path } = MountPoint::check(Path::new(&request.mountpoint))?;
         let cache_dir = self.cache_dir(&request.cache_dir)?;
-        let source = source_request(&request, &cache_dir)?;
+        let source = source_request(&request, &cache_dir, self.options.fetch)?;
         let image = Image::open(&source)?;
         let metadata = image.metadata()?;
 

@@ -34,7 +34,7 @@ impl Node {
     /// readers, and the next process tries again.
     pub fn start(options: Options, store: Store, mut taken: Taken) -> io::Result<Arc<Self>> {
         let started = Instant::now();
-        let fetcher = Fetcher::start(options.max_requests)?;
+        let fetcher = Fetcher::start(options.fetch)?;
         let node = Self::new(options, store, fetcher);
         let left = Connection::left(&mut taken)?.map(|(device, connection, state)| {
             node.files.restore(state.nodes, connection.server());
@@ -106,7 +106,10 @@ impl Node {
         if state.tree.is_none() && !connected {
             return Err(missing());
         }
-        let image = Image::of(File::from(archive), &source_request(&request, &cache_dir)?)?;
+        let image = Image::of(
+            File::from(archive),
+            &source_request(&request, &cache_dir, self.options.fetch)?,
+        )?;
         let user = MountUse::new(id);
         let joined = Joined::join(self, id, &image, &cache_dir)?;
         let open: Vec<_> = state

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::limit::Gate;
 use crate::source::{Blob, BlobSource, FetchError, FetchKind};
 
 /// The sources of a layer by the mount that brought them. The one of the mount that asked last is asked first; where it is
@@ -66,6 +67,19 @@ impl BlobSource for SharedSource {
         Err(refused.unwrap_or_else(|| {
             FetchError::new(FetchKind::Stopped, "no mount has the layer any more")
         }))
+    }
+
+    /// Of the mount that is asked for.
+    fn gate(&self) -> Option<Arc<Gate>> {
+        let first = self.lock().first().map(|(_, source)| Arc::clone(source));
+        first?.gate()
+    }
+
+    fn damaged(&self, blob: &Blob) {
+        let sources = self.lock().clone();
+        for (_, source) in sources {
+            source.damaged(blob);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::layer::FetchSettings;
 use crate::proto::{self, MountRequest, credentials::Login};
 use crate::request::{EngineRequest, RegistryRequest, SourceRequest};
 use crate::secret::Secret;
@@ -14,6 +15,7 @@ const READ_TIMEOUT_MS: u64 = 30_000;
 pub(super) fn source_request(
     request: &MountRequest,
     cache_dir: &Path,
+    fetch: FetchSettings,
 ) -> Result<SourceRequest, Error> {
     let registry = request
         .registry
@@ -30,6 +32,7 @@ pub(super) fn source_request(
             base_url: registry.base_url.clone(),
             repository: registry.repository.clone(),
         },
+        mirrors: request.mirrors.clone(),
         credentials: request.credentials.as_ref().and_then(credentials),
         ca_file: path(&request.ca_file),
         local_layers: request
@@ -38,6 +41,9 @@ pub(super) fn source_request(
             .map(|(diff_id, path)| (diff_id.clone(), PathBuf::from(path)))
             .collect(),
         max_requests: 0, // the node's fetcher is shared
+        mount_requests: usize::try_from(request.max_requests).unwrap_or(usize::MAX),
+        mount_bytes_per_second: request.bytes_per_second,
+        hedge_percent: fetch.hedge_percent,
         read_timeout_ms: if request.read_timeout_ms == 0 {
             READ_TIMEOUT_MS
         } else {

@@ -3,11 +3,14 @@
 mod archive_url;
 mod error;
 mod file;
+mod health;
+mod mirrors;
 pub mod registry;
 
 pub use archive_url::ArchiveUrl;
 pub use error::{FetchError, FetchKind};
 pub use file::FileSource;
+pub use mirrors::MirroredSource;
 
 use std::fmt::Debug;
 use std::io::Read;
@@ -15,6 +18,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use archive_format::digest::Digest;
+
+use crate::limit::Gate;
 
 /// A blob as its descriptor names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,4 +44,12 @@ pub trait BlobSource: Debug + Send + Sync {
         blob: &Blob,
         range: Range<u64>,
     ) -> Result<Box<dyn Read + Send>, FetchError>;
+
+    /// Bytes that were given of `blob` are not its bytes. Where they may come from elsewhere, they do from now on.
+    fn damaged(&self, _blob: &Blob) {}
+
+    /// What bounds the requests in flight here, where something does.
+    fn gate(&self) -> Option<Arc<Gate>> {
+        None
+    }
 }

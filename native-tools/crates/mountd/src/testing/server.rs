@@ -18,6 +18,12 @@ pub(crate) enum Fault {
     Stall(usize),
     /// Sends a byte at a time, slowly.
     Drip(Duration),
+    /// Takes the request and answers nothing.
+    Silent,
+    /// 206 with the first so many bytes of the range, which is allowed.
+    Short(usize),
+    /// The right lengths, but bytes of another blob.
+    OtherBlob,
     /// Flips a bit of the byte at this offset of the blob, when it is in the range.
     Flip(u64),
     /// A web page with status 200.
@@ -51,6 +57,9 @@ struct State {
     basic: Option<String>,
     redirect: Option<String>,
     delay: Duration,
+    /// Requests that wait for their answer, and the most at one moment.
+    waiting: usize,
+    most_waiting: usize,
 }
 
 /// The server; its threads end with the process.
@@ -154,6 +163,18 @@ impl Server {
         self.state.lock().unwrap().tokens_given
     }
 
+    /// Most blob requests that waited for their answer at one moment.
+    pub(crate) fn most_waiting(&self) -> usize {
+        self.state.lock().unwrap().most_waiting
+    }
+
+    fn arrive(&self) -> Duration {
+        let mut state = self.state.lock().unwrap();
+        state.waiting += 1;
+        state.most_waiting = state.most_waiting.max(state.waiting);
+        state.delay
+    }
+
     fn serve(&self, stream: TcpStream) {
         let mut reader = BufReader::new(stream.try_clone().unwrap());
         let mut stream = stream;
@@ -228,8 +249,13 @@ impl Server {
             let fault = state.faults.pop_front().or_else(|| state.always.clone());
             (name.and_then(|name| state.blobs.get(name).cloned()), fault)
         };
-        let delay = self.state.lock().unwrap().delay;
+        let delay = self.arrive();
         thread::sleep(delay);
+        self.state.lock().unwrap().waiting -= 1;
+        if matches!(fault, Some(Fault::Silent)) {
+            thread::sleep(Duration::from_secs(20));
+            return None;
+        }
         if let Some(Fault::Status(status, headers)) = &fault {
             return head(stream, *status, headers, 0);
         }
@@ -259,12 +285,19 @@ fn send_blob(
     }
     let whole = matches!(fault, Some(Fault::WholeBlob)) || range.is_none();
     let (first, last) = if whole { (0, total - 1) } else { range? };
+    let last = match fault {
+        Some(Fault::Short(bytes)) => last.min(first + (bytes as u64).max(1) - 1),
+        _ => last,
+    };
     let last = last.min(total - 1);
     let mut body = blob[usize::try_from(first).ok()?..=usize::try_from(last).ok()?].to_vec();
     if let Some(Fault::Flip(at)) = fault
         && (first..=last).contains(&at)
     {
         body[usize::try_from(at - first).ok()?] ^= 1;
+    }
+    if matches!(fault, Some(Fault::OtherBlob)) {
+        body.fill(0x55);
     }
     let shift = u64::from(matches!(fault, Some(Fault::OtherRange)));
     let content_range = format!(

@@ -362,6 +362,7 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 pub(crate) fn message(id: &str, request: &Value, mountpoint: &Path) -> proto::MountRequest {
     let field = |name: &str| request[name].as_str().unwrap_or_default().to_owned();
     let local = request["localLayers"].as_object();
+    let mirrors = request["mirrors"].as_array();
     proto::MountRequest {
         id: id.to_owned(),
         archive: field("archive"),
@@ -387,6 +388,12 @@ pub(crate) fn message(id: &str, request: &Value, mountpoint: &Path) -> proto::Mo
             .flatten()
             .map(|(diff_id, path)| (diff_id.clone(), path.as_str().unwrap().to_owned()))
             .collect(),
+        mirrors: mirrors
+            .into_iter()
+            .flatten()
+            .map(|url| url.as_str().unwrap().to_owned())
+            .collect(),
+        max_requests: u32::try_from(request["mountRequests"].as_u64().unwrap_or_default()).unwrap(),
         engine: field("engine"),
         read_timeout_ms: request["readTimeoutMs"].as_u64().unwrap_or_default(),
         source: "team/app".to_owned(),

@@ -26,6 +26,12 @@ fn faults_on_the_way_are_survived() {
                 Fault::Status(503, vec!["retry-after: 0".to_owned()]),
             ],
             vec![Fault::Status(429, vec!["retry-after: 0".to_owned()])],
+            vec![Fault::Status(429, vec![])],
+            vec![Fault::Status(403, vec![])],
+            vec![Fault::Status(401, vec![]), Fault::Status(500, vec![])],
+            vec![Fault::Short(1), Fault::Short(3000)],
+            vec![Fault::Silent],
+            vec![Fault::OtherBlob],
         ];
         for fault in faults {
             let (table, blob) = layer(&plain, stored, CHUNK);
@@ -140,6 +146,10 @@ fn refusals_end_with_their_code() {
             Fault::Status(429, vec!["retry-after: 3600".to_owned()]),
             "REGISTRY_THROTTLED",
         ),
+        (
+            Fault::Status(503, vec![format!("retry-after: {}", u64::MAX)]),
+            "REGISTRY_UNAVAILABLE",
+        ),
         (Fault::Status(500, vec![]), "REGISTRY_UNAVAILABLE"),
         (Fault::Status(416, vec![]), "REGISTRY_PROTOCOL"),
         (Fault::Html, "REGISTRY_PROTOCOL"),
@@ -155,6 +165,81 @@ fn refusals_end_with_their_code() {
             code,
             "{fault:?}: {error}"
         );
+    }
+}
+
+#[test]
+fn a_pause_until_a_moment_is_measured_by_the_servers_clock() {
+    let plain = sample(50_000, 34);
+    let (table, blob) = layer(&plain, Stored::ZstdFrames, CHUNK);
+    for (date, until) in [
+        // a clock long gone by, and one far ahead
+        (
+            "Tue, 02 Jan 2001 00:00:00 GMT",
+            "Tue, 02 Jan 2001 00:00:01 GMT",
+        ),
+        (
+            "Fri, 02 Jan 2099 00:00:00 GMT",
+            "Fri, 02 Jan 2099 00:00:00 GMT",
+        ),
+    ] {
+        let harness = Harness::with(&table, &blob);
+        let headers = vec![format!("date: {date}"), format!("retry-after: {until}")];
+        harness.server.fail_next([Fault::Status(503, headers)]);
+        let (layer, stats) = harness.open(&table);
+        assert_same(read(&layer, 0, 10).unwrap(), &plain[..10], date);
+        assert!(stats.retries.get() >= 1);
+    }
+}
+
+#[test]
+fn a_name_that_is_nowhere_is_unavailable_and_comes_back() {
+    let plain = sample(50_000, 35);
+    let (table, blob) = layer(&plain, Stored::ZstdFrames, CHUNK);
+    let mut harness = Harness::with(&table, &blob);
+    let url = std::mem::replace(
+        &mut harness.server.url,
+        "http://registry.invalid".to_owned(),
+    );
+    let (layer, _) = harness.open(&table);
+    let error = read(&layer, 0, 10).unwrap_err();
+    assert!(
+        matches!(error.kind, FetchKind::Unavailable | FetchKind::Stalled),
+        "{error}"
+    );
+    harness.server.url = url;
+    let (layer, _) = harness.open(&table);
+    assert_same(read(&layer, 0, 10).unwrap(), &plain[..10], "");
+}
+
+#[test]
+fn another_blob_under_the_name_is_never_served() {
+    let (table, blob) = layer(&sample(100_000, 36), Stored::Plain, CHUNK);
+    let harness = Harness::with(&table, &blob);
+    harness.server.fail_always(Some(Fault::OtherBlob));
+    let (layer, stats) = harness.open(&table);
+    let error = read(&layer, 0, 10).unwrap_err();
+    assert_eq!(error.kind, FetchKind::Damaged);
+    assert_eq!(stats.failures()[0].code, "BLOB_MISMATCH");
+}
+
+#[test]
+fn the_next_read_tries_again_after_every_refusal() {
+    let plain = sample(50_000, 37);
+    let (table, blob) = layer(&plain, Stored::ZstdFrames, CHUNK);
+    for fault in [
+        Fault::Status(401, vec![]),
+        Fault::Status(404, vec![]),
+        Fault::Status(429, vec!["retry-after: 3600".to_owned()]),
+        Fault::Status(500, vec![]),
+        Fault::Html,
+    ] {
+        let harness = Harness::with(&table, &blob);
+        harness.server.fail_always(Some(fault.clone()));
+        let (layer, _) = harness.open(&table);
+        read(&layer, 0, 10).unwrap_err();
+        harness.server.fail_always(None);
+        assert_same(read(&layer, 0, 10).unwrap(), &plain[..10], fault);
     }
 }
 
@@ -190,7 +275,7 @@ proptest! {
         length in 1usize..200_000,
         kind in 0usize..EVERY_KIND.len(),
         reads in prop::collection::vec((any::<prop::sample::Index>(), 1usize..60_000), 1..12),
-        faults in prop::collection::vec(0usize..7, 0..6),
+        faults in prop::collection::vec(0usize..9, 0..6),
         seed in 1u64..1000,
     ) {
         let plain = sample(length, seed);
@@ -203,6 +288,8 @@ proptest! {
             3 => Fault::Status(503, vec![]),
             4 => Fault::WholeBlob,
             5 => Fault::OtherRange,
+            6 => Fault::Short(1000),
+            7 => Fault::OtherBlob,
             _ => Fault::Status(404, vec![]),
         }));
         let (layer, _) = harness.open(&table);

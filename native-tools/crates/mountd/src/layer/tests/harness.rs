@@ -9,7 +9,9 @@ use archive_format::digest::{hex, oci};
 use archive_format::tables::LayerTable;
 
 use crate::cache::Cache;
-use crate::layer::{Fetcher, Layer, LayerParts, Windows};
+use crate::image::blob_source;
+use crate::layer::{FetchSettings, Fetcher, Layer, LayerParts, Windows};
+use crate::limit::{Bandwidth, Gate};
 use crate::source::registry::{Credentials, RegistryOptions, RegistrySource, RetryPolicy};
 use crate::stats::Stats;
 use crate::testing::server::Server;
@@ -21,7 +23,13 @@ pub(super) struct Harness {
     pub(super) server: Server,
     pub(super) directory: tempfile::TempDir,
     pub(super) credentials: Option<Credentials>,
-    pub(super) threads: usize,
+    /// Addresses to ask before the registry.
+    pub(super) mirrors: Vec<String>,
+    pub(super) gate: Option<Arc<Gate>>,
+    pub(super) bandwidth: Arc<Bandwidth>,
+    pub(super) read_timeout: Duration,
+    pub(super) hedge_percent: u32,
+    pub(super) fetch: FetchSettings,
 }
 
 impl Harness {
@@ -30,7 +38,15 @@ impl Harness {
             server: Server::start(),
             directory: tempfile::tempdir().unwrap(),
             credentials: None,
-            threads: 4,
+            mirrors: vec![],
+            gate: None,
+            bandwidth: Bandwidth::new(0),
+            read_timeout: READ_TIMEOUT,
+            hedge_percent: 0,
+            fetch: FetchSettings {
+                max_requests: 4,
+                ..FetchSettings::default()
+            },
         }
     }
 
@@ -41,20 +57,27 @@ impl Harness {
     }
 
     pub(super) fn source(&self, stats: &Arc<Stats>) -> RegistrySource {
-        let options = RegistryOptions {
+        RegistrySource::new(self.options(), Arc::clone(stats)).unwrap()
+    }
+
+    fn options(&self) -> RegistryOptions {
+        RegistryOptions {
             base_url: self.server.url.clone(),
             repository: "team/app".to_owned(),
+            mirror_of: None,
+            gate: self.gate.clone(),
+            bandwidth: Arc::clone(&self.bandwidth),
             credentials: self.credentials.clone(),
             ca_file: None,
-            read_timeout: READ_TIMEOUT,
+            read_timeout: self.read_timeout,
+            hedge_percent: self.hedge_percent,
             retry: RetryPolicy {
                 most_failures: 4,
                 first_pause: Duration::from_millis(2),
                 longest_pause: Duration::from_millis(20),
                 deadline: Duration::from_secs(20),
             },
-        };
-        RegistrySource::new(options, Arc::clone(stats)).unwrap()
+        }
     }
 
     /// A file of the layer's cache directory.
@@ -96,9 +119,9 @@ impl Harness {
         let layer = Layer::new(LayerParts {
             table: table.clone(),
             cache: Cache::open(cache).unwrap().layer(table).unwrap(),
-            source: Arc::new(self.source(&stats)),
+            source: blob_source(self.options(), &self.mirrors, &stats).unwrap(),
             windows: self.windows(),
-            fetcher: Fetcher::start(self.threads).unwrap(),
+            fetcher: Fetcher::start(self.fetch).unwrap(),
             stats: Arc::clone(&stats),
         });
         (layer.unwrap(), stats)

@@ -3,8 +3,12 @@
 mod caching;
 mod faults;
 mod harness;
+mod hedged;
+mod limits;
 mod login;
+mod mirrors;
 mod points;
+mod policy;
 mod reading;
 mod streamed;
 

@@ -56,14 +56,17 @@ fn a_read_in_the_middle_fetches_that_part_alone() {
     assert!(stats.fetched_bytes.get() < 2 * u64::from(CHUNK));
 }
 
+/// What the kernel reads ahead of a sequential reader.
+const READ: usize = 128 << 10;
+
 #[test]
 fn reading_front_to_back_takes_few_requests_and_each_byte_once() {
     let plain = sample(8_000_000, 5);
     let (table, blob) = layer(&plain, Stored::ZstdFrames, CHUNK);
     let harness = Harness::with(&table, &blob);
     let (layer, stats) = harness.open(&table);
-    for at in (0..plain.len()).step_by(4096) {
-        let length = 4096.min(plain.len() - at);
+    for at in (0..plain.len()).step_by(READ) {
+        let length = READ.min(plain.len() - at);
         assert_same(
             read(&layer, at, length).unwrap(),
             &plain[at..at + length],

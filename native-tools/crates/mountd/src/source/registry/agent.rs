@@ -40,6 +40,7 @@ pub(in crate::source) fn agent(
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
+        .timeout_resolve(Some(CONNECT_TIMEOUT.min(read_timeout)))
         .timeout_connect(Some(CONNECT_TIMEOUT.min(read_timeout)))
         .timeout_recv_response(Some(read_timeout))
         .timeout_per_read(Some(read_timeout))

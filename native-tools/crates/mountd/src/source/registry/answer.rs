@@ -177,8 +177,11 @@ fn check_whole(
 }
 
 fn later(kind: FetchKind, status: u16, headers: &HeaderMap) -> Refusal {
-    let asked =
-        text(headers, "retry-after").and_then(|value| parse_retry_after(value, SystemTime::now()));
+    let asked = text(headers, "retry-after").and_then(|value| {
+        // The moment is one of the server's clock, which need not be ours.
+        let now = text(headers, "date").and_then(parse_date);
+        parse_retry_after(value, now.unwrap_or_else(SystemTime::now))
+    });
     Refusal {
         error: FetchError::new(kind, format!("the registry answered {status}")),
         retry: asked.map_or(Retry::Usual, Retry::After),
@@ -207,13 +210,22 @@ fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let mut fields = value.split_once(", ")?.1.split([' ', ':']);
+    let then = parse_date(value)?;
+    Some(then.duration_since(now).unwrap_or_default())
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7).
+fn parse_date(value: &str) -> Option<SystemTime> {
+    let mut fields = value.trim().split_once(", ")?.1.split([' ', ':']);
     let mut number = || fields.next()?.parse::<u64>().ok();
     let day = number()?;
     let name = fields.next()?;
     let month = MONTHS.iter().position(|month| *month == name)? as u64 + 1;
     let mut number = || fields.next()?.parse::<u64>().ok();
     let (year, hour, minute, second) = (number()?, number()?, number()?, number()?);
+    if year > 9999 || day > 31 || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
     // Days since 1970 in the proleptic Gregorian calendar, with years that begin in March.
     let (year, month) = if month > 2 {
         (year, month - 3)
@@ -222,8 +234,7 @@ fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     };
     let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day;
     let since_epoch = days.checked_sub(719_469)? * 86_400 + hour * 3600 + minute * 60 + second;
-    let then = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(since_epoch))?;
-    Some(then.duration_since(now).unwrap_or_default())
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(since_epoch))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -264,7 +275,14 @@ mod tests {
             parse_retry_after(leap, at(1_709_164_800)),
             Some(Duration::from_secs(1))
         );
-        for bad in ["", "soon", "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 06 Nov"] {
+        for bad in [
+            "",
+            "soon",
+            "Sun, 06 Foo 1994 08:49:37 GMT",
+            "Sun, 06 Nov",
+            "Sun, 06 Nov 18446744073709551615 08:49:37 GMT",
+            "Sun, 18446744073709551615 Nov 1994 08:49:37 GMT",
+        ] {
             assert_eq!(parse_retry_after(bad, at(0)), None, "{bad}");
         }
     }

@@ -43,7 +43,7 @@ impl Body {
     /// Asks until there is a body to read from.
     pub(super) fn start(&mut self) -> Result<(), FetchError> {
         while self.open.is_none() {
-            match self.source.ask(&self.blob, &self.range) {
+            match self.source.ask_in_time(&self.blob, &self.range) {
                 Ok(body) => {
                     self.open = Some(body);
                     self.pace = Pace::new(self.source.read_timeout);
@@ -76,6 +76,7 @@ impl Body {
         self.range.start += length as u64;
         self.source.stats.fetched_bytes.add(length as u64);
         self.retries.progressed(length as u64);
+        self.source.bandwidth.pass(length as u64);
         if self.pace.is_stalled(length as u64) && !self.range.is_empty() {
             self.open = None; // what came is good; the rest is asked for again
             tracing::debug!(

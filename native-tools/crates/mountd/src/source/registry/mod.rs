@@ -5,6 +5,8 @@ mod answer;
 mod auth;
 mod body;
 mod challenge;
+mod hedge;
+mod race;
 mod retry;
 
 pub(super) use agent::agent;
@@ -23,10 +25,12 @@ use ureq::Agent;
 use ureq::http::Uri;
 
 use super::{Blob, BlobSource, FetchError, FetchKind};
+use crate::limit::{Bandwidth, Gate};
 use crate::stats::Stats;
 use answer::{Answer, Refusal, classify};
 use auth::Authenticator;
 use body::Body;
+use hedge::Hedge;
 use retry::Retries;
 
 /// Hops of redirects before it is taken for a loop.
@@ -39,14 +43,22 @@ pub struct RegistryOptions {
     pub base_url: String,
     /// The repository.
     pub repository: String,
+    /// The registry that this one stands in for, where it is a mirror (query parameter `ns`, as containerd sends it).
+    pub mirror_of: Option<String>,
     /// A login, if there is one.
     pub credentials: Option<Credentials>,
     /// Certificates (PEM) to trust besides the system's.
     pub ca_file: Option<PathBuf>,
     /// How long a read may wait for a byte.
     pub read_timeout: Duration,
+    /// Requests in flight at most, where there is a limit of this source's own.
+    pub gate: Option<Arc<Gate>>,
+    /// How fast bytes may come.
+    pub bandwidth: Arc<Bandwidth>,
     /// How to try again.
     pub retry: RetryPolicy,
+    /// Second requests, sent when an answer is later than 19 of 20 were, in percent of all; 0: none.
+    pub hedge_percent: u32,
 }
 
 /// The blobs of one repository.
@@ -55,9 +67,13 @@ pub struct RegistrySource {
     agent: Agent,
     base: Uri,
     repository: String,
+    query: String,
     read_timeout: Duration,
     retry: RetryPolicy,
     auth: Authenticator,
+    gate: Option<Arc<Gate>>,
+    bandwidth: Arc<Bandwidth>,
+    hedge: Arc<Hedge>,
     /// Where the registry sent us for a blob. Asked again there until the address is refused.
     elsewhere: Mutex<HashMap<Digest, Uri>>,
     stats: Arc<Stats>,
@@ -74,6 +90,12 @@ impl RegistrySource {
             agent: agent::agent(&base, options.ca_file.as_deref(), options.read_timeout)?,
             auth: Authenticator::new(&base, &options.repository, options.credentials),
             base,
+            gate: options.gate,
+            bandwidth: options.bandwidth,
+            hedge: Hedge::new(options.hedge_percent),
+            query: options
+                .mirror_of
+                .map_or_else(String::new, |registry| format!("?ns={registry}")),
             repository: options.repository,
             read_timeout: options.read_timeout,
             retry: options.retry,
@@ -140,10 +162,11 @@ impl RegistrySource {
 
     fn blob_uri(&self, blob: &Blob) -> Result<Uri, Refusal> {
         let text = format!(
-            "{}v2/{}/blobs/{}",
+            "{}v2/{}/blobs/{}{}",
             self.base,
             self.repository,
-            oci(&blob.digest)
+            oci(&blob.digest),
+            self.query
         );
         text.parse()
             .map_err(|_| Refusal::final_(FetchKind::Protocol, format!("no address: {text}")))
@@ -196,6 +219,10 @@ impl RegistrySource {
 }
 
 impl BlobSource for RegistrySource {
+    fn gate(&self) -> Option<Arc<Gate>> {
+        self.gate.clone()
+    }
+
     fn open(
         self: Arc<Self>,
         blob: &Blob,

@@ -26,6 +26,16 @@ pub struct RetryPolicy {
     pub deadline: Duration,
 }
 
+impl RetryPolicy {
+    /// For a server that others can stand in for: they are asked instead of this one again.
+    pub const ONCE: Self = Self {
+        most_failures: 1,
+        first_pause: Duration::ZERO,
+        longest_pause: Duration::ZERO,
+        deadline: Duration::ZERO,
+    };
+}
+
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
@@ -80,14 +90,15 @@ impl Retries {
         self.progress = 0;
         let pause = match refusal.retry {
             Retry::Never => return Err(refusal.error),
-            Retry::After(asked) => asked + jittered(self.policy.first_pause),
+            Retry::After(asked) => asked.saturating_add(jittered(self.policy.first_pause)),
             Retry::Usual => jittered(self.pause()),
         };
         let most = match refusal.error.kind {
             FetchKind::Protocol => self.policy.most_failures.min(MOST_PROTOCOL_FAILURES),
             _ => self.policy.most_failures,
         };
-        if self.failures >= most || self.since.elapsed() + pause > self.policy.deadline {
+        let then = self.since.elapsed().saturating_add(pause);
+        if self.failures >= most || then > self.policy.deadline {
             return Err(refusal.error);
         }
         thread::sleep(pause);
