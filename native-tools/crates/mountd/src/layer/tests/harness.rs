@@ -1,7 +1,7 @@
 //! One layer over a cache directory and the faulty registry.
 
 use std::fs::{self, OpenOptions};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ pub(super) struct Harness {
     pub(super) server: Server,
     pub(super) directory: tempfile::TempDir,
     pub(super) credentials: Option<Credentials>,
+    pub(super) base_url: Option<String>,
+    pub(super) ca_file: Option<PathBuf>,
     pub(super) threads: usize,
 }
 
@@ -30,6 +32,8 @@ impl Harness {
             server: Server::start(),
             directory: tempfile::tempdir().unwrap(),
             credentials: None,
+            base_url: None,
+            ca_file: None,
             threads: 4,
         }
     }
@@ -42,10 +46,13 @@ impl Harness {
 
     pub(super) fn source(&self, stats: &Arc<Stats>) -> RegistrySource {
         let options = RegistryOptions {
-            base_url: self.server.url.clone(),
+            base_url: self
+                .base_url
+                .clone()
+                .unwrap_or_else(|| self.server.url.clone()),
             repository: "team/app".to_owned(),
             credentials: self.credentials.clone(),
-            ca_file: None,
+            ca_file: self.ca_file.clone(),
             read_timeout: READ_TIMEOUT,
             retry: RetryPolicy {
                 most_failures: 4,

@@ -7,6 +7,7 @@ mod login;
 mod points;
 mod reading;
 mod streamed;
+mod untrusted;
 
 use crate::testing::Stored;
 

@@ -6,6 +6,7 @@ mod auth;
 mod body;
 mod challenge;
 mod retry;
+mod untrusted;
 
 pub(super) use agent::agent;
 pub use auth::Credentials;
