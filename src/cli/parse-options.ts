@@ -38,6 +38,16 @@ export function parseSize(text: string, flag: string): number {
   return bytes;
 }
 
+const AGE_UNITS_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `7d`, `12h`, `30m`, `0s`: milliseconds. Throws USAGE. */
+export function parseAge(text: string, flag: string): number {
+  const [, count, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
+  if (count === undefined || unit === undefined)
+    throw new WorkerError('USAGE', `${flag} ${text}: not an age (write 7d, 12h or 30m)`);
+  return Number(count) * (AGE_UNITS_MS[unit] ?? 0);
+}
+
 /** `--limit name=value`, over what is configured. Throws USAGE. */
 export function parseLimits(assignments: readonly string[], configured: Limits): Limits {
   const limits: { -readonly [Key in keyof Limits]: number } = { ...configured };

@@ -1,11 +1,13 @@
 import { collectPacks, listPacks, type PackListing, verifyPacks } from '../../indexer/index.ts';
-import { packsDirectory } from '../../jobs/index.ts';
+import { collectLandings, listLandings, packsDirectory } from '../../jobs/index.ts';
 import type { CommandContext } from '../context.ts';
+import { landingGarbageLine, landingsOf, landingTable } from '../landings.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
-import { parseSize } from '../parse-options.ts';
+import { parseAge, parseSize } from '../parse-options.ts';
 
 export interface GcFlags {
   readonly maxSize?: string;
+  readonly olderThan: string;
   readonly dryRun?: boolean;
 }
 
@@ -19,17 +21,23 @@ const DAMAGED = 65;
 /** `clipyard cache ls`. */
 export async function list(json: boolean, { settings, stdout }: CommandContext): Promise<void> {
   const listings = await listPacks(packsDirectory(settings.stateDir));
+  const landings = await listLandings(settings.stateDir);
   const bytes = listings.reduce((sum, { blobBytes = 0, indexBytes }) => sum + indexBytes + blobBytes, 0);
   writeResult(
     stdout,
-    { directory: packsDirectory(settings.stateDir), bytes, entries: listings.map(entryOf) },
+    {
+      directory: packsDirectory(settings.stateDir),
+      bytes,
+      entries: listings.map(entryOf),
+      landings: landingsOf(landings),
+    },
     json,
     () => {
       const table = formatTable(
         ['key', 'source', 'action', 'digest', 'plain >', 'index >', 'blob >', 'last used'],
         listings.map(rowOf),
       );
-      return `${table}${listings.length} entries, ${formatBytes(bytes)}\n`;
+      return `${table}${listings.length} entries, ${formatBytes(bytes)}\n${landingTable(landings)}`;
     },
   );
 }
@@ -40,15 +48,17 @@ export async function gc(flags: GcFlags, json: boolean, { settings, signal, stdo
     flags.maxSize === undefined
       ? parseSize(settings.packCacheSize, 'CLIPYARD_PACK_CACHE_SIZE')
       : parseSize(flags.maxSize, '--max-size');
+  const olderThanMs = parseAge(flags.olderThan, '--older-than');
   const dryRun = flags.dryRun ?? false;
   const garbage = await collectPacks(packsDirectory(settings.stateDir), { maxBytes, dryRun, signal });
+  const landings = await collectLandings(settings.stateDir, { maxBytes, olderThanMs, dryRun, signal });
   const { blobs, entries, freedBytes, keptBytes } = garbage;
   writeResult(
     stdout,
-    { dryRun, maxBytes, ...garbage },
+    { dryRun, maxBytes, ...garbage, landings },
     json,
     () =>
-      `${dryRun ? 'would remove' : 'removed'} ${entries.length} entries and ${blobs.length} blobs, ${formatBytes(freedBytes)}; ${formatBytes(keptBytes)} ${dryRun ? 'would stay' : 'stay'}\n`,
+      `${dryRun ? 'would remove' : 'removed'} ${entries.length} entries and ${blobs.length} blobs, ${formatBytes(freedBytes)}; ${formatBytes(keptBytes)} ${dryRun ? 'would stay' : 'stay'}\n${landingGarbageLine(landings, dryRun)}`,
   );
 }
 
