@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { LIMIT_NAMES, LIMIT_SETTINGS, type LimitName, type Limits, parseLimit, sizeOf } from '../config/index.ts';
 import { WorkerError } from '../errors/index.ts';
 import { type Codec, type Compression, DEFAULT_CHUNK_BYTES, DEFAULT_LEVEL, LEVELS } from '../indexer/index.ts';
@@ -139,13 +138,4 @@ export function parseRegistryTarget(text: string | undefined): {
     throw new WorkerError('USAGE', `--registry ${text}: write HOST[:PORT]/REPOSITORY (lower-case repository)`);
   }
   return { registry, repository };
-}
-
-/** Reads a file that a flag names. Throws PATH_NOT_FOUND with the flag. */
-export function readNamedFile(path: string, flag: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (cause) {
-    throw new WorkerError('PATH_NOT_FOUND', `${flag} ${path}: cannot be read`, {}, { cause });
-  }
 }
