@@ -1,6 +1,7 @@
-import { readdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Cancelable, systemCodeOf, toWorkerError, WorkerError } from '../errors/index.ts';
+import { type Cancelable, WorkerError } from '../errors/index.ts';
+import { namesIn } from '../files/index.ts';
 import { OciLayout } from '../oci/index.ts';
 
 /** The landing layout of an image (its tag), between builds. */
@@ -112,11 +113,4 @@ async function sizeOfFiles(directory: string): Promise<number> {
   for (const name of await namesIn(directory))
     bytes += (await stat(join(directory, name)).catch(() => undefined))?.size ?? 0;
   return bytes;
-}
-
-async function namesIn(directory: string): Promise<readonly string[]> {
-  return await readdir(directory).catch((thrown: unknown) => {
-    if (systemCodeOf(thrown) === 'ENOENT') return [];
-    throw toWorkerError(thrown, `list ${directory}`);
-  });
 }
