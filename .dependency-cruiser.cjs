@@ -1,7 +1,7 @@
 // The architecture is this list, lowest first: a folder may import only folders on lower lines, and only their index.ts.
 const layers = [
   ['errors', 'digest'],
-  ['config', 'telemetry', 'files'],
+  ['config', 'telemetry', 'files', 'tls', 'rpc'],
   ['native'],
   ['oci'],
   ['archive'],

@@ -1,5 +1,5 @@
-import { credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
-import { type Cancelable, WorkerError } from '../errors/index.ts';
+import { credentials } from '@grpc/grpc-js';
+import { WorkerError } from '../errors/index.ts';
 import { ControlClient } from '../gen/github.com/moby/buildkit/api/services/control/control.ts';
 
 /** 64 KiB windows halve the speed of blob reads (16 MiB: 585 MB/s instead of 262). */
@@ -28,38 +28,4 @@ export function grpcTarget(address: string): string {
     'CONFIG_INVALID',
     `BuildKit address ${JSON.stringify(address)} is neither unix:///path nor tcp://host:port`,
   );
-}
-
-type UnaryMethod<Request, Response> = (
-  request: Request,
-  metadata: Metadata,
-  options: { readonly deadline?: number },
-  callback: (error: ServiceError | null, response: Response) => void,
-) => { cancel(): void };
-
-/** A unary call as a promise; abort cancels it and rejects with the signal's reason. */
-export async function callUnary<Request, Response>(
-  method: UnaryMethod<Request, Response>,
-  request: Request,
-  { signal, timeoutMs }: Cancelable & { readonly timeoutMs?: number },
-): Promise<Response> {
-  signal.throwIfAborted();
-  const { promise, resolve, reject } = Promise.withResolvers<Response>();
-  const options = timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs };
-  const call = method(request, new Metadata(), options, (error, response) => {
-    if (error === null) resolve(response);
-    else reject(error);
-  });
-  const abort = () => {
-    call.cancel();
-  };
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await promise;
-  } catch (thrown) {
-    signal.throwIfAborted();
-    throw thrown;
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
 }

@@ -1,5 +1,6 @@
 import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts';
 import type { ControlClient } from '../gen/github.com/moby/buildkit/api/services/control/control.ts';
+import { callUnary } from '../rpc/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import { resolveInputs } from './build-inputs.ts';
 import type { BuildRequest } from './build-request.ts';
@@ -7,7 +8,7 @@ import { type BuildkitResult, type ExportedDescriptor, exportedDescriptorOf } fr
 import { contentReadHandlers } from './cache/content-store.ts';
 import { LocalCaches } from './cache/local-caches.ts';
 import { failureOfCall } from './call-failure.ts';
-import { callUnary, openChannel } from './channel.ts';
+import { openChannel } from './channel.ts';
 import type { ContextLimits } from './context/context-sender.ts';
 import { fileSyncHandlers } from './context/file-sync.ts';
 import { contentHandlers, EXPORT_STORE } from './landing/content-service.ts';

@@ -7,11 +7,11 @@ import type { CommandContext } from './context.ts';
 export async function blobOrigin(
   stored: Repository,
   flags: { readonly storageRef?: string; readonly plainHttp?: boolean; readonly mirror?: readonly string[] },
-  { env, signal }: CommandContext,
+  { env, settings, signal }: CommandContext,
 ): Promise<BlobOrigin> {
   const { registry, repository } = flags.storageRef === undefined ? stored : parseReference(flags.storageRef);
   const credential = await (await loadCredentials(env)).get(registry, { signal });
-  const caFile = env['SSL_CERT_FILE'];
+  const caFile = settings.caFile ?? env['SSL_CERT_FILE'];
   return {
     registry: { baseUrl: endpointOf(registry, flags.plainHttp ?? false).origin, repository },
     mirrors: (flags.mirror ?? []).map((mirror) => mirrorAddress(mirror, flags.plainHttp ?? false)),

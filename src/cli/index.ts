@@ -22,7 +22,7 @@ export interface ProcessContext {
   readonly root: string;
   readonly signal: AbortSignal;
   readonly stdout: Writable;
-  readonly stderr: Writable;
+  readonly stderr: Writable & { readonly isTTY?: boolean };
 }
 
 const EPILOGUE = `
@@ -43,7 +43,7 @@ export async function runCommandLine(argv: readonly string[], processContext: Pr
       signal,
       stdout,
       stderr,
-      log: createLog({ level: settings.logLevel }),
+      log: createLog({ level: settings.logLevel, terminal: stderr.isTTY === true && !json ? stderr : undefined }),
       tools: nativeToolPaths(env, root),
     };
     await createProgram(context, json).parseAsync([...argv]);

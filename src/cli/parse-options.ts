@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { LIMIT_NAMES, LIMIT_SETTINGS, type LimitName, type Limits, parseLimit, sizeOf } from '../config/index.ts';
 import { WorkerError } from '../errors/index.ts';
 import { type Codec, type Compression, DEFAULT_CHUNK_BYTES, DEFAULT_LEVEL, LEVELS } from '../indexer/index.ts';
@@ -47,6 +46,16 @@ export function parseBandwidth(text: string): number {
   if (bytes < LEAST_BANDWIDTH)
     throw new WorkerError('USAGE', `--bandwidth ${text}: at least ${LEAST_BANDWIDTH} bytes a second`);
   return bytes;
+}
+
+const AGE_UNITS_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `7d`, `12h`, `30m`, `0s`: milliseconds. Throws USAGE. */
+export function parseAge(text: string, flag: string): number {
+  const [, count, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
+  if (count === undefined || unit === undefined)
+    throw new WorkerError('USAGE', `${flag} ${text}: not an age (write 7d, 12h or 30m)`);
+  return Number(count) * (AGE_UNITS_MS[unit] ?? 0);
 }
 
 /** `--limit name=value`, over what is configured. Throws USAGE. */
@@ -140,13 +149,4 @@ export function parseRegistryTarget(text: string | undefined): {
     throw new WorkerError('USAGE', `--registry ${text}: write HOST[:PORT]/REPOSITORY (lower-case repository)`);
   }
   return { registry, repository };
-}
-
-/** Reads a file that a flag names. Throws PATH_NOT_FOUND with the flag. */
-export function readNamedFile(path: string, flag: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (cause) {
-    throw new WorkerError('PATH_NOT_FOUND', `${flag} ${path}: cannot be read`, {}, { cause });
-  }
 }

@@ -65,6 +65,12 @@ export const SettingsSchema = z.object({
     .string()
     .optional()
     .describe('Directory of the native tools, where they are not beside the program or on the PATH.'),
+  CLIPYARD_CA_FILE: z
+    .string()
+    .optional()
+    .describe(
+      "PEM file of authorities to trust beside the system's, for registries and object stores, in commands and in mounts.",
+    ),
   CLIPYARD_LOG: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
     .default('info')
@@ -88,6 +94,8 @@ export interface Settings {
   readonly packCacheStore: string | undefined;
   /** As written; the command line parses sizes. */
   readonly packCacheSize: string;
+  /** PEM file of further authorities. */
+  readonly caFile: string | undefined;
   readonly workspace: string;
   /** What a layer may cost; `--limit` goes before. */
   readonly limits: Limits;
@@ -119,6 +127,7 @@ export function loadSettings(env: Readonly<Record<string, string | undefined>>):
     mountSocket: data.CLIPYARD_MOUNTD === undefined ? undefined : resolve(data.CLIPYARD_MOUNTD),
     packCacheStore: data.CLIPYARD_PACK_CACHE,
     packCacheSize: data.CLIPYARD_PACK_CACHE_SIZE,
+    caFile: data.CLIPYARD_CA_FILE === undefined ? undefined : resolve(data.CLIPYARD_CA_FILE),
     workspace: data.CLIPYARD_WORKSPACE,
     limits: Object.freeze(
       Object.fromEntries(

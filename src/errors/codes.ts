@@ -221,6 +221,13 @@ export const ERROR_CODES = {
     help: 'The tree of the archive and the folder differ; the result lists where.',
   },
 
+  // the network
+  TLS_UNTRUSTED: {
+    category: 'denied',
+    retryable: false,
+    help: 'The certificate of a server is self-signed, of an unknown authority, expired or for another name; the message says which. Name further authorities with CLIPYARD_CA_FILE.',
+  },
+
   // registry
   REGISTRY_UNAVAILABLE: {
     category: 'unavailable',

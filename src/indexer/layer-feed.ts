@@ -47,7 +47,8 @@ export class LayerFeed implements AsyncDisposable {
     // An address holds 107 bytes and a state folder may lie deeper: the folder's descriptor is a short way to it (proc(5)).
     const folder = stack.use(await open(options.directory, 'r'));
     const path = `/proc/${process.pid}/fd/${folder.fd}/feed`;
-    const server = createServer();
+    // Node would end our side by itself when a reader hangs up; pipeline() takes that for the end it asked for, and waits for ever.
+    const server = createServer({ allowHalfOpen: true });
     server.listen(path);
     await once(server, 'listening', { signal: options.signal });
     stack.defer(() => closed(server));
@@ -79,9 +80,15 @@ export class LayerFeed implements AsyncDisposable {
   }
 
   async #serve(socket: Socket): Promise<void> {
-    const signal = AbortSignal.any([this.#options.signal, this.#closing.signal]);
+    // Who leaves takes the stream of the blob along: pipeline() would wait for its next bytes first, and keep the place.
+    const left = new AbortController();
+    socket.once('close', () => {
+      left.abort();
+    });
+    const signal = AbortSignal.any([this.#options.signal, this.#closing.signal, left.signal]);
     try {
       const digest = await askedDigest(socket);
+      destroyWhenLeft(socket);
       await this.#limit(async () => {
         if (signal.aborted || socket.destroyed) return;
         await pipeline(this.#bytes(digest, { signal }), socket, { signal });
@@ -115,6 +122,15 @@ async function askedDigest(socket: Socket): Promise<Digest> {
   if (!line.endsWith('\n') || !isDigest(digest))
     throw new WorkerError('NATIVE_TOOL_FAILED', `a reader asked for no blob: ${line.slice(0, MAX_LINE_BYTES)}`);
   return digest;
+}
+
+/** Nobody says more, but that a reader hung up is heard only by who listens. */
+function destroyWhenLeft(socket: Socket): void {
+  const leave = () => {
+    socket.destroy();
+  };
+  if (socket.readableEnded) leave();
+  else socket.once('end', leave).resume();
 }
 
 async function closed(server: Server): Promise<void> {

@@ -21,6 +21,7 @@ import { fetchBlobTo } from './fetch-blob.ts';
 import { layersOf, type PlannedManifest, type PlatformImage, planIndex, planManifest } from './image-plan.ts';
 import { indexPushed } from './index-pushed.ts';
 import { readImages } from './landing.ts';
+import { landingDirectory } from './landing-upkeep.ts';
 import { LevelSteering } from './level-steering.ts';
 import { mountCandidates } from './mount-candidates.ts';
 import { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
@@ -93,7 +94,7 @@ export async function buildImage(request: ImageBuild, context: BuildContext): Pr
   if (request.layoutDir !== undefined) await checkResultDirectory(request.layoutDir);
   const tag = imageTag(workspaceId, imageId);
   const storageRef = `${target.registry}/${target.repository}:${tag}`;
-  const landing = await OciLayout.open(join(stateDir, 'landing', tag), { create: true, signal });
+  const landing = await OciLayout.open(join(landingDirectory(stateDir), tag), { create: true, signal });
   await using _landingLock = await landing.lock({ signal });
   const scratchDir = join(stateDir, 'tmp', `build-${tag}`); // ours alone, by the landing lock; what a killed build left goes first
   await rm(scratchDir, { recursive: true, force: true });

@@ -10,6 +10,13 @@ export type {
 export type { JobEvent, JobReporter, UntimedJobEvent } from './events.ts';
 export type { EngineChoice, IndexEngine } from './index-engine.ts';
 export { type IndexContext, type IndexRequest, type IndexResult, type IndexSource, indexImage } from './index-image.ts';
+export {
+  collectLandings,
+  type LandingGarbage,
+  type LandingListing,
+  landingDirectory,
+  listLandings,
+} from './landing-upkeep.ts';
 export { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
 export type { Phase, PhaseName } from './phases.ts';
 export { parseSecondName } from './second-name.ts';

@@ -4,16 +4,10 @@ import { type Cancelable, isErrorCode, messageOf, WorkerError } from '../errors/
 import { MountServiceClient } from '../gen/clipyard/mount/v1/mount.ts';
 import { ErrorInfo } from '../gen/google/rpc/error_details.ts';
 import { Status } from '../gen/google/rpc/status.ts';
+import { callUnary, type UnaryMethod } from '../rpc/index.ts';
 
 const DETAILS_KEY = 'grpc-status-details-bin';
 const ERROR_INFO = 'type.googleapis.com/google.rpc.ErrorInfo';
-
-type UnaryMethod<Request, Response> = (
-  request: Request,
-  metadata: Metadata,
-  options: { readonly deadline?: number },
-  callback: (error: ServiceError | null, response: Response) => void,
-) => { cancel(): void };
 
 /**
  * One call over a connection of its own. Throws the daemon's codes (MOUNT_BUSY, …), and MOUNT_DAEMON_UNAVAILABLE when nobody
@@ -36,22 +30,12 @@ export async function callDaemon<Request, Response>(
     'grpc.enable_retries': 0,
     'grpc.service_config_disable_resolution': 1,
   });
-  const { promise, reject, resolve } = Promise.withResolvers<Response>();
-  const call = method(client)(request, new Metadata(), {}, (error, response) => {
-    if (error === null) resolve(response);
-    else reject(error);
-  });
-  const abort = () => {
-    call.cancel();
-  };
-  signal.addEventListener('abort', abort, { once: true });
   try {
-    return await promise;
+    return await callUnary(method(client), request, { signal });
   } catch (thrown) {
     signal.throwIfAborted();
     throw errorOf(thrown, socketPath);
   } finally {
-    signal.removeEventListener('abort', abort);
     client.close();
   }
 }

@@ -1,7 +1,7 @@
-import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { systemCodeOf } from '../errors/index.ts';
+import { namesIn } from '../files/index.ts';
 import { type MountDaemon, mountsDirectory } from './mount-daemon.ts';
 
 /**
@@ -34,7 +34,7 @@ export interface MountFolder {
 export async function listMountFolders(daemon: Pick<MountDaemon, 'stateDir'>): Promise<readonly MountFolder[]> {
   const root = mountsDirectory(daemon);
   const folders: MountFolder[] = [];
-  for (const id of await readdirOrEmpty(root)) {
+  for (const id of await namesIn(root)) {
     const path = join(root, id);
     const record = await readRecord(join(path, 'mount.json'));
     const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Date.now() }));
@@ -53,14 +53,5 @@ async function readRecord(path: string): Promise<MountRecord | undefined> {
     return MountRecord.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch {
     return undefined;
-  }
-}
-
-async function readdirOrEmpty(path: string): Promise<readonly string[]> {
-  try {
-    return await readdir(path);
-  } catch (thrown) {
-    if (systemCodeOf(thrown) === 'ENOENT') return [];
-    throw thrown;
   }
 }

@@ -1,7 +1,7 @@
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { systemCodeOf } from '../errors/index.ts';
+import { namesIn } from '../files/index.ts';
 import type { MountDaemon } from './mount-daemon.ts';
 
 /**
@@ -37,7 +37,7 @@ export async function listWritableRecords({
   stateDir,
 }: Pick<MountDaemon, 'stateDir'>): Promise<readonly WritableRecord[]> {
   const root = lowersDirectory(stateDir);
-  const names = (await readdirOrEmpty(root)).filter((name) => name.endsWith('.json'));
+  const names = (await namesIn(root)).filter((name) => name.endsWith('.json'));
   const records = await Promise.all(names.map((name) => readRecord(join(root, name))));
   return records.filter((record) => record !== undefined);
 }
@@ -61,14 +61,5 @@ async function readRecord(path: string): Promise<WritableRecord | undefined> {
     return WritableRecord.parse(JSON.parse(await readFile(path, 'utf8')));
   } catch {
     return undefined; // taken away in between, or of somebody else's making
-  }
-}
-
-async function readdirOrEmpty(path: string): Promise<readonly string[]> {
-  try {
-    return await readdir(path);
-  } catch (thrown) {
-    if (systemCodeOf(thrown) === 'ENOENT') return [];
-    throw thrown;
   }
 }

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import { WorkerError } from '../errors/index.ts';
+import { type Trust, trusting } from '../tls/index.ts';
 import { DirectoryStore } from './directory-store.ts';
 import { requireKey } from './key.ts';
 import { LazyStore } from './lazy-store.ts';
@@ -10,16 +11,15 @@ import type { ObjectStore } from './object-store.ts';
 type Environment = Readonly<Record<string, string | undefined>>;
 
 const BUCKET = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
-const CONNECT_TIMEOUT_MS = 10_000;
-/** Without a byte in either direction. */
-const STALL_TIMEOUT_MS = 30_000;
+/** `socketTimeout`: without a byte in either direction. */
+const CONNECTION = { connectionTimeout: 10_000, socketTimeout: 30_000 };
 const ATTEMPTS = 4;
 
 /**
  * Opens `s3://bucket[/prefix]` or `file:///directory`; nothing is contacted yet. The environment names endpoint, region and
- * keys as for every AWS tool. Throws CONFIG_INVALID.
+ * keys as for every AWS tool; `trust` says whose certificates are believed. Throws CONFIG_INVALID.
  */
-export function openStore(url: string, env: Environment): ObjectStore {
+export function openStore(url: string, env: Environment, trust: Trust = {}): ObjectStore {
   if (!URL.canParse(url)) throw invalid(url, 'no address');
   const parsed = new URL(url);
   if (parsed.username !== '' || parsed.search !== '' || parsed.hash !== '')
@@ -36,8 +36,23 @@ export function openStore(url: string, env: Environment): ObjectStore {
   const config = clientConfig(env);
   return new LazyStore(`s3://${bucket}${prefix === '' ? '' : `/${prefix}`}`, async () => {
     const { openS3Store } = await import('./s3-store.ts');
-    return openS3Store(config, { bucket, prefix: prefix === '' ? '' : `${prefix}/` });
+    return openS3Store(
+      { ...config, requestHandler: { ...CONNECTION, ...security(config, trust) } },
+      { bucket, host: hostOf(config), prefix: prefix === '' ? '' : `${prefix}/` },
+    );
   });
+}
+
+/** What https connections are checked with; a store on plain http is spared the 30 ms. */
+function security({ endpoint }: S3ClientConfig, trust: Trust) {
+  return typeof endpoint === 'string' && endpoint.startsWith('http:')
+    ? {}
+    : { httpsAgent: { secureContext: trusting(trust) } };
+}
+
+/** Whom an error names. */
+function hostOf({ endpoint }: S3ClientConfig): string {
+  return typeof endpoint === 'string' ? new URL(endpoint).host : 'amazonaws.com';
 }
 
 function directoryOf(parsed: URL, url: string): string {
@@ -75,7 +90,6 @@ function clientConfig(env: Environment): S3ClientConfig {
     ...(region === undefined ? {} : { region }),
     ...keys,
     maxAttempts: ATTEMPTS,
-    requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, socketTimeout: STALL_TIMEOUT_MS },
   };
 }
 

@@ -16,6 +16,7 @@ import { Upload } from '@aws-sdk/lib-storage';
 import { type Digest, digestOf, hexOf, isDigest, verify } from '../digest/index.ts';
 import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts';
 import { Secret } from '../telemetry/index.ts';
+import { untrustedError } from '../tls/index.ts';
 import { requireKey } from './key.ts';
 import type { ObjectBody, ObjectInfo, ObjectRange, ObjectStore, PutOptions } from './object-store.ts';
 import { rangeHeader } from './range.ts';
@@ -34,6 +35,8 @@ export interface S3StoreOptions {
   readonly bucket: string;
   /** `''` or `name/`. */
   readonly prefix: string;
+  /** Who answers, for errors. */
+  readonly host: string;
 }
 
 /** A store with a client of its own; nothing is contacted yet. */
@@ -50,11 +53,13 @@ export class S3Store implements ObjectStore {
   readonly #client: S3Client;
   readonly #bucket: string;
   readonly #prefix: string;
+  readonly #host: string;
 
-  constructor({ client, bucket, prefix }: S3StoreOptions) {
+  constructor({ client, bucket, host, prefix }: S3StoreOptions) {
     this.#client = client;
     this.#bucket = bucket;
     this.#prefix = prefix;
+    this.#host = host;
     this.url = `s3://${bucket}${prefix === '' ? '' : `/${prefix.slice(0, -1)}`}`;
   }
 
@@ -223,7 +228,7 @@ export class S3Store implements ObjectStore {
       return await work();
     } catch (thrown) {
       signal.throwIfAborted();
-      throw storeFailure(thrown, what);
+      throw untrustedError(thrown, what, this.#host) ?? storeFailure(thrown, what);
     }
   }
 }

@@ -1,4 +1,5 @@
 import { type Log, silentLog } from '../telemetry/index.ts';
+import type { Trust } from '../tls/index.ts';
 import { createAuthorizer } from './auth/authorizer.ts';
 import { type CredentialSource, NO_CREDENTIALS } from './auth/credential.ts';
 import { fetchToken } from './auth/token-service.ts';
@@ -18,8 +19,8 @@ export interface RegistryClientOptions {
   readonly credentials?: CredentialSource;
   /** Loopback always may; `true` or a list of `host[:port]` asks for more. */
   readonly plainHttp?: PlainHttp;
-  /** Further certificates to trust, PEM. */
-  readonly ca?: string;
+  /** Whose certificates are believed beside those that Node knows; default: the system's. */
+  readonly trust?: Trust;
   readonly log?: Log;
   readonly clock?: Clock;
   readonly limits?: Partial<RegistryLimits>;
@@ -29,7 +30,7 @@ export interface RegistryClientOptions {
 export function createRegistryClient(options: RegistryClientOptions = {}): RegistryClient {
   const { credentials = NO_CREDENTIALS, plainHttp = false, log = silentLog(), clock = SYSTEM_CLOCK } = options;
   const limits: RegistryLimits = { ...DEFAULT_LIMITS, ...options.limits };
-  const wire = createWire({ limits, log, ca: options.ca });
+  const wire = createWire({ limits, log, trust: options.trust ?? {} });
   const authorizer = createAuthorizer({
     credentials,
     clock,

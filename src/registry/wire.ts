@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream';
-import type { Agent, Dispatcher } from 'undici';
+import type { Agent, buildConnector, Dispatcher } from 'undici';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
 import type { Log } from '../telemetry/index.ts';
+import { type Trust, trusting, untrustedError } from '../tls/index.ts';
 import { wireFailure } from './failures.ts';
 import type { RegistryLimits } from './limits.ts';
 
@@ -45,25 +46,34 @@ export function nameOf(method: string, url: URL): string {
 export function createWire({
   limits,
   log,
-  ca,
+  trust,
 }: {
   readonly limits: RegistryLimits;
   readonly log: Log;
-  readonly ca: string | undefined;
+  readonly trust: Trust;
 }): Wire {
   const options: Agent.Options = {
-    connect: { timeout: limits.connectTimeoutMs, ...(ca === undefined ? {} : { ca }) },
     headersTimeout: limits.stallTimeoutMs,
     bodyTimeout: limits.stallTimeoutMs,
     connections: limits.connectionsPerHost,
-    // One blob, one connection: HTTP/2 would put them all on one, behind one flow window.
-    allowH2: false,
   };
+  // One blob, one connection: HTTP/2 would put them all on one, behind one flow window.
+  const connecting = { timeout: limits.connectTimeoutMs, allowH2: false };
   // Loaded with the first request: a command that finds everything here speaks to nobody.
   let http: Promise<{ readonly request: typeof import('undici').request; readonly agent: Agent }> | undefined;
   const load = async () => {
-    const { Agent, request } = await import('undici');
-    return { request, agent: new Agent(options) };
+    const { Agent, buildConnector, request } = await import('undici');
+    const plain = buildConnector(connecting);
+    let secure: buildConnector.connector | undefined;
+    const connect: buildConnector.connector = (to, callback) => {
+      if (to.protocol !== 'https:') {
+        plain(to, callback);
+        return;
+      }
+      secure ??= buildConnector({ ...connecting, secureContext: trusting(trust) });
+      secure(to, callback);
+    };
+    return { request, agent: new Agent({ ...options, connect }) };
   };
   return {
     async exchange({ method, url, headers, body, signal }) {
@@ -96,7 +106,7 @@ export function createWire({
         );
         return wireResponse(doing, url, response, signal);
       } catch (thrown) {
-        throw failureOf(thrown, doing, signal);
+        throw untrustedError(thrown, doing, url.host) ?? failureOf(thrown, doing, signal);
       }
     },
     async [Symbol.asyncDispose]() {

@@ -1,6 +1,7 @@
+import { formatBytes } from '../../telemetry/index.ts';
 import type { BuildEvent, BuildListener } from './events.ts';
 import { printable } from './printable.ts';
-import { formatByteCount, formatSeconds } from './units.ts';
+import { stepSeconds } from './seconds.ts';
 
 /** One line an event, as `docker build --progress=plain` prints it: `#5 [2/3] RUN …`, `#5 0.123 line`, `#5 DONE 1.2s`. */
 export function plainRenderer(writeLine: (line: string) => void): BuildListener {
@@ -25,12 +26,12 @@ function lineOf(event: BuildEvent): string | undefined {
     case 'context-synced':
       return event.entries === 0
         ? undefined
-        : `${event.name}: ${event.entries} entries, ${event.filesSent} sent (${formatByteCount(event.bytesSent)})`;
+        : `${event.name}: ${event.entries} entries, ${event.filesSent} sent (${formatBytes(event.bytesSent)})`;
     case 'export-started':
       return undefined;
     case 'blob':
       return event.state === 'landed'
-        ? `blob ${event.digest.slice(7, 19)} ${formatByteCount(event.sizeBytes)} landed (${event.via ?? ''})`
+        ? `blob ${event.digest.slice(7, 19)} ${formatBytes(event.sizeBytes)} landed (${event.via ?? ''})`
         : undefined;
   }
 }
@@ -38,7 +39,7 @@ function lineOf(event: BuildEvent): string | undefined {
 function endLine({ durationMs, error, outcome, step }: Extract<BuildEvent, { type: 'step-ended' }>): string {
   switch (outcome) {
     case 'done':
-      return `#${step} DONE ${formatSeconds(durationMs)}`;
+      return `#${step} DONE ${stepSeconds(durationMs)}`;
     case 'cached':
       return `#${step} CACHED`;
     case 'canceled':
@@ -49,6 +50,6 @@ function endLine({ durationMs, error, outcome, step }: Extract<BuildEvent, { typ
 }
 
 function amountOf({ current, total }: { readonly current: number; readonly total: number | undefined }): string {
-  if (total !== undefined) return `${formatByteCount(current)} / ${formatByteCount(total)} `;
-  return current > 0 ? `${formatByteCount(current)} ` : '';
+  if (total !== undefined) return `${formatBytes(current)} / ${formatBytes(total)} `;
+  return current > 0 ? `${formatBytes(current)} ` : '';
 }

@@ -1,6 +1,7 @@
+import { formatBytes } from '../../telemetry/index.ts';
 import type { BuildEvent, BuildListener } from './events.ts';
 import { printable } from './printable.ts';
-import { formatByteCount, formatSeconds } from './units.ts';
+import { stepSeconds } from './seconds.ts';
 
 /** A terminal as far as it is drawn on. */
 export interface TerminalOutput {
@@ -97,7 +98,7 @@ class LiveView {
         break;
       case 'blob':
         if (event.state === 'landed') this.#blobs.delete(event.digest);
-        else this.#blobs.set(event.digest, `${formatByteCount(event.doneBytes)} / ${formatByteCount(event.sizeBytes)}`);
+        else this.#blobs.set(event.digest, `${formatBytes(event.doneBytes)} / ${formatBytes(event.sizeBytes)}`);
         break;
       case 'context-synced':
       case 'export-started':
@@ -128,16 +129,16 @@ class LiveView {
     this.#running.delete(step);
     if (isUserStep) this.#userSteps++;
     if (isUserStep && outcome === 'cached') this.#cachedSteps++;
-    const result = outcome === 'done' ? formatSeconds(durationMs) : outcome.toUpperCase();
+    const result = outcome === 'done' ? stepSeconds(durationMs) : outcome.toUpperCase();
     // Plumbing that went well is not worth a line.
     if (isUserStep || outcome === 'failed') this.draw([` ${printable(name)}  ${result}`]);
   }
 
   #liveLines(): readonly string[] {
     const cached = this.#cachedSteps === 0 ? '' : `, ${this.#cachedSteps} cached`;
-    const head = `building ${formatSeconds(this.#now() - this.#startedMs)}, ${this.#userSteps} steps done${cached}`;
+    const head = `building ${stepSeconds(this.#now() - this.#startedMs)}, ${this.#userSteps} steps done${cached}`;
     const steps = [...this.#running.values()].flatMap(({ lastLine, name, startedMs, statuses }) => [
-      ` > ${name}  ${formatSeconds(this.#now() - startedMs)}`,
+      ` > ${name}  ${stepSeconds(this.#now() - startedMs)}`,
       ...[...statuses.values()].slice(-3).map((text) => `     ${text}`),
       ...(lastLine === undefined ? [] : [`     ${lastLine}`]),
     ]);
@@ -148,8 +149,8 @@ class LiveView {
 
 function statusText({ current, id, total }: Extract<BuildEvent, { type: 'status' }>): string {
   const name = printable(id);
-  if (total !== undefined) return `${name} ${formatByteCount(current)} / ${formatByteCount(total)}`;
-  return current > 0 ? `${name} ${formatByteCount(current)}` : name;
+  if (total !== undefined) return `${name} ${formatBytes(current)} / ${formatBytes(total)}`;
+  return current > 0 ? `${name} ${formatBytes(current)}` : name;
 }
 
 /** By characters; a double-width one may wrap a line, which the next redraw puts right. */

@@ -6,13 +6,15 @@ import {
   type PackListing,
   verifyPacks,
 } from '../../indexer/index.ts';
-import { packsDirectory } from '../../jobs/index.ts';
+import { collectLandings, listLandings, packsDirectory } from '../../jobs/index.ts';
 import type { CommandContext } from '../context.ts';
+import { landingGarbageLine, landingsOf, landingTable } from '../landings.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
-import { parseSize } from '../parse-options.ts';
+import { parseAge, parseSize } from '../parse-options.ts';
 
 export interface GcFlags {
   readonly maxSize?: string;
+  readonly olderThan: string;
   readonly dryRun?: boolean;
 }
 
@@ -27,6 +29,7 @@ const DAMAGED = 65;
 export async function list(json: boolean, { settings, stdout }: CommandContext): Promise<void> {
   const listings = await listPacks(packsDirectory(settings.stateDir));
   const archives = await listArchives(packsDirectory(settings.stateDir));
+  const landings = await listLandings(settings.stateDir);
   const bytes =
     listings.reduce((sum, { blobBytes = 0, indexBytes }) => sum + indexBytes + blobBytes, 0) +
     archives.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
@@ -37,6 +40,7 @@ export async function list(json: boolean, { settings, stdout }: CommandContext):
       bytes,
       entries: listings.map(entryOf),
       archives: archives.map(archiveOf),
+      landings: landingsOf(landings),
     },
     json,
     () => {
@@ -48,7 +52,7 @@ export async function list(json: boolean, { settings, stdout }: CommandContext):
         archives.length === 0
           ? ''
           : formatTable(['archive of', 'image', 'digest', 'size >', 'last used'], archives.map(archiveRowOf));
-      return `${table}${made}${listings.length} entries, ${archives.length} archives, ${formatBytes(bytes)}\n`;
+      return `${table}${made}${listings.length} entries, ${archives.length} archives, ${formatBytes(bytes)}\n${landingTable(landings)}`;
     },
   );
 }
@@ -59,15 +63,17 @@ export async function gc(flags: GcFlags, json: boolean, { settings, signal, stdo
     flags.maxSize === undefined
       ? parseSize(settings.packCacheSize, 'CLIPYARD_PACK_CACHE_SIZE')
       : parseSize(flags.maxSize, '--max-size');
+  const olderThanMs = parseAge(flags.olderThan, '--older-than');
   const dryRun = flags.dryRun ?? false;
   const garbage = await collectPacks(packsDirectory(settings.stateDir), { maxBytes, dryRun, signal });
+  const landings = await collectLandings(settings.stateDir, { maxBytes, olderThanMs, dryRun, signal });
   const { archives, blobs, entries, freedBytes, keptBytes } = garbage;
   writeResult(
     stdout,
-    { dryRun, maxBytes, ...garbage },
+    { dryRun, maxBytes, ...garbage, landings },
     json,
     () =>
-      `${dryRun ? 'would remove' : 'removed'} ${entries.length} entries, ${archives.length} archives and ${blobs.length} blobs, ${formatBytes(freedBytes)}; ${formatBytes(keptBytes)} ${dryRun ? 'would stay' : 'stay'}\n`,
+      `${dryRun ? 'would remove' : 'removed'} ${entries.length} entries, ${archives.length} archives and ${blobs.length} blobs, ${formatBytes(freedBytes)}; ${formatBytes(keptBytes)} ${dryRun ? 'would stay' : 'stay'}\n${landingGarbageLine(landings, dryRun)}`,
   );
 }
 

@@ -26,7 +26,8 @@ export function addCacheCommands(program: Command, context: CommandContext): voi
   cache
     .command('gc')
     .description('Remove what was unused for longest until the rest fits; archives and blobs go before indexes')
-    .option('--max-size <size>', 'what may stay (CLIPYARD_PACK_CACHE_SIZE)')
+    .option('--max-size <size>', 'what may stay of the pack cache, and of landing layouts (CLIPYARD_PACK_CACHE_SIZE)')
+    .option('--older-than <age>', 'empty landing layouts that no build used for so long', '7d')
     .option('--dry-run', 'only say what would go')
     .addHelpText(
       'after',

@@ -15,6 +15,7 @@ import { type LayoutReport, verifyLayout } from './verify.ts';
 
 const LOCK_WAIT_MS = 10_000;
 const INDEX_LOCK_WAIT_MS = 30_000;
+const EMPTY_INDEX = { schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: [] };
 /** Errors of link(2) that say "not here", after which the caller copies instead. */
 const LINK_REFUSALS: ReadonlySet<string | undefined> = new Set([
   'EXDEV',
@@ -199,6 +200,16 @@ export class OciLayout {
     );
   }
 
+  /** Removes every name and blob and leaves an empty layout. Throws LAYOUT_LOCKED at once when somebody writes to it. */
+  async clear({ signal, dryRun = false }: Cancelable & { readonly dryRun?: boolean }): Promise<void> {
+    await using _lease = await this.lock({ signal, waitMs: 0 });
+    if (dryRun) return;
+    await this.#doing('clear', signal, async () => {
+      await this.#write('index.json', EMPTY_INDEX, { signal });
+      await collectGarbage(this, { ingest: this.#ingest, blobs: this.#blobs, dryRun, signal });
+    });
+  }
+
   /** The right to write, until disposed of; it ends with the process however that dies. Throws LAYOUT_LOCKED. */
   async lock({ signal, waitMs = LOCK_WAIT_MS }: Cancelable & { readonly waitMs?: number }): Promise<AsyncDisposable> {
     return await lockFile(join(this.directory, '.lock'), { signal, waitMs, code: 'LAYOUT_LOCKED' });
@@ -216,11 +227,7 @@ export class OciLayout {
     await this.#doing('make layout', signal, async () => {
       await mkdir(this.#blobs, { recursive: true });
       // oci-layout last: where it stands, the rest does.
-      await this.#writeNew(
-        'index.json',
-        { schemaVersion: 2, mediaType: MEDIA_TYPES.ociIndex, manifests: [] },
-        { signal },
-      );
+      await this.#writeNew('index.json', EMPTY_INDEX, { signal });
       await this.#writeNew('oci-layout', { imageLayoutVersion: '1.0.0' }, { signal });
     });
   }

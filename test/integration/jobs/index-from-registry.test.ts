@@ -172,3 +172,21 @@ test('the portable engine indexes from a registry too', async () => {
   const result = await index('portable');
   expect(result.layers.map(({ digest }) => digest)).toEqual(layers.map((layer) => digestOf(layer)));
 });
+
+test.for(['native', 'portable'] as const)('the %s engine takes `layers: null` for no layers', async (engine) => {
+  const target = { registry: registry.address, repository };
+  const rootfs = { type: 'layers', diff_ids: null };
+  const config = Buffer.from(JSON.stringify({ architecture: 'amd64', os: 'linux', config: {}, rootfs }));
+  const descriptor = { digest: digestOf(config), size: config.length };
+  await client.pushBlob(target, { digest: descriptor.digest, sizeBytes: config.length, bytes: config }, { signal });
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    config: { mediaType: 'application/vnd.oci.image.config.v1+json', ...descriptor },
+    layers: null,
+  };
+  await client.putManifest(target, 'v1', Buffer.from(JSON.stringify(manifest)), manifest.mediaType, { signal });
+  const result = await index(engine);
+  expect(result.layers).toEqual([]);
+  expect(result.archive.entries).toBe(1);
+});

@@ -174,7 +174,7 @@ test('plain lines look like those of docker build', () => {
   expect(lines).toEqual([
     '#5 [2/3] RUN make',
     '#5 0.123 red    tab',
-    '#5 sha256:ab 2.0 MB / 2.0 MB done',
+    '#5 sha256:ab 2.00 MB / 2.00 MB done',
     '#5 DONE 1.2s',
     '#6 [3/3] RUN x',
     '#6 CACHED',

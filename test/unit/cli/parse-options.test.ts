@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import {
+  parseAge,
   parseBandwidth,
   parseCompression,
   parseCount,
@@ -76,3 +77,15 @@ test.for(['', 'host/UPPER', 'host//a', 'host/a/', 'ho st/a', 'host/../a'])(
     expect(() => parseRegistryTarget(text)).toThrow(usage);
   },
 );
+
+test.for<[text: string, ageMs: number]>([
+  ['0s', 0],
+  ['90m', 5_400_000],
+  ['7d', 604_800_000],
+])('%s is %d ms', ([text, ageMs]) => {
+  expect(parseAge(text, '--older-than')).toBe(ageMs);
+});
+
+test.for(['', '7', 'd', '-1d', '1.5h', '7 d', '1w', '9999999d'])('%j is no age', (text) => {
+  expect(() => parseAge(text, '--older-than')).toThrow(usage);
+});

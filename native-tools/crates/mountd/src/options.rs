@@ -152,6 +152,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         for text in [
             "--socket /s --state /d",
+            "--state /d --socket /s --cache /c --max-requests 3 --ahead-percent 0 --hedge-percent 7 --fetch-memory 8 --bytes-per-second 65536 --idle-exit --no-handover --page-cache single",
         ] {
             let options = parse(text).unwrap();
             assert_eq!(Options::parse(options.arguments()), Ok(options));

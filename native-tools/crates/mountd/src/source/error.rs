@@ -17,6 +17,8 @@ pub enum FetchKind {
     Stalled,
     /// The source cannot be reached or fails.
     Unavailable,
+    /// The source's certificate is not believed.
+    Untrusted,
     /// The source answered something it must not.
     Protocol,
     /// The bytes do not decode or have another digest.
@@ -93,6 +95,7 @@ impl Coded for FetchError {
             FetchKind::Throttled => "REGISTRY_THROTTLED",
             FetchKind::Stalled => "REGISTRY_STALLED",
             FetchKind::Unavailable => "REGISTRY_UNAVAILABLE",
+            FetchKind::Untrusted => "TLS_UNTRUSTED",
             FetchKind::Protocol => "REGISTRY_PROTOCOL",
             FetchKind::Damaged => "BLOB_MISMATCH",
             FetchKind::DiffId => "DIFF_ID_MISMATCH",

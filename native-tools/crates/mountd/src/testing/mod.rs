@@ -4,6 +4,7 @@
 
 pub(crate) mod points;
 pub(crate) mod server;
+pub(crate) mod tls;
 
 use archive_format::digest::{blake3, sha256};
 use archive_format::tables::{Chunk, Codec, LayerTable, RecordKind, Span};

@@ -1,7 +1,7 @@
 //! One layer over a cache directory and the faulty registry.
 
 use std::fs::{self, OpenOptions};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub(super) struct Harness {
     pub(super) read_timeout: Duration,
     pub(super) hedge_percent: u32,
     pub(super) fetch: FetchSettings,
+    pub(super) base_url: Option<String>,
+    pub(super) ca_file: Option<PathBuf>,
 }
 
 impl Harness {
@@ -47,6 +49,8 @@ impl Harness {
                 max_requests: 4,
                 ..FetchSettings::default()
             },
+            base_url: None,
+            ca_file: None,
         }
     }
 
@@ -62,13 +66,16 @@ impl Harness {
 
     fn options(&self) -> RegistryOptions {
         RegistryOptions {
-            base_url: self.server.url.clone(),
+            base_url: self
+                .base_url
+                .clone()
+                .unwrap_or_else(|| self.server.url.clone()),
             repository: "team/app".to_owned(),
             mirror_of: None,
             gate: self.gate.clone(),
             bandwidth: Arc::clone(&self.bandwidth),
             credentials: self.credentials.clone(),
-            ca_file: None,
+            ca_file: self.ca_file.clone(),
             read_timeout: self.read_timeout,
             hedge_percent: self.hedge_percent,
             retry: RetryPolicy {

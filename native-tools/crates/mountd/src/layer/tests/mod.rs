@@ -11,6 +11,7 @@ mod points;
 mod policy;
 mod reading;
 mod streamed;
+mod untrusted;
 
 use crate::testing::Stored;
 

@@ -13,7 +13,13 @@ use crate::source::{FetchError, FetchKind};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_CONNECTIONS: usize = 16;
-const SYSTEM_CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// Where distributions keep the system's authorities (Debian, Fedora, SUSE, Alpine).
+const SYSTEM_CERTIFICATES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
 
 /// The registry's address, with nothing behind host and port.
 pub(super) fn parse_base(text: &str) -> Result<Uri, FetchError> {
@@ -70,7 +76,10 @@ fn root_certificates(ca_file: Option<&Path>) -> Result<RootCerts, FetchError> {
         })?;
         found.extend(given);
     }
-    found.extend(read_certificates(Path::new(SYSTEM_CERTIFICATES)).unwrap_or_default());
+    let system = SYSTEM_CERTIFICATES
+        .iter()
+        .find_map(|path| read_certificates(Path::new(path)).ok());
+    found.extend(system.unwrap_or_default());
     Ok(if found.is_empty() {
         RootCerts::WebPki
     } else {

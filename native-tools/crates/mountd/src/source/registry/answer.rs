@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use ureq::Body;
 use ureq::http::{HeaderMap, Response, Uri};
 
+use super::untrusted::untrusted;
 use crate::source::{Blob, FetchError, FetchKind};
 
 const MONTHS: [&str; 12] = [
@@ -77,13 +78,12 @@ impl From<FetchError> for Refusal {
 
 /// A request that got no response.
 pub(super) fn transport(error: &ureq::Error, uri: &Uri) -> Refusal {
+    if let Some(error) = untrusted(error, uri) {
+        return error.into();
+    }
     let message = format!("GET {}: {error}", without_query(uri));
     match error {
         ureq::Error::Timeout(_) => Refusal::now(FetchKind::Stalled, message),
-        // It will not be trusted in a moment either. TLS hands its reason through as text alone.
-        ureq::Error::Io(io) if io.to_string().starts_with("invalid peer certificate") => {
-            Refusal::final_(FetchKind::Unavailable, message)
-        }
         _ => Refusal::now(FetchKind::Unavailable, message),
     }
 }

@@ -8,6 +8,7 @@ mod challenge;
 mod hedge;
 mod race;
 mod retry;
+mod untrusted;
 
 pub(super) use agent::agent;
 pub use auth::Credentials;

@@ -1,0 +1,1 @@
+export { callUnary, type UnaryMethod } from './unary.ts';
