@@ -180,7 +180,7 @@ function mountRequest(source: ArchiveSource, mountpoint: string, options: MountO
     registry: origin.registry,
     credentials: origin.credentials && { login: loginOf(origin.credentials) },
     caFile: origin.caFile ?? '',
-    localLayers: {},
+    localLayers: { ...source.localLayers },
     readTimeoutMs: 0n,
     engine: options.engine ?? 'auto',
     archiveUrl: archiveAddress?.reveal() ?? '',

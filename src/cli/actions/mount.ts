@@ -107,7 +107,13 @@ export async function mountSource(
     storageRef,
     ...(flags.engine !== undefined && { engine: flags.engine }),
   };
-  const found = { archive: archive.path, archiveAddress: archive.address, cacheDir, origin };
+  const found = {
+    archive: archive.path,
+    archiveAddress: archive.address,
+    cacheDir,
+    origin,
+    localLayers: archive.localLayers,
+  };
   const mounted =
     flags.rw === undefined
       ? await mountArchive(found, resolve(dir), options)
