@@ -22,7 +22,7 @@ const ODD_NAMES = [
  */
 export function randomAttributeLayers(seed: number): readonly Buffer[] {
   const numbers = series(seed);
-  const next = (below: number): number => Number(numbers.next().value) % below;
+  const next = (below: number): number => numbers.next().value % below;
   const entries = Array.from({ length: 40 }, (_, at) => randomEntry(`x/${at % 5}/${oddName(next)}${at}`, next));
   const links = Array.from(
     { length: 6 },
