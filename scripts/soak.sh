@@ -21,6 +21,9 @@ if [ "$part" != survival ]; then
   export PROPTEST_CASES=${PROPTEST_CASES:-5000} CLIPYARD_FUZZ_RUNS=${CLIPYARD_FUZZ_RUNS:-50000}
   (cd native-tools && cargo test --release --locked --workspace) || failed=1
   npx vitest run --project unit test/unit/fuzz --test-timeout=3600000 || failed=1
+  # Needs the services of scripts/services.sh. Each seed is a stack of layers, mounted by each engine.
+  CLIPYARD_RANDOM_STACKS=${CLIPYARD_RANDOM_STACKS:-200} CLIPYARD_WIDE_NAMES=${CLIPYARD_WIDE_NAMES:-100000} \
+    npx vitest run --project integration test/integration/mount/random-stacks.test.ts --test-timeout=3600000 || failed=1
 fi
 if [ "$part" != fuzz ]; then
   export CLIPYARD_SOAK_SECONDS=$seconds

@@ -3,15 +3,7 @@ import { constants } from 'node:fs';
 import { access, mkdir, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import {
-  fetchForMount,
-  fileSource,
-  openArchive,
-  parseImageId,
-  parseWorkspaceId,
-  type RangeSource,
-  readDocuments,
-} from '../archive/index.ts';
+import { fetchForMount, fileSource, parseImageId, parseWorkspaceId, readDocuments } from '../archive/index.ts';
 import { type Digest, hexOf, verify } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
 import { writeFileAtomically } from '../files/index.ts';
@@ -20,6 +12,8 @@ import { type ImageConfig, parseImageConfig } from '../oci/index.ts';
 import { formatReference, manifestNameOf, parseReference, type Reference, type Repository } from '../registry/index.ts';
 import { type Secret } from '../telemetry/index.ts';
 import { type CompleteOptions, completeArchive } from './complete-archive.ts';
+import { v1LayerOf } from './complete-v1.ts';
+import { objectSource } from './object-source.ts';
 import { type Pointer, readPointer, storeKeys } from './publish.ts';
 
 /** An archive on this machine that a mount can use, and what it says about its image. */
@@ -29,6 +23,8 @@ export interface MountableArchive {
   /** Where its blobs are. */
   readonly storage: Reference;
   readonly config: ImageConfig;
+  /** Plain layers that are on this machine, by diffID. */
+  readonly localLayers?: Readonly<Record<string, string>> | undefined;
   /** Where what the file lacks can be read; a secret. */
   readonly address?: Secret | undefined;
   /** Bytes that were fetched of the archive; 0 for a local one. */
@@ -160,13 +156,13 @@ async function fetchParts(
     });
     return fetchedBytes;
   } catch (thrown) {
-    if (!isNotLazy(thrown) || (await openArchive(source, { signal })).kind === 'clip-v1') throw thrown;
+    if (!isNotLazy(thrown)) throw thrown;
   }
   await fetchWhole(store, key, path, { signal }, expected?.digest);
   return head.sizeBytes;
 }
 
-/** An archive without what a mount needs: all of it says which image it is. */
+/** An archive without what a mount needs: all of it says which image it is, or holds the files (V1). */
 async function fetchWhole(
   store: ObjectStore,
   key: string,
@@ -186,22 +182,6 @@ function isNotLazy(thrown: unknown): boolean {
   return thrown instanceof WorkerError && thrown.code === 'ARCHIVE_NOT_LAZY';
 }
 
-function objectSource(store: ObjectStore, key: string, sizeBytes: number): RangeSource {
-  return {
-    sizeBytes,
-    async read(offset, length, { signal }) {
-      const { body } = await store.get(key, { range: { offset, length }, signal });
-      const bytes = Buffer.concat((await body.toArray({ signal })) as Buffer[]);
-      if (bytes.length !== length)
-        throw new WorkerError(
-          'ARCHIVE_TRUNCATED',
-          `${store.urlOf(key)}: ${bytes.length} of ${length} bytes at ${offset}`,
-        );
-      return bytes;
-    },
-  };
-}
-
 async function describeArchive(
   path: string,
   fetchedBytes: number,
@@ -218,13 +198,11 @@ async function describeArchive(
 
 async function readArchive(path: string, fetchedBytes: number, { signal }: Cancelable): Promise<MountableArchive> {
   await using source = await fileSource(path);
-  const { config, storage } = await readDocuments(source, { signal });
-  return {
-    path,
-    fetchedBytes,
-    storage,
-    config: parseImageConfig(config),
-  };
+  const { config: bytes, storage } = await readDocuments(source, { signal });
+  const config = parseImageConfig(bytes);
+  const [layer, diffId] = [v1LayerOf(path), config.rootfs.diff_ids[0]];
+  const localLayers = layer === undefined || diffId === undefined ? undefined : { [diffId]: layer };
+  return { path, fetchedBytes, storage, config, localLayers };
 }
 
 async function cachedPath(cacheDir: string, name: string): Promise<string> {

@@ -8,12 +8,10 @@ import { removeQuietly, syncFile } from '../files/index.ts';
 import { DEFAULT_CHUNK_BYTES } from '../indexer/index.ts';
 import { localPlatform } from '../oci/index.ts';
 import { formatReference, parseReference, type Reference, type Repository } from '../registry/index.ts';
-import { type IndexContext, makeArchive } from './index-image.ts';
+import { type CompleteV1Options, completeV1 } from './complete-v1.ts';
+import { makeArchive } from './index-image.ts';
 
-export interface CompleteOptions extends IndexContext {
-  readonly cacheDir: string;
-  /** Cores to use. */
-  readonly jobs: number;
+export interface CompleteOptions extends CompleteV1Options {
   /** Where the blobs are now, when not where the archive says. */
   readonly blobsAt: Repository | undefined;
 }
@@ -22,19 +20,15 @@ export interface CompleteOptions extends IndexContext {
  * Makes what an archive lacks to be mounted: one of the portable engine has no metadata image, one of another CLIP writer no
  * sections at all. What they leave out of their node lists (extended attributes, holes, special modes) is in the layers alone, so
  * the layers are fetched once, each proven by its digest, and indexed; what came of it is kept in the cache directory. The
- * archive's path, its own when it lacks nothing. Throws ARCHIVE_NOT_LAZY for a V1 archive, ARCHIVE_MISMATCH when the layers give
- * another image than the archive lists, and what indexing throws.
+ * archive's path, its own when it lacks nothing; `completeV1` says what becomes of a V1 archive. Throws ARCHIVE_MISMATCH when the
+ * layers give another image than the archive lists, and what indexing throws.
  */
 export async function completeArchive(path: string, options: CompleteOptions): Promise<string> {
   await using source = await fileSource(path);
   const archive = await openArchive(source, options);
   if (archive.footer?.sections.some(({ name }) => name === 'erofs') === true) return path;
   const storage = await archive.storage(options);
-  if (storage.type !== 'oci')
-    throw new WorkerError(
-      'ARCHIVE_NOT_LAZY',
-      'a V1 archive holds the files and no index of layers: `clipyard ls` and `cat` read it, it cannot be mounted',
-    );
+  if (storage.type !== 'oci') return await completeV1(archive, source, options);
   const { blobs, named } = await placesOf(storage, options);
   const chunkBytes = await chunkBytesOf(archive, options);
   const output = await pathOf([formatReference(blobs), formatReference(named), String(chunkBytes)], options);

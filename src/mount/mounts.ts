@@ -187,7 +187,7 @@ function mountRequest(source: ArchiveSource, mountpoint: string, options: MountO
     maxRequests: options.maxRequests ?? 0,
     bytesPerSecond: BigInt(options.bytesPerSecond ?? 0),
     caFile: origin.caFile ?? '',
-    localLayers: {},
+    localLayers: { ...source.localLayers },
     readTimeoutMs: 0n,
     engine: options.engine ?? 'auto',
     archiveUrl: archiveAddress?.reveal() ?? '',

@@ -21,6 +21,8 @@ export interface ArchiveSource {
   readonly archive: string;
   /** Where the windows of seek points are read from, when the file lacks them. A secret. */
   readonly archiveAddress?: Secret | undefined;
+  /** Plain layers that are on this machine, by diffID; a mount alone reads them. */
+  readonly localLayers?: Readonly<Record<string, string>> | undefined;
   readonly cacheDir: string;
   readonly origin: BlobOrigin;
 }

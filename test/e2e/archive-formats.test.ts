@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -91,9 +91,15 @@ test('cat reads a V1 archive alone, follows links, and refuses bytes that are no
   expect(await commandError(['verify', damagedPath])).toMatchObject({ code: 'ARCHIVE_CORRUPT' });
 });
 
-test('mounting a V1 archive is refused before anything of it is fetched', async () => {
-  const error = await commandError(['mount', `formats/v1_${process.pid}`, join(scratch.path, 'nowhere')]);
-  expect(error).toMatchObject({ code: 'ARCHIVE_NOT_LAZY' });
+test('a V1 archive that a build published mounts', async () => {
+  const mountpoint = join(scratch.path, 'v1');
+  await mkdir(mountpoint);
+  await commandJson(['mount', `formats/v1_${process.pid}`, mountpoint, '--cache', join(scratch.path, 'cache')]);
+  try {
+    expect(await readFile(join(mountpoint, 'srv/linked'), 'utf8')).toBe('first');
+  } finally {
+    await commandJson(['umount', mountpoint]);
+  }
 });
 
 test('index makes the V1 archive that the build made, from the layout and from the registry', async () => {

@@ -16,6 +16,7 @@ import {
   openLocalFile,
   resolvePath,
 } from '../../archive/index.ts';
+import { WorkerError } from '../../errors/index.ts';
 import { type VerifyResult, verifyArchive } from '../../indexer/index.ts';
 import { type ArchiveSource, catFile, verifyBlobs } from '../../mount/index.ts';
 import { mountableArchive } from '../archive-source.ts';
@@ -67,6 +68,8 @@ async function catLocal(file: string, path: string, { signal }: CommandContext):
 export async function verify(file: string, flags: BlobFlags, json: boolean, context: CommandContext): Promise<void> {
   await using source = await fileSource(file);
   const archive = await openArchive(source, context);
+  if (flags.deep === true && archive.kind === 'clip-v1')
+    throw new WorkerError('ARCHIVE_NOT_LAZY', 'a V1 archive has no layers: verify without --deep reads all of it');
   await archive.verify(context);
   const offline = await verifyTrees(file, archive, context);
   const deep = flags.deep === true ? await verifyBlobs(await sourceOf(file, flags, context), context) : undefined;

@@ -117,7 +117,13 @@ export async function mountSource(
     ...(flags.maxRequests !== undefined && { maxRequests: parseCount(flags.maxRequests, '--max-requests', REQUESTS) }),
     ...(flags.bandwidth !== undefined && { bytesPerSecond: parseBandwidth(flags.bandwidth) }),
   };
-  const found = { archive: archive.path, archiveAddress: archive.address, cacheDir, origin };
+  const found = {
+    archive: archive.path,
+    archiveAddress: archive.address,
+    cacheDir,
+    origin,
+    localLayers: archive.localLayers,
+  };
   const mounted =
     flags.rw === undefined
       ? await mountArchive(found, resolve(dir), options)

@@ -6,13 +6,18 @@ import { commandJson } from '../../support/command-line.ts';
 import { type LayoutCodec, tarStream } from '../../support/corpus/index.ts';
 import { awkwardTars, layoutOf, type PackOptions } from '../../support/native/index.ts';
 import { snapshotTree, umociUnpack } from '../../support/oracle/index.ts';
-import { publishArchive } from '../../support/published-archive.ts';
+import { publishArchive, publishStockArchive } from '../../support/published-archive.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../../support/temporary-directory.ts';
 
 let scratch: TemporaryDirectory;
 let tars: readonly Buffer[];
 let control = '';
 let expected: ExpectedTree;
+/** V1 has no place for extended attributes. */
+const expectedOfV1 = (): ExpectedTree => ({
+  ...expected,
+  tree: new Map([...expected.tree].map(([path, entry]) => [path, { ...entry, xattrs: {} }])),
+});
 
 beforeAll(async () => {
   scratch = await temporaryDirectory('conformance');
@@ -37,38 +42,60 @@ async function programLayer(): Promise<Buffer> {
   ]);
 }
 
-/** Archive kinds by what the layers are before and how they are packed. A row is here when it runs. */
-const kinds: readonly (readonly [name: string, source: LayoutCodec, codec: PackOptions['codec']])[] = [
+/** Archive kinds by what the layers are before and how the archive is made. A row is here when it runs. */
+const kinds: readonly (readonly [name: string, source: LayoutCodec, make: PackOptions['codec'] | 'stock' | 'v1'])[] = [
   ['ours, zstd', 'plain', 'zstd'],
   ['ours, gzip', 'plain', 'gzip'],
   ['foreign gzip of one member', 'gzip', 'keep'],
   ['foreign gzip of many members', 'gzip-members', 'keep'],
   ['foreign zstd of one frame', 'zstd', 'keep'],
   ['plain', 'plain', 'none'],
+  ['CLIP without our sections', 'gzip', 'stock'],
+  ['V1', 'plain', 'v1'],
 ];
-const engines = ['erofs'] as const;
+const engines = ['erofs', 'fuse'] as const;
 
 describeMount('a plain unpack', {
   expected: () => expected,
   open: () => Promise.resolve({ root: control, [Symbol.asyncDispose]: () => Promise.resolve() }),
   sparse: false,
   ownDisk: true,
+  direct: true,
 });
 
 for (const engine of engines)
-  for (const [name, source, codec] of kinds)
+  for (const [name, source, make] of kinds)
     describeMount(`${engine}, ${name}`, {
-      expected: () => expected,
-      open: () => mounted(`${source}-${codec}`, source, codec),
-      sparse: true,
+      expected: make === 'v1' ? expectedOfV1 : () => expected,
+      open: () => mounted(engine, source, make),
+      sparse: make !== 'v1',
       ownDisk: false,
+      direct: engine === 'fuse', // EROFS over files refuses it
     });
 
-async function mounted(label: string, source: LayoutCodec, codec: PackOptions['codec']): Promise<OpenTree> {
+async function mounted(engine: string, source: LayoutCodec, make: (typeof kinds)[number][2]): Promise<OpenTree> {
+  const label = `${engine}-${source}-${make}`;
   const dir = join(scratch.path, label);
   const root = join(dir, 'mount');
   await mkdir(root, { recursive: true });
-  const { path } = await publishArchive(await layoutOf(dir, tars, source), { dir, codec, name: label });
-  await commandJson(['mount', '--cache', join(dir, 'cache'), path, root]);
+  const path = await archiveOf(dir, label, source, make);
+  await commandJson(['mount', '--engine', engine, '--cache', join(dir, 'cache'), path, root]);
   return { root, [Symbol.asyncDispose]: () => commandJson(['umount', root]) };
+}
+
+async function archiveOf(
+  dir: string,
+  label: string,
+  source: LayoutCodec,
+  make: (typeof kinds)[number][2],
+): Promise<string> {
+  const layout = await layoutOf(dir, tars, source);
+  if (make === 'v1') {
+    const output = join(dir, 'v1.clip');
+    const from = ['--from', `oci:${layout.dir}:latest`, '--storage-ref', `127.0.0.1:1/none:${label}`];
+    await commandJson(['index', ...from, '--archive-format', 'v1', '--output', output]);
+    return output;
+  }
+  if (make !== 'stock') return (await publishArchive(layout, { dir, codec: make, name: label })).path;
+  return await publishStockArchive(layout, { dir, name: label });
 }

@@ -6,6 +6,8 @@ mod clip;
 mod erofs;
 mod footer;
 mod layer_index;
+mod points;
+mod seek;
 mod span;
 mod tables;
 mod tar;
@@ -21,6 +23,7 @@ pub(crate) fn target_of(name: &str) -> Target {
         "footer" => footer::run,
         "gzip" => blob::gzip,
         "layer-index" => layer_index::run,
+        "seek" => seek::run,
         "span" => span::run,
         "tables" => tables::run,
         "tar" => tar::run,

@@ -1,5 +1,6 @@
 //! Decoding spans as a mount does, with a table that lies: bytes are given only when they have the digests of the table.
-//! Input: a byte of codec, spans (u8 count, then u16 stored and u16 plain each), the blob.
+//! Input: a byte of codec, spans (u8 count, then u16 stored and u16 plain each), the blob. The codec's highest bit: the rest is
+//! for [`super::points`].
 
 use std::io::{Cursor, Read};
 use std::ops::Range;
@@ -10,12 +11,15 @@ use archive_format::tables::{Chunk, Codec, LayerTable, RecordKind, Span};
 use mountd::layer::verify_blob;
 use mountd::source::{Blob, BlobSource, FetchError};
 
-const CHUNK_BYTES: u32 = 4096;
+pub(super) const CHUNK_BYTES: u32 = 4096;
 
 pub(crate) fn run(input: &[u8]) {
     let [codec, count, rest @ ..] = input else {
         return;
     };
+    if codec & 0x80 != 0 {
+        return super::points::run(&input[1..]);
+    }
     let codec = match codec % 3 {
         0 => Codec::Plain,
         1 => Codec::Gzip,
@@ -84,7 +88,7 @@ fn decode_whole(codec: Codec, blob: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[derive(Debug)]
-struct Held(Vec<u8>);
+pub(super) struct Held(pub(super) Vec<u8>);
 
 impl BlobSource for Held {
     fn open(

@@ -268,6 +268,10 @@ pub(crate) struct SeekPoints {
 }
 
 impl SeekPoints {
+    pub(super) fn new(spacing: u64, sink: HeadSink) -> Self {
+        Self { spacing, sink }
+    }
+
     /// For whoever reads the layer from end to end and keeps no index.
     pub(crate) fn none() -> Self {
         Self {

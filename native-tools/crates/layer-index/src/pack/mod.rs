@@ -9,6 +9,7 @@ mod feed;
 mod hash;
 mod layer;
 mod level;
+mod points;
 mod run;
 mod seek;
 mod window;
@@ -26,6 +27,7 @@ use crate::source::Recognised;
 pub(crate) use hash::hash_stream;
 pub(crate) use layer::{SeekPoints, source_of};
 pub use level::LevelControl;
+pub use points::{SeekableBlob, read_seekable};
 pub use run::{LayerFailure, pack_layers};
 
 /// Plain and stored buffers of all layers together stay below this. Beside them there are the encoders (about 2 MiB a

@@ -20,6 +20,9 @@ pub enum FsError {
     /// No such name or inode.
     #[error("no such entry")]
     NotFound,
+    /// No filesystem of ours holds a name of this length.
+    #[error("the name is too long")]
+    NameTooLong,
     /// The data could not be had, or is not the data it should be.
     #[error("data is not to be had")]
     Io,
@@ -49,6 +52,7 @@ impl FsError {
     pub fn errno(self) -> Errno {
         match self {
             Self::NotFound => Errno::NOENT,
+            Self::NameTooLong => Errno::NAMETOOLONG,
             Self::Io => Errno::IO,
             Self::Invalid => Errno::INVAL,
             Self::NotDirectory => Errno::NOTDIR,

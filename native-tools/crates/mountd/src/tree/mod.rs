@@ -19,6 +19,9 @@ use crate::fuse::{
 };
 use xattrs::Xattrs;
 
+/// The longest name (EROFS_NAME_LEN): a FUSE filesystem has to refuse longer ones itself.
+const NAME_BYTES: usize = 255;
+
 /// A mounted image's names, attributes and data.
 #[derive(Debug)]
 pub struct TreeFiles {
@@ -101,6 +104,9 @@ impl FileSystem for TreeFiles {
 
     fn lookup(&self, parent: NodeId, name: &[u8]) -> Result<Attributes, FsError> {
         let directory = self.directory(parent)?;
+        if name.len() > NAME_BYTES {
+            return Err(FsError::NameTooLong);
+        }
         let found = self.metadata.find(&directory, name).map_err(damaged)?;
         self.attributes_of(&found.ok_or(FsError::NotFound)?)
     }

@@ -47,6 +47,8 @@ fn a_directory_of_100_000_names_is_listed_once_and_each_is_found() {
         assert_eq!(tree.lookup(ROOT, name.as_bytes()).unwrap().links, 1);
     }
     assert_eq!(tree.lookup(ROOT, b"file-1"), Err(FsError::NotFound));
+    assert_eq!(tree.lookup(ROOT, &[b'n'; 255]), Err(FsError::NotFound));
+    assert_eq!(tree.lookup(ROOT, &[b'n'; 256]), Err(FsError::NameTooLong));
     // Not a matter of speed: a search from the front would look at 10^9 names.
     eprintln!("listed and looked up in {:?}", started.elapsed());
 }
