@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cache;
+pub mod cache_care;
 pub mod cat;
 pub mod daemon;
 pub mod error;
@@ -11,6 +12,7 @@ pub mod grpc;
 pub mod hold;
 pub mod image;
 pub mod layer;
+pub mod metrics;
 pub mod node;
 pub mod options;
 pub mod proto;

@@ -1,7 +1,10 @@
 //! What `hold` and `daemon` are told on their command line.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+
+use crate::cache::Limits;
+use crate::metrics::Address;
 
 /// Requests in flight to all registries together.
 const MAX_REQUESTS: usize = 16;
@@ -19,6 +22,10 @@ pub struct Options {
     pub max_requests: usize,
     /// End with the last mount.
     pub idle_exit: bool,
+    /// What each cache may take.
+    pub limits: Limits,
+    /// Where metrics are asked for.
+    pub metrics: Option<Address>,
 }
 
 impl Options {
@@ -30,6 +37,7 @@ impl Options {
         let mut arguments = arguments.into_iter();
         let (mut socket, mut state, mut cache) = (None, None, None);
         let (mut max_requests, mut idle_exit) = (MAX_REQUESTS, false);
+        let (mut limits, mut metrics) = (Limits::default(), None);
         while let Some(argument) = arguments.next() {
             let name = argument.to_string_lossy().into_owned();
             let mut value = || {
@@ -46,6 +54,12 @@ impl Options {
                         .filter(|number| (1..=1024).contains(number))
                         .ok_or("--max-requests: a number from 1 to 1024")?;
                 }
+                "--cache-size" => limits.most_bytes = Some(bytes(&name, &value()?)?),
+                "--min-free" => limits.least_free = Some(bytes(&name, &value()?)?),
+                "--metrics" => {
+                    let address = Address::parse(&value()?.to_string_lossy());
+                    metrics = Some(address.ok_or("--metrics: a loopback address or a path")?);
+                }
                 "--idle-exit" => idle_exit = true,
                 _ => return Err(format!("{name}: not an option")),
             }
@@ -56,6 +70,8 @@ impl Options {
             cache,
             max_requests,
             idle_exit,
+            limits,
+            metrics,
         })
     }
 
@@ -73,11 +89,29 @@ impl Options {
         if let Some(cache) = &self.cache {
             out.extend(["--cache".into(), cache.clone().into()]);
         }
+        for (name, bytes) in [
+            ("--cache-size", self.limits.most_bytes),
+            ("--min-free", self.limits.least_free),
+        ] {
+            out.extend(
+                bytes
+                    .into_iter()
+                    .flat_map(|bytes| [name.into(), bytes.to_string().into()]),
+            );
+        }
+        if let Some(address) = &self.metrics {
+            out.extend(["--metrics".into(), address.to_string().into()]);
+        }
         if self.idle_exit {
             out.push("--idle-exit".into());
         }
         out
     }
+}
+
+fn bytes(name: &str, value: &OsStr) -> Result<u64, String> {
+    let number = value.to_string_lossy().parse().ok();
+    number.ok_or_else(|| format!("{name}: a number of bytes"))
 }
 
 #[cfg(test)]
@@ -92,7 +126,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         for text in [
             "--socket /s --state /d",
-            "--state /d --socket /s --cache /c --max-requests 3 --idle-exit",
+            "--state /d --socket /s --cache /c --max-requests 3 --cache-size 5 --min-free 7 --metrics 127.0.0.1:9100 --idle-exit",
         ] {
             let options = parse(text).unwrap();
             assert_eq!(Options::parse(options.arguments()), Ok(options));
@@ -106,6 +140,8 @@ mod tests {
             ("--socket", "--socket"),
             ("--socket /s", "--state"),
             ("--socket /s --state /d --max-requests 0", "--max-requests"),
+            ("--socket /s --state /d --cache-size lots", "--cache-size"),
+            ("--socket /s --state /d --metrics 0.0.0.0:9100", "--metrics"),
             ("--socket /s --state /d --verbose", "--verbose"),
         ] {
             assert!(parse(text).unwrap_err().contains(why), "{text}");

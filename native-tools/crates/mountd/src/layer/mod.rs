@@ -1,6 +1,7 @@
 //! A layer as a random-access plain stream: cached, verified, fetched on demand.
 
 mod assemble;
+mod check;
 mod claim;
 mod decode;
 mod fetcher;

@@ -1,6 +1,7 @@
 //! Everything that is mounted on this node: one FUSE connection with a file a layer and an EROFS mount an image over it, or,
 //! with engine fuse, a FUSE connection an image.
 
+mod caches;
 mod choice;
 mod connection;
 mod devices;
@@ -10,13 +11,16 @@ mod fusermount;
 mod joined;
 mod layer_files;
 mod making;
+mod measure;
 mod mounted;
 mod mountpoint;
 mod prefetch;
 mod prepare;
 mod restore;
+mod right;
 mod run_directory;
 mod shared_source;
+mod sharing;
 mod source_request;
 mod tree;
 mod watch;
@@ -35,7 +39,9 @@ use crate::cache::{Cache, Evicted};
 use crate::error::Error;
 use crate::hold::Store;
 use crate::layer::Fetcher;
+use crate::metrics::Tally;
 use crate::options::Options;
+use caches::Caches;
 use connection::Connection;
 use layer_files::{Closed, LayerFiles};
 
@@ -49,6 +55,9 @@ pub struct Node {
     store: Store,
     files: Arc<LayerFiles>,
     fetcher: Fetcher,
+    caches: Caches,
+    /// The counters of all mounts and layers.
+    tally: Tally,
     /// One mount is made at a time: the kernel opens files for one image at a time.
     mounting: Mutex<Option<Connection>>,
     mounts: Mutex<BTreeMap<String, Arc<Mounted>>>,
@@ -80,6 +89,8 @@ impl Node {
             store,
             files: Arc::default(),
             fetcher,
+            caches: Caches::default(),
+            tally: Tally::default(),
             mounting: Mutex::default(),
             mounts: Mutex::default(),
             changed: Condvar::default(),
@@ -125,13 +136,13 @@ impl Node {
         mounted.ok_or_else(|| Error::NotMounted(path.to_owned()))
     }
 
-    /// Removes layers that nothing uses from a cache until at most `keep_bytes` are left.
+    /// Removes layers that nothing uses from a cache until at most `keep_bytes` are left; with `dry_run` it only says which.
     ///
     /// # Errors
     /// `IO_FAILED`.
-    pub fn evict(&self, cache_dir: &str, keep_bytes: u64) -> Result<Evicted, Error> {
+    pub fn evict(&self, cache_dir: &str, keep_bytes: u64, dry_run: bool) -> Result<Evicted, Error> {
         let path = self.cache_dir(cache_dir)?;
-        let evict = || Cache::open(&path)?.evict(keep_bytes);
+        let evict = || Cache::open(&path)?.evict(keep_bytes, dry_run);
         evict().map_err(|error| Error::io_at("evict from the cache", &path, error))
     }
 
