@@ -69,10 +69,15 @@ impl Right {
 
     /// Asks the registry unless it is known.
     pub(super) fn prove(&self) -> Result<(), FetchError> {
-        if !self.is_proven() {
-            self.source.authorise(&self.blob)?;
-            self.grant();
+        if self.is_proven() {
+            return Ok(());
         }
+        // Another process may have proven it since.
+        let readers = self.readers.as_ref();
+        if !readers.is_some_and(|readers| readers.has(&self.reader)) {
+            self.source.authorise(&self.blob)?;
+        }
+        self.grant();
         Ok(())
     }
 
