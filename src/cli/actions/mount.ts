@@ -18,9 +18,12 @@ import { type ArchiveFlags, mountableArchive } from '../archive-source.ts';
 import { blobOrigin } from '../blob-origin.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
+import { parseSize } from '../parse-options.ts';
 
 export interface MountFlags extends ArchiveFlags {
   readonly engine?: MountEngine;
+  /** What a daemon that this command starts keeps the cache below. */
+  readonly cacheSize?: string;
   /** Where changes go; absent: read-only. */
   readonly rw?: string | undefined;
 }
@@ -106,6 +109,7 @@ export async function mountSource(
     sourceName: source,
     storageRef,
     ...(flags.engine !== undefined && { engine: flags.engine }),
+    ...(flags.cacheSize !== undefined && { cacheBytes: parseSize(flags.cacheSize, '--cache-size') }),
   };
   const found = { archive: archive.path, archiveAddress: archive.address, cacheDir, origin };
   const mounted =
