@@ -25,7 +25,7 @@ test('the runtime cache is listed, pinned, checked and collected while an image 
   const cache = (...args: readonly string[]) => ['cache', 'layers', '--cache', dir, ...args];
   const list = () => commandJson<Listing>(cache('ls'));
   await mkdir(root);
-  await commandJson(['mount', '--cache', dir, archive.path, root]);
+  await commandJson(['mount', '--cache', dir, '--cache-size', '1GB', archive.path, root]);
   expect((await readFile(join(root, 'file'))).equals(file)).toBe(true);
   const [layer] = (await list()).layers;
   expect(layer).toMatchObject({ inUse: true, pinned: false });
