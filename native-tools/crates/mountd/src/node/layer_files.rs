@@ -97,7 +97,7 @@ impl LayerFiles {
         self.write().users.clear();
     }
 
-    /// A mount gets a layer: the file that is there, or the one that `make` opens. Call it for one mount at a time.
+    /// A mount gets a layer: the file that is there, or the one that `make` opens.
     ///
     /// The kernel keeps the pages of a file for whoever reads it next. So one file is for all whose right to the layer is
     /// proven; who comes without a proof has it when nobody had it before, else a file apart, of this login alone.
@@ -112,29 +112,36 @@ impl LayerFiles {
     ) -> Result<Arc<LayerFile>, Error> {
         let (cache_dir, table) = place;
         let shared = file_name(cache_dir, table, None);
-        let apart = apart.unwrap_or_else(|| !self.may_share(&shared, &right));
-        let name = if apart {
-            file_name(cache_dir, table, Some(right.reader()))
-        } else {
-            shared
+        let own = file_name(cache_dir, table, Some(right.reader()));
+        // Under the lock that leaving takes: a file that is found stays, and who is at it too.
+        let choose = |files: &Table| {
+            let apart = apart.unwrap_or_else(|| !files.may_share(&shared, &right));
+            let name = if apart { &own } else { &shared };
+            let known = files.nodes.get(name);
+            let file = known.and_then(|node| files.files.get(node).cloned());
+            (apart, name.clone(), file)
         };
         {
-            // Under the lock that leaving takes: a file that is found stays.
             let files = self.write();
-            let known = files.nodes.get(&name);
-            if let Some(file) = known.and_then(|node| files.files.get(node)) {
-                file.sources.add(mount, right);
-                return Ok(Arc::clone(file));
+            if let (_, _, Some(file)) = choose(&files) {
+                file.sources.add(mount, Arc::clone(&right));
+                return Ok(file);
             }
         }
         let sources = Arc::new(SharedSource::default());
-        sources.add(mount, right);
+        sources.add(mount, Arc::clone(&right));
         let stats = Arc::new(Stats::default());
         let layer = make(
             Arc::clone(&sources) as Arc<dyn BlobSource>,
             Arc::clone(&stats),
         )?;
         let mut files = self.write();
+        let (apart, name, found) = choose(&files);
+        if let Some(file) = found {
+            // Another mount brought it meanwhile; what was made here is not used.
+            file.sources.add(mount, Arc::clone(&right));
+            return Ok(file);
+        }
         let next = ROOT + 1 + files.nodes.len() as u64;
         let node = *files.nodes.entry(name.clone()).or_insert(next);
         let file = Arc::new(LayerFile {
@@ -150,17 +157,6 @@ impl LayerFiles {
         });
         files.files.insert(node, Arc::clone(&file));
         Ok(file)
-    }
-
-    fn may_share(&self, shared: &str, right: &Right) -> bool {
-        let table = self.read_table();
-        let Some(node) = table.nodes.get(shared) else {
-            return true; // nobody had it, so there are no pages
-        };
-        match table.files.get(node) {
-            Some(file) => file.sources.may_join(right),
-            None => right.is_proven(),
-        }
     }
 
     /// The layers in use that are cached in a directory.
@@ -224,6 +220,19 @@ impl LayerFiles {
     fn file(&self, node: NodeId) -> Result<Arc<LayerFile>, FsError> {
         let table = self.read_table();
         table.files.get(&node).cloned().ok_or(FsError::NotFound)
+    }
+}
+
+impl Table {
+    /// Whether a mount may have the one file for all.
+    fn may_share(&self, shared: &str, right: &Right) -> bool {
+        let Some(node) = self.nodes.get(shared) else {
+            return true; // nobody had it, so there are no pages
+        };
+        match self.files.get(node) {
+            Some(file) => file.sources.may_join(right),
+            None => right.is_proven(),
+        }
     }
 }
 
