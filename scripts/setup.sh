@@ -8,6 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/setup/node.sh
 . scripts/setup/go.sh
 . scripts/setup/rust.sh
+. scripts/setup/bundle.sh
 
 one_at_a_time
 require go 1.26 "https://go.dev/doc/install"
@@ -24,4 +25,5 @@ step "versitygw $(go_version versitygw)"      go_tool versitygw versitygw
 step "distribution $(go_version distribution)" go_tool distribution registry
 step "CLIP reader (test peer)"         clip_reader
 step "generated protobuf code"         generated_code
+step "program (dist/)"                 bundle
 step "Rust tools"                      rust_tools

@@ -27,7 +27,7 @@ step() {
 }
 # A subshell with its own `set -e`: inside an `if` bash ignores it otherwise.
 run_step() { printf done >"$TOOLS/step-outcome"; bash -euo pipefail -c '
-  . scripts/setup/lib.sh; . scripts/setup/system.sh; . scripts/setup/node.sh; . scripts/setup/go.sh; . scripts/setup/rust.sh
+  . scripts/setup/lib.sh; . scripts/setup/system.sh; . scripts/setup/node.sh; . scripts/setup/go.sh; . scripts/setup/rust.sh; . scripts/setup/bundle.sh
   "$@"' step "$@"; }
 outcome() { printf '%s' "$1" >"$TOOLS/step-outcome"; }
 

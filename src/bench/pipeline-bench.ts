@@ -1,16 +1,19 @@
 import { join } from 'node:path';
+import type { RegistryClient } from '../registry/index.ts';
 import { type BenchContext, chooseContenders, openScratch } from './bench-context.ts';
 import { BUILDKIT_FLOWS, buildkitFlowContender } from './contenders/buildkit-flow.ts';
 import { clipyardBuildContender } from './contenders/clipyard-build.ts';
 import { runRounds } from './contenders/rounds.ts';
 import { nodesOf } from './contenders/stock-clip.ts';
 import type { ImageSpec } from './image/generated-image.ts';
+import { type GivenImage, placeImage } from './image/place-image.ts';
+import { unpackImage } from './image/unpack-image.ts';
 import { writeImage } from './image/write-image.ts';
 import type { Link } from './link/link.ts';
 import { type BenchDocument, benchDocument } from './report/document.ts';
 
 export interface PipelineBenchRequest {
-  readonly spec: ImageSpec;
+  readonly image: GivenImage | { readonly kind: 'generated'; readonly spec: ImageSpec };
   /** `host:port` */
   readonly registry: string;
   readonly rounds: number;
@@ -25,9 +28,12 @@ export const PIPELINE_BEFORE = 'buildkit-gzip-clip';
 export const PIPELINE_AFTER = 'clipyard';
 
 /** From the last build step to pushed, indexed, archived and published, by ours and by the flows before it. */
-export async function benchPipeline(request: PipelineBenchRequest, context: BenchContext): Promise<BenchDocument> {
-  const { jobs, say, signal, stateDir, tools } = context;
-  const { buildFlags, link, rounds, spec } = request;
+export async function benchPipeline(
+  request: PipelineBenchRequest,
+  context: BenchContext & { readonly client: RegistryClient },
+): Promise<BenchDocument> {
+  const { say, signal, stateDir, tools } = context;
+  const { buildFlags, link, rounds } = request;
   await using scratch = await openScratch(stateDir);
   const contextDir = join(scratch.directory, 'context');
   const image = { contextDir, tools, repositoryPrefix: scratch.name };
@@ -39,7 +45,7 @@ export async function benchPipeline(request: PipelineBenchRequest, context: Benc
     request.contenders,
   );
   say('preparing the build context');
-  const { entries, plainBytes } = await writeImage(spec, { contextDir, jobs, signal });
+  const input = await writeContext(request, contextDir, scratch.directory, context);
   const results = await runRounds(contenders, {
     ...request,
     scratchDir: scratch.directory,
@@ -48,7 +54,28 @@ export async function benchPipeline(request: PipelineBenchRequest, context: Benc
     inspect: async (_contender, { archivePath }) =>
       archivePath === undefined ? {} : { nodes: await nodesOf(archivePath, tools, { signal }) },
   });
-  const { files, layers, seed, sizeBytes } = spec;
-  const input = { sizeBytes, files, layers, seed, plainBytes, entries };
   return benchDocument({ bench: 'pipeline', input, rounds, link, peer: PIPELINE_BEFORE, results });
+}
+
+/** What the contenders build from; gives what there is to say about it. */
+async function writeContext(
+  { image }: PipelineBenchRequest,
+  contextDir: string,
+  directory: string,
+  { client, jobs, signal }: BenchContext & { readonly client: RegistryClient },
+): Promise<Readonly<Record<string, string | number>>> {
+  if (image.kind === 'generated') {
+    const { files, layers, seed, sizeBytes } = image.spec;
+    const { entries, plainBytes } = await writeImage(image.spec, { contextDir, jobs, signal });
+    return { sizeBytes, files, layers, seed, plainBytes, entries };
+  }
+  const placed = await placeImage(image, directory, { client, signal });
+  const { entries, plainBytes } = await unpackImage(placed, contextDir, { jobs, signal });
+  return {
+    image: image.kind === 'oci' ? 'OCI layout' : 'registry',
+    layers: placed.layers,
+    manifest: placed.manifest.digest,
+    plainBytes,
+    entries,
+  };
 }

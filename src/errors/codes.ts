@@ -360,6 +360,11 @@ export const ERROR_CODES = {
     retryable: false,
     help: 'A contender of a benchmark ended with an error; the message holds its last words.',
   },
+  BENCH_IMAGE_UNSUITABLE: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The image cannot be built again from its layers, because one of them deletes what lies below; give another one, or flatten it first.',
+  },
   CHARTS_UNAVAILABLE: {
     category: 'not_found',
     retryable: false,

@@ -1,3 +1,6 @@
+export { ArchiveCache, type ArchiveCacheOptions, type ArchiveInputs } from './archive-cache.ts';
+export { type ArchiveKey, nameOfArchiveKey } from './archive-entry.ts';
+export { type ArchiveListing, listArchives } from './archive-upkeep.ts';
 export {
   type Codec,
   type Compression,
@@ -7,6 +10,7 @@ export {
   type Level,
 } from './compression.ts';
 export { fileHolds } from './hash-file.ts';
+export { type IndexTool, indexTool } from './index-tool.ts';
 export { LayerFeed, type LayerFeedOptions } from './layer-feed.ts';
 export {
   type ArchiveFormat,
@@ -23,6 +27,7 @@ export { nameOfKey, type PackDocument, type PackKey } from './pack-entry.ts';
 export {
   collectPacks,
   listPacks,
+  type PackContents,
   type PackDamage,
   type PackGarbage,
   type PackListing,

@@ -5,6 +5,7 @@ import type { Limits } from '../config/index.ts';
 import { type Digest, type Expected, hexOf } from '../digest/index.ts';
 import { type Cancelable, systemCodeOf } from '../errors/index.ts';
 import { removeQuietly } from '../files/index.ts';
+import { publishEntry, removeEntry, temporaryEntry } from './entry-folder.ts';
 import { hashFile } from './hash-file.ts';
 import {
   nameOfKey,
@@ -71,10 +72,8 @@ export class PackCache implements AsyncDisposable {
 
   /** Paths for a pack that is about to run; they are on the cache's filesystem, so `put` only renames. */
   async scratch(): Promise<{ index: string; blob: string }> {
-    const directory = join(this.#options.root, PACK_FOLDERS.temporary);
-    await mkdir(directory, { recursive: true });
-    const name = `${process.pid}-${randomUUID()}`;
-    return { index: join(directory, `${name}.idx`), blob: join(directory, `${name}.blob`) };
+    const path = await temporaryEntry(this.#options.root);
+    return { index: `${path}.idx`, blob: `${path}.blob` };
   }
 
   /** Takes finished files over. Another process may have put the same entry meanwhile; theirs then stays. */
@@ -111,7 +110,7 @@ export class PackCache implements AsyncDisposable {
   /** Drops an entry that turned out damaged, and with `blob` the packed blob too. */
   async drop(key: PackKey, { blob }: { readonly blob?: Digest } = {}): Promise<void> {
     this.#found.delete(nameOfKey(key));
-    await removeEntry(this.#options.root, nameOfKey(key));
+    await removeEntry({ root: this.#options.root, folder: PACK_FOLDERS.entries, name: nameOfKey(key) });
     if (blob !== undefined) await rm(this.#blobPath(blob), { force: true });
   }
 
@@ -162,26 +161,15 @@ export class PackCache implements AsyncDisposable {
     }
   }
 
-  /** One rename makes an entry; where one stands already it stays if it is whole, and makes room if a crash left it broken. */
   async #publish(name: string, document: PackDocument, indexFile: string): Promise<void> {
     const { root } = this.#options;
-    const target = join(root, PACK_FOLDERS.entries, name);
     const staged = `${indexFile}.d`;
     await mkdir(staged);
-    await mkdir(join(root, PACK_FOLDERS.entries), { recursive: true });
     await rename(indexFile, join(staged, PACK_FILES.index));
     await writeFile(join(staged, PACK_FILES.document), `${JSON.stringify(document)}\n`);
-    for (;;) {
-      try {
-        await rename(staged, target);
-        return;
-      } catch (thrown) {
-        if (systemCodeOf(thrown) !== 'ENOTEMPTY' && systemCodeOf(thrown) !== 'EEXIST') throw thrown;
-        if ((await this.#pinned(name)) !== undefined) break;
-        await removeEntry(root, name);
-      }
-    }
-    await rm(staged, { recursive: true, force: true });
+    await publishEntry(staged, { root, folder: PACK_FOLDERS.entries, name }, async () => {
+      return (await this.#pinned(name)) !== undefined;
+    });
   }
 
   #blobPath(digest: Digest): string {
@@ -192,20 +180,6 @@ export class PackCache implements AsyncDisposable {
     await mkdir(this.#options.pinDir, { recursive: true });
     return join(this.#options.pinDir, randomUUID());
   }
-}
-
-/** Takes an entry away whole: a reader sees all of it or nothing. Nothing happens when it is not there. */
-export async function removeEntry(root: string, name: string): Promise<void> {
-  const temporary = join(root, PACK_FOLDERS.temporary);
-  await mkdir(temporary, { recursive: true });
-  const aside = join(temporary, `${process.pid}-${randomUUID()}.d`);
-  try {
-    await rename(join(root, PACK_FOLDERS.entries, name), aside);
-  } catch (thrown) {
-    if (systemCodeOf(thrown) === 'ENOENT') return;
-    throw thrown;
-  }
-  await rm(aside, { recursive: true, force: true });
 }
 
 /** Gives a file a second name, or copies it where links do not reach (another owner, another file system). */

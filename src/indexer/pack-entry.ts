@@ -67,5 +67,5 @@ export function passesUnder({ limits = {} }: PackDocument, now: Limits): boolean
 }
 
 /** Where things are below the root of a cache. */
-export const PACK_FOLDERS = { entries: 'packs', blobs: 'blobs', temporary: 'tmp' } as const;
+export const PACK_FOLDERS = { entries: 'packs', archives: 'archives', blobs: 'blobs', temporary: 'tmp' } as const;
 export const PACK_FILES = { document: 'layer.json', index: 'index' } as const;

@@ -2,8 +2,9 @@ import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestOfHex, hexOf, isDigest } from '../digest/index.ts';
 import { type Cancelable, systemCodeOf, toWorkerError } from '../errors/index.ts';
+import { type ArchiveListing, damagedArchives, listArchives } from './archive-upkeep.ts';
+import { removeEntry } from './entry-folder.ts';
 import { fileHolds } from './hash-file.ts';
-import { removeEntry } from './pack-cache.ts';
 import { PACK_FILES, PACK_FOLDERS, type PackDocument, parsePackDocument } from './pack-entry.ts';
 
 /** Files that another process may be about to name are left alone for this long; no pack of one layer takes longer. */
@@ -33,6 +34,7 @@ export async function listPacks(root: string): Promise<readonly PackListing[]> {
 export interface PackGarbage {
   /** Entries that go, or with `dryRun` would. */
   readonly entries: readonly string[];
+  readonly archives: readonly string[];
   readonly blobs: readonly string[];
   readonly temporaryFiles: number;
   readonly freedBytes: number;
@@ -40,22 +42,24 @@ export interface PackGarbage {
 }
 
 /**
- * Makes the cache no larger than `maxBytes`: first the blobs of the longest unused entries go (an index is a hundredth of its
- * blob and still serves while the registry has it), then those entries. Broken entries and what killed packs left behind
- * go in any case. Needs no lock: others see an entry whole or not at all, and running jobs have what they use pinned.
+ * Makes the cache no larger than `maxBytes`: first the archives and the blobs of entries that were unused for longest go (an index is
+ * a hundredth of its blob, still serves while the registry has it, and gives the archive again), then those entries. Broken entries
+ * and what killed packs left behind go in any case. Needs no lock: others see an entry whole or not at all, and running jobs have what they use pinned.
  */
 export async function collectPacks(
   root: string,
   { dryRun = false, maxBytes, signal }: Cancelable & { readonly maxBytes: number; readonly dryRun?: boolean },
 ): Promise<PackGarbage> {
   const listings = await listPacks(root);
-  const plan = planGarbage(listings, await namesIn(join(root, PACK_FOLDERS.blobs)), maxBytes);
+  const archives = await listArchives(root);
+  const plan = planGarbage({ listings, archives, blobs: await namesIn(join(root, PACK_FOLDERS.blobs)) }, maxBytes);
   const stale = (await namesIn(join(root, PACK_FOLDERS.temporary))).filter(isStale);
   if (!dryRun) {
     for (const name of plan.entries) {
       signal.throwIfAborted();
-      await removeEntry(root, name);
+      await removeEntry({ root, folder: PACK_FOLDERS.entries, name });
     }
+    for (const name of plan.archives) await removeEntry({ root, folder: PACK_FOLDERS.archives, name });
     for (const name of plan.blobs) await rm(join(root, PACK_FOLDERS.blobs, name), { force: true });
     for (const { name } of stale) await rm(join(root, PACK_FOLDERS.temporary, name), { recursive: true, force: true });
   }
@@ -68,10 +72,16 @@ interface NamedFile {
   readonly ageMs: number;
 }
 
-/** Pure: which entries and blobs go. Blobs that more than one entry describes go with the first of them. */
+/** What a cache holds. */
+export interface PackContents {
+  readonly listings: readonly PackListing[];
+  readonly archives: readonly ArchiveListing[];
+  readonly blobs: readonly NamedFile[];
+}
+
+/** Pure: which entries, archives and blobs go. Blobs that more than one entry describes go with the first of them. */
 export function planGarbage(
-  listings: readonly PackListing[],
-  blobs: readonly NamedFile[],
+  { archives, blobs, listings }: PackContents,
   maxBytes: number,
 ): Omit<PackGarbage, 'temporaryFiles'> {
   const broken = listings.filter(({ document }) => document === undefined);
@@ -82,40 +92,60 @@ export function planGarbage(
     blobs.filter((file) => !described.has(file.name) && isStale(file)).map(({ name }) => name),
   );
   const removedEntries = new Set(broken.map(({ name }) => name));
+  const brokenArchives = archives.filter(({ document }) => document === undefined);
+  const removedArchives = new Set(brokenArchives.map(({ name }) => name));
   const sum = (numbers: Iterable<number>) => [...numbers].reduce((total, next) => total + next, 0);
-  const totalBytes = sum(sizes.values()) + sum(listings.map(({ indexBytes }) => indexBytes));
+  const indexSizes = (of: readonly PackListing[]) => sum(of.map(({ indexBytes }) => indexBytes));
+  const archiveSizes = (of: readonly ArchiveListing[]) => sum(of.map(({ sizeBytes }) => sizeBytes));
+  const totalBytes = sum(sizes.values()) + indexSizes(listings) + archiveSizes(archives);
   let keptBytes =
     totalBytes -
     sum([...removedBlobs].map((name) => sizes.get(name) ?? 0)) -
-    sum(broken.map(({ indexBytes }) => indexBytes));
-  for (const name of whole.flatMap(blobNamesOf)) {
+    indexSizes(broken) -
+    archiveSizes(brokenArchives);
+  const replaceable = [
+    ...archives.map(({ lastUsedMs, name, sizeBytes }) => ({ lastUsedMs, name, sizeBytes, removed: removedArchives })),
+    ...whole.flatMap((listing) =>
+      blobNamesOf(listing).map((name) => {
+        return { lastUsedMs: listing.lastUsedMs, name, sizeBytes: sizes.get(name) ?? 0, removed: removedBlobs };
+      }),
+    ),
+  ].toSorted((a, b) => a.lastUsedMs - b.lastUsedMs);
+  for (const { name, removed, sizeBytes } of replaceable) {
     if (keptBytes <= maxBytes) break;
-    if (removedBlobs.has(name) || !sizes.has(name)) continue;
-    removedBlobs.add(name);
-    keptBytes -= sizes.get(name) ?? 0;
+    if (removed.has(name) || sizeBytes === 0) continue;
+    removed.add(name);
+    keptBytes -= sizeBytes;
   }
   for (const { indexBytes, name } of whole) {
     if (keptBytes <= maxBytes) break;
     removedEntries.add(name);
     keptBytes -= indexBytes;
   }
-  return { entries: [...removedEntries], blobs: [...removedBlobs], freedBytes: totalBytes - keptBytes, keptBytes };
+  return {
+    entries: [...removedEntries],
+    archives: [...removedArchives],
+    blobs: [...removedBlobs],
+    freedBytes: totalBytes - keptBytes,
+    keptBytes,
+  };
 }
 
 export interface PackDamage {
   readonly name: string;
-  readonly part: 'entry' | 'index' | 'blob';
+  readonly part: 'entry' | 'index' | 'archive' | 'blob';
 }
 
 export interface PackReport {
   readonly entries: number;
+  readonly archives: number;
   readonly blobs: number;
   /** Read and proven. */
   readonly bytes: number;
   readonly damaged: readonly PackDamage[];
 }
 
-/** Reads every index and blob and proves its digest. With `drop` what is damaged goes; it is packed again when needed. */
+/** Reads every index, archive and blob and proves its digest. With `drop` what is damaged goes; it is made again when needed. */
 export async function verifyPacks(
   root: string,
   { drop = false, signal }: Cancelable & { readonly drop?: boolean },
@@ -129,6 +159,12 @@ export async function verifyPacks(
     else if (await fileHolds(path, document.index, { signal })) bytes += indexBytes;
     else damaged.push({ name, part: 'index' });
   }
+  const archives = await listArchives(root);
+  const damagedNames = await damagedArchives(root, archives, { signal });
+  for (const { name, sizeBytes } of archives) {
+    if (damagedNames.has(name)) damaged.push({ name, part: 'archive' });
+    else bytes += sizeBytes;
+  }
   const blobs = await namesIn(join(root, PACK_FOLDERS.blobs));
   for (const { name, sizeBytes } of blobs) {
     const whole =
@@ -140,10 +176,10 @@ export async function verifyPacks(
   if (drop) {
     for (const { name, part } of damaged) {
       if (part === 'blob') await rm(join(root, PACK_FOLDERS.blobs, name), { force: true });
-      else await removeEntry(root, name);
+      else await removeEntry({ root, folder: part === 'archive' ? PACK_FOLDERS.archives : PACK_FOLDERS.entries, name });
     }
   }
-  return { entries: listings.length, blobs: blobs.length, bytes, damaged };
+  return { entries: listings.length, archives: archives.length, blobs: blobs.length, bytes, damaged };
 }
 
 /** undefined when another process removed it just now. */

@@ -1,9 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Digest, hexOf } from '../digest/index.ts';
+import { type Digest, digestOf, hexOf } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
-import { type ArchiveFormat, type AssembleRequest, type AssembleResult, assembleArchive } from '../indexer/index.ts';
+import {
+  type ArchiveCache,
+  type ArchiveFormat,
+  type ArchiveInputs,
+  type AssembleRequest,
+  type AssembleResult,
+  assembleArchive,
+} from '../indexer/index.ts';
 import type { NativeToolPaths } from '../native/index.ts';
 import type { Log } from '../telemetry/index.ts';
 import type { PlannedManifest } from './image-plan.ts';
@@ -26,15 +33,41 @@ export interface ArchiveStepContext extends Cancelable {
   readonly scratchDir: string;
   readonly tools: NativeToolPaths;
   readonly log: Log;
+  /** Archives made before; absent: this one is made, whatever is there. */
+  readonly archives?: ArchiveCache | undefined;
   /** Brings a blob that is not on this machine to a path; absent: nothing is asked of a registry. */
   readonly fetchBlob?: (blob: { readonly digest: Digest; readonly size: number }, path: string) => Promise<void>;
 }
 
 /**
- * Assembles one platform's archive at `output` (a temporary name of the caller's): from indexes alone, or, when it is to hold
- * the files' bytes, from the blobs as well.
+ * One platform's archive at `output` (a temporary name of the caller's): one that was made of the same before, or assembled from
+ * indexes alone, or, when it is to hold the files' bytes, from the blobs as well. Those are not cached: they are as large as their image.
  */
 export async function archiveStep(request: ArchiveRequest, context: ArchiveStepContext): Promise<AssembleResult> {
+  const archives = request.format === 'clipyard' ? context.archives : undefined;
+  const inputs = inputsOf(request);
+  const cached = await archives?.get(inputs, request.output);
+  if (cached !== undefined) return cached;
+  const result = await assemble(request, context);
+  await archives?.put(inputs, result, request.output);
+  return result;
+}
+
+function inputsOf(request: ArchiveRequest): ArchiveInputs {
+  const { configBytes, format, imageName, layers, manifest, registry, repository } = request;
+  return {
+    format,
+    layers: layers.map(({ index, layer: { digest, mediaType } }) => ({ index: index.digest, digest, mediaType })),
+    config: digestOf(configBytes),
+    manifest: digestOf(manifest.bytes),
+    registry,
+    repository,
+    reference: manifest.digest,
+    imageName,
+  };
+}
+
+async function assemble(request: ArchiveRequest, context: ArchiveStepContext): Promise<AssembleResult> {
   const { log, scratchDir, signal, tools } = context;
   const directory = join(scratchDir, `assemble-${randomUUID()}`);
   await mkdir(directory, { recursive: true });

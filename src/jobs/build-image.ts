@@ -4,8 +4,8 @@ import { imageTag } from '../archive/index.ts';
 import type { BuildkitClient, BuildRequest as BuildkitRequest, BuildkitResult, LandedVia } from '../buildkit/index.ts';
 import type { Limits } from '../config/index.ts';
 import { type Digest, hexOf } from '../digest/index.ts';
-import { type Cancelable, messageOf, toWorkerError, WorkerError } from '../errors/index.ts';
-import { type Compression, collectPacks, encoderIds, PackCache, SharedPacks } from '../indexer/index.ts';
+import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts';
+import { ArchiveCache, type Compression, indexTool, PackCache, SharedPacks } from '../indexer/index.ts';
 import type { NativeToolPaths } from '../native/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
 import { ABSENT_ANNOTATION, type Descriptor, formatPlatform, OciLayout } from '../oci/index.ts';
@@ -32,6 +32,7 @@ import { FOLLOW_BYTES, PUSH_WIDTH, Pusher } from './push-step.ts';
 import { type BlobLookup, blobLookup } from './registry-blobs.ts';
 import { checkResultDirectory, writeResultLayout } from './result-layout.ts';
 import { needNotLand } from './skip-landing.ts';
+import { trimCache } from './trim-cache.ts';
 
 export interface BuildContext extends Cancelable {
   readonly buildkit: BuildkitClient;
@@ -58,6 +59,8 @@ interface Preparation extends BuildContext {
   readonly landing: OciLayout;
   readonly scratchDir: string;
   readonly rules: PackRules;
+  /** undefined: archives are made, whatever is there. */
+  readonly archives: ArchiveCache | undefined;
   readonly before: ReadPointer | undefined;
   readonly clock: PhaseClock;
   /** Of blobs, by all attempts. */
@@ -96,16 +99,32 @@ export async function buildImage(request: ImageBuild, context: BuildContext): Pr
   await rm(scratchDir, { recursive: true, force: true });
   await mkdir(scratchDir, { recursive: true });
   try {
-    const [before, encoders] = await Promise.all([
+    const [before, tool] = await Promise.all([
       readPointer(context.store, storeKeys.pointer(workspaceId, imageId), { signal }),
-      encoderIds({ tools: context.tools, signal }),
+      indexTool({ tools: context.tools, stateDir, signal }),
     ]);
     clock.end('preparing');
-    const rules = { encoders, compression: request.compression, keepAll: false };
+    const rules = { encoders: tool.encoders, compression: request.compression, keepAll: false };
+    const { log } = context;
+    const archives = request.useCache
+      ? new ArchiveCache({ root: packsDirectory(stateDir), tool, log, signal })
+      : undefined;
     const sent = { bytes: 0 };
-    const preparation = { ...context, request, tag, storageRef, landing, scratchDir, rules, before, clock, sent };
+    const preparation = {
+      ...context,
+      request,
+      tag,
+      storageRef,
+      landing,
+      scratchDir,
+      rules,
+      archives,
+      before,
+      clock,
+      sent,
+    };
     const result = await attemptTwice(preparation);
-    await trimCache(result, preparation);
+    if (archives?.grew === true || result.layers.some(({ packed }) => packed === 'new')) await trimCache(preparation);
     return result;
   } catch (thrown) {
     signal.throwIfAborted();
@@ -154,16 +173,6 @@ async function attempt(preparation: Preparation, packed: Map<Digest, PackedLayer
 function packCacheOf({ limits, log, packCache, scratchDir, stateDir }: Preparation, signal: AbortSignal): PackCache {
   const shared = packCache.shared === undefined ? undefined : new SharedPacks(packCache.shared, log);
   return new PackCache({ root: packsDirectory(stateDir), pinDir: join(scratchDir, 'pins'), limits, shared, signal });
-}
-
-/** The image is published: a cache that cannot be trimmed is worth a warning. */
-async function trimCache(result: BuildResult, { log, packCache, signal, stateDir }: Preparation): Promise<void> {
-  if (!result.layers.some(({ packed }) => packed === 'new')) return;
-  try {
-    await collectPacks(packsDirectory(stateDir), { maxBytes: packCache.maxBytes, signal });
-  } catch (thrown) {
-    log.warn({ reason: messageOf(thrown) }, 'the pack cache could not be trimmed');
-  }
 }
 
 async function runBuild(build: Build): Promise<BuildResult> {

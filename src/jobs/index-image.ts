@@ -5,10 +5,11 @@ import type { Limits } from '../config/index.ts';
 import { type Digest } from '../digest/index.ts';
 import { type Cancelable, messageOf, toWorkerError, WorkerError } from '../errors/index.ts';
 import {
+  ArchiveCache,
   type ArchiveFormat,
   type AssembleResult,
   type Compression,
-  encoderIds,
+  indexTool,
   LayerFeed,
   type LayerResult,
   PackCache,
@@ -36,6 +37,7 @@ import { type EngineChoice, engineOf, type IndexEngine } from './index-engine.ts
 import { readImages } from './landing.ts';
 import { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
 import { type PackedLayer, type PackRules, packStep } from './pack-step.ts';
+import { trimCache } from './trim-cache.ts';
 
 /** An image that is there already: in an OCI layout, or in a registry. */
 export type IndexSource =
@@ -61,7 +63,7 @@ export interface IndexContext extends Cancelable {
   readonly client: RegistryClient;
   readonly tools: NativeToolPaths;
   readonly stateDir: string;
-  readonly packCache: Pick<PackCacheSettings, 'shared'>;
+  readonly packCache: PackCacheSettings;
   /** What a layer may cost. */
   readonly limits: Limits;
   readonly log: Log;
@@ -207,14 +209,20 @@ async function assembleTwice(assembly: Assembly, context: IndexContext): Promise
   const { limits, log, packCache, signal, stateDir, tools } = context;
   const { request } = assembly;
   const compression: Compression = { codec: 'none', level: 0, chunkBytes: request.chunkBytes };
-  const rules = { compression, encoders: await encoderIds({ tools, signal }), keepAll: true };
+  const tool = await indexTool({ tools, stateDir, signal });
+  const rules = { compression, encoders: tool.encoders, keepAll: true };
   const shared = packCache.shared === undefined ? undefined : new SharedPacks(packCache.shared, log);
   const pinDir = join(assembly.scratchDir, 'pins');
   await using cache = new PackCache({ root: packsDirectory(stateDir), pinDir, limits, shared, signal });
+  const archives = request.useCache
+    ? new ArchiveCache({ root: packsDirectory(stateDir), tool, log, signal })
+    : undefined;
   const packed = new Map<Digest, PackedLayer>();
   const attempt = async (): Promise<Assembled> => {
     await keepLayers(assembly, rules, packed, cache, context);
-    return await assemble(assembly, packed, context);
+    const assembled = await assemble(assembly, packed, archives, context);
+    if (archives?.grew === true || assembled.layers.some(({ fromCache }) => !fromCache)) await trimCache(context);
+    return assembled;
   };
   try {
     return await attempt();
@@ -230,6 +238,7 @@ async function assembleTwice(assembly: Assembly, context: IndexContext): Promise
 async function assemble(
   { image, output, request, scratchDir }: Assembly,
   packed: ReadonlyMap<Digest, PackedLayer>,
+  archives: ArchiveCache | undefined,
   { client, log, signal, tools }: IndexContext,
 ): Promise<Assembled> {
   const { registry, repository } = request.storage;
@@ -251,6 +260,7 @@ async function assemble(
       signal,
       tools,
       log,
+      archives,
       ...(source.kind === 'docker' && {
         fetchBlob: (blob, path) => fetchBlobTo(client, source.reference, blob, path, { signal }),
       }),

@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import pLimit from 'p-limit';
 import type { Limits } from '../config/index.ts';
 import type { Digest, Expected } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
@@ -65,6 +66,9 @@ interface Planned {
   readonly key: PackKey;
 }
 
+/** Threads that Node has for files; more requests than that at once would not spare a registry's patience either. */
+const LOOKUP_WIDTH = 4;
+
 /**
  * Turns the layers of an image into packed ones, each as soon as it is ready: cached ones at once, the others in one
  * native pass. Plain layers are packed, compressed ones keep their bytes (no layer of a base image changes its digest).
@@ -74,14 +78,31 @@ export async function* packStep(
   layers: readonly { readonly descriptor: Descriptor; readonly diffId: Digest }[],
   options: PackStepOptions,
 ): AsyncGenerator<PackedLayer> {
+  const plans = layers.map(({ descriptor, diffId }): Planned => {
+    return { descriptor, diffId, key: packKeyOf(descriptor.digest, layerCodecOf(descriptor.mediaType), options) };
+  });
   const missing: Planned[] = [];
-  for (const { descriptor, diffId } of layers) {
-    const plan = { descriptor, diffId, key: packKeyOf(descriptor.digest, layerCodecOf(descriptor.mediaType), options) };
-    const cached = options.useCache ? await cachedLayer(plan, options) : undefined;
+  for await (const [plan, cached] of lookUp(plans, options)) {
     if (cached === undefined) missing.push(plan);
     else yield reported(cached, options);
   }
   yield* packMissing(missing, options);
+}
+
+/** Side by side, for each is some round trips to the disk and maybe one to the registry; given in the order of the plans. */
+async function* lookUp(
+  plans: readonly Planned[],
+  options: PackStepOptions,
+): AsyncGenerator<readonly [Planned, PackedLayer | undefined]> {
+  const limit = pLimit({ concurrency: LOOKUP_WIDTH, rejectOnClear: true });
+  const lookups = plans.map((plan) => limit(() => (options.useCache ? cachedLayer(plan, options) : undefined)));
+  const settled = Promise.allSettled(lookups);
+  try {
+    for (const [at, plan] of plans.entries()) yield [plan, await lookups[at]];
+  } finally {
+    limit.clearQueue();
+    await settled;
+  }
 }
 
 /** The cache key of a layer as BuildKit or a layout gives it. */

@@ -7,13 +7,10 @@ import { type Cancelable, type ErrorCode, toWorkerError, WorkerError } from '../
 import { layerCodecOf } from '../oci/index.ts';
 import { BlobReader } from './blob/blob-reader.ts';
 import { type LayerFormat, recognise } from './blob/format.ts';
-import { readGzip } from './blob/gzip.ts';
-import { readPlain } from './blob/plain.ts';
+import { plainStream } from './blob/plain-stream.ts';
 import { type Span, SpanList } from './blob/span-list.ts';
-import { readZstd } from './blob/zstd.ts';
 import { type Chunk, ChunkTable } from './chunk-table.ts';
 import type { Entry, LayerWarnings } from './entry.ts';
-import { beyond } from './failure.ts';
 import { TarWalker } from './tar/tar-walker.ts';
 
 /** A layer's blob on this machine, and what it must turn out to be. */
@@ -93,7 +90,6 @@ async function readLayer(layer: LayerBlob, codec: LayerCodec, options: IndexLaye
   for await (const piece of plainStream(blob, codec, spans, limits)) {
     signal.throwIfAborted();
     plainBytes += piece.length;
-    checkSize(plainBytes, blob.position, limits);
     hash.update(piece);
     table.write(piece, walker.feed(piece));
     onProgress?.(blob.position);
@@ -120,23 +116,6 @@ async function readLayer(layer: LayerBlob, codec: LayerCodec, options: IndexLaye
     entries: walker.entries,
     warnings: walker.warnings,
   };
-}
-
-function plainStream(blob: BlobReader, codec: LayerCodec, spans: SpanList, limits: Limits): AsyncGenerator<Buffer> {
-  switch (codec) {
-    case 'plain':
-      return readPlain(blob);
-    case 'gzip':
-      return readGzip(blob, spans);
-    case 'zstd':
-      return readZstd(blob, spans, limits);
-  }
-}
-
-function checkSize(plainBytes: number, storedBytes: number, limits: Limits): void {
-  if (plainBytes > limits.maxPlainBytes) throw beyond(`a layer of ${plainBytes} plain bytes`, limits, 'maxPlainBytes');
-  if (plainBytes > limits.ratioFreeBytes && Math.floor(plainBytes / Math.max(limits.maxRatio, 1)) > storedBytes)
-    throw beyond(`${plainBytes} plain bytes from ${storedBytes} stored ones: the ratio`, limits, 'maxRatio');
 }
 
 function requireSame<T extends string | number>(

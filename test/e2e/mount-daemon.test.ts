@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -87,6 +87,23 @@ test('what is left when holder and daemon are killed is named by stat, taken awa
     expect(await readdir(join(scratch.path, 'state/mounts'))).toEqual([]);
   }
   await commandJson(['mount', source, first], state);
+  await commandJson(['umount', first], state);
+});
+
+test('--repair takes a dead writable mount away and leaves its changes, which the next one has', async () => {
+  const changes = join(scratch.path, 'changes');
+  await mkdir(changes);
+  const { pid } = await commandJson<Listing>(['mount', '--rw', changes, source, first], state);
+  await writeFile(join(first, 'mine'), 'kept');
+  killBoth(pid);
+  await vanished(pid);
+  await commandJson(['mounts', '--repair'], state);
+  expect(await mountpoints()).toEqual([]);
+  expect(await isMounted(first)).toBe(false);
+  expect(await readdir(join(scratch.path, 'state/mounts'))).toEqual([]);
+  expect(await readdir(join(scratch.path, 'state/lowers'))).toEqual([]);
+  await commandJson(['mount', '--rw', changes, source, first], state);
+  expect(await readFile(join(first, 'mine'), 'utf8')).toBe('kept');
   await commandJson(['umount', first], state);
 });
 

@@ -149,7 +149,38 @@ test('an image in a registry is indexed again without its layers; a damaged inde
   expect(await index()).toEqual({ digest: first.digest, fetched: 0 });
   const [entry = ''] = await readdir(packs('indexing', 'packs'));
   await flipMiddleByte(packs('indexing', 'packs', entry, 'index'));
+  expect(await index()).toEqual({ digest: first.digest, fetched: 0 }); // an archive that is there needs no index
+  await rm(packs('indexing', 'archives'), { recursive: true });
   expect(await index()).toEqual({ digest: first.digest, fetched: 1 });
+});
+
+test('an archive made before is copied: same document, same bytes; damage or --no-cache make it again', async () => {
+  const { result } = await build('pushed');
+  const output = join(scratch.path, 'again.clip');
+  const index = async (...extra: readonly string[]) => {
+    const args = ['--json', 'index', '--from', `docker://${result.storageRef}`, '--output', output, ...extra];
+    const { exitCode, stderr, stdout } = await runCommand(args, machine('again'));
+    expect(exitCode, stderr).toBe(0);
+    const { durationMs: _, layers, ...document } = JSON.parse(stdout) as IndexResult;
+    const cached = layers.filter((layer) => layer.cached).length;
+    const warned = stderr.includes('a cached archive was damaged');
+    return { document, cached, warned, bytes: await readFile(output) };
+  };
+  const archives = async () => await readdir(packs('again', 'archives'));
+  const first = await index();
+  const [name = ''] = await archives();
+  const cachedArchive = packs('again', 'archives', name, 'archive');
+  expect(await readFile(cachedArchive)).toEqual(first.bytes);
+  expect(await index()).toEqual({ ...first, cached: 4 });
+  await writeFile(output, 'the file is its owner’s');
+  expect(await index()).toEqual({ ...first, cached: 4 });
+  await flipMiddleByte(cachedArchive);
+  expect(await index('--no-cache')).toEqual(first);
+  expect(await index()).toEqual({ ...first, cached: 4, warned: true });
+  expect(await index()).toEqual({ ...first, cached: 4 });
+  const { archives: listed } = await commandJson<{ archives: unknown[] }>(['cache', 'ls'], machine('again'));
+  expect(listed).toMatchObject([{ key: name, digest: first.document.archive.digest, imageName: result.storageRef }]);
+  expect(await commandJson(['cache', 'verify'], machine('again'))).toMatchObject({ ok: true, archives: 1 });
 });
 
 test('cache ls lists, gc keeps the most recently used, --dry-run changes nothing', async () => {

@@ -9,6 +9,8 @@ export interface ImageSpec {
   readonly files: number;
   readonly layers: number;
   readonly seed: number;
+  /** Puts one more file of so many bytes, which do not compress, at the end of the first layer, the largest. */
+  readonly lastFileBytes?: number;
 }
 
 export type GeneratedEntry =
@@ -37,7 +39,7 @@ const TREES = ['usr/lib', 'opt/app', 'usr/share', 'srv/data', 'home/build'] as c
 
 /** An image from a seed: the same spec gives the same bytes on every machine. Throws USAGE. */
 export function generateImage(spec: ImageSpec): readonly GeneratedLayer[] {
-  const { files, layers, seed, sizeBytes } = spec;
+  const { files, lastFileBytes, layers, seed, sizeBytes } = spec;
   if (layers > files) throw new WorkerError('USAGE', `${layers} layers need at least as many files, not ${files}`);
   const sizes = fileSizes(sizeBytes, files, seed);
   if (sizes.some((size) => size > MAX_FILE_BYTES))
@@ -54,7 +56,8 @@ export function generateImage(spec: ImageSpec): readonly GeneratedLayer[] {
     const least = start + 1; // no layer is empty
     const most = files - (layers - at - 1);
     end = at === layers - 1 ? files : Math.min(most, Math.max(least, start + Math.round((files * share) / total)));
-    return layerOf(sizes.subarray(start, end), { at, seed });
+    const layer = layerOf(sizes.subarray(start, end), { at, seed });
+    return at === 0 && lastFileBytes !== undefined ? withLast(layer, lastFileBytes) : layer;
   });
 }
 
@@ -82,6 +85,7 @@ function layerOf(sizes: Float64Array, { at, seed }: { readonly at: number; reado
       for (const path of parentsOf(top)) yield { type: 'directory', path };
       let folder = top;
       let group = top;
+      const next: Record<Kind, number> = { text: 0, binary: 0, packed: 0 };
       for (const [file, sizeBytes] of sizes.entries()) {
         if (file % (FILES_IN_FOLDER * FOLDERS_IN_FOLDER) === 0) {
           group = `${top}/group${Math.floor(file / (FILES_IN_FOLDER * FOLDERS_IN_FOLDER))}`;
@@ -90,14 +94,26 @@ function layerOf(sizes: Float64Array, { at, seed }: { readonly at: number; reado
         if (file % FILES_IN_FOLDER === 0) {
           folder = `${group}/part${Math.floor(file / FILES_IN_FOLDER) % FOLDERS_IN_FOLDER}`;
           yield { type: 'directory', path: folder };
+          // Files of a folder are like each other: neighbours in the pool. Another folder is somewhere else.
+          for (const kind of KINDS) next[kind] = Math.floor(random() * 2 ** 24);
         }
         const kind = kindOf(random());
         const path = `${folder}/${EXTENSIONS[kind].prefix}${file}${EXTENSIONS[kind].suffix}`;
-        const offset = Math.floor(random() * 2 ** 24);
+        const offset = next[kind];
+        next[kind] += sizeBytes;
         yield { type: 'file', path, sizeBytes, kind, offset, executable: kind === 'binary' };
         if (file % (FILES_IN_FOLDER * 2) === 0)
           yield { type: 'symlink', path: `${folder}/current`, target: path.slice(folder.length + 1) };
       }
+    },
+  };
+}
+
+function withLast(layer: GeneratedLayer, sizeBytes: number): GeneratedLayer {
+  return {
+    *[Symbol.iterator]() {
+      yield* layer;
+      yield { type: 'file', path: `${TREES[0]}/last.bin`, sizeBytes, kind: 'packed', offset: 0, executable: false };
     },
   };
 }
@@ -107,6 +123,8 @@ const EXTENSIONS = {
   binary: { prefix: 'lib', suffix: '.so' },
   packed: { prefix: 'asset-', suffix: '.bin' },
 } as const satisfies Record<Kind, object>;
+
+const KINDS = ['text', 'binary', 'packed'] as const satisfies readonly Kind[];
 
 function kindOf(chance: number): Kind {
   if (chance < 0.6) return 'text';

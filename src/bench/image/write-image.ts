@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough, Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -9,6 +9,7 @@ import pLimit from 'p-limit';
 import { type Digest, digestOf, digestOfHex } from '../../digest/index.ts';
 import type { Cancelable } from '../../errors/index.ts';
 import { canonicalJson, type Descriptor, localPlatform, MEDIA_TYPES, OciLayout } from '../../oci/index.ts';
+import { tarName, writeDockerfile } from './build-context.ts';
 import { Contents } from './contents.ts';
 import { type GeneratedLayer, generateImage, type ImageSpec } from './generated-image.ts';
 import { tarOf } from './tar-stream.ts';
@@ -49,7 +50,7 @@ export async function writeImage(spec: ImageSpec, options: WriteOptions): Promis
       limit(() =>
         writeLayer(layer, contents, {
           signal,
-          tarPath: contextDir === undefined ? undefined : join(contextDir, `layer${at}.tar`),
+          tarPath: contextDir === undefined ? undefined : join(contextDir, tarName(at)),
           layout,
           codec: wanted?.codec ?? 'plain',
         }),
@@ -57,8 +58,10 @@ export async function writeImage(spec: ImageSpec, options: WriteOptions): Promis
     ),
   );
   if (contextDir !== undefined) {
-    const adds = layers.map((_, at) => `ADD layer${at}.tar /\n`);
-    await writeFile(join(contextDir, 'Dockerfile'), `FROM scratch\n${adds.join('')}CMD ["/bin/true"]\n`);
+    await writeDockerfile(
+      contextDir,
+      layers.map((_, at) => tarName(at)),
+    );
   }
   return {
     plainBytes: written.reduce((sum, { plainBytes }) => sum + plainBytes, 0),

@@ -48,3 +48,8 @@ export function resetPeakOf(pid: number): void {
     // not ours to reset: the peak is then of its whole life
   }
 }
+
+/** The memory that the process holds now (VmRSS); 0 when it is gone. */
+export function residentBytesOf(pid: number): number {
+  return Number(/^VmRSS:\s+(\d+) kB/m.exec(readProc(pid, 'status') ?? '')?.[1] ?? 0) * 1024;
+}

@@ -1,13 +1,13 @@
 import type { Config, TopLevelSpec } from 'vega-lite';
 import { WorkerError } from '../../errors/index.ts';
+import { bars, type Row } from './bars.ts';
 import type { BenchDocument } from './document.ts';
+import { mountCharts } from './mount-charts.ts';
 
 export interface Chart {
   readonly title: string;
   readonly svg: string;
 }
-
-type Row = Readonly<Record<string, string | number>>;
 
 /** Colours that stand out from white and from black alike; text takes the page's own. */
 const CONFIG: Config = {
@@ -29,8 +29,19 @@ const CONFIG: Config = {
 /** The charts of a result as SVG texts. Throws CHARTS_UNAVAILABLE where the chart packages are not installed. */
 export async function drawCharts(document: BenchDocument): Promise<readonly Chart[]> {
   const draw = await renderer();
-  const charts = document.bench === 'scale' ? scaleCharts(document) : contenderCharts(document);
-  return await Promise.all(charts.map(async ({ spec, title }) => ({ title, svg: await draw(spec) })));
+  return await Promise.all(planned(document).map(async ({ spec, title }) => ({ title, svg: await draw(spec) })));
+}
+
+function planned(document: BenchDocument): readonly Planned[] {
+  switch (document.bench) {
+    case 'scale':
+      return scaleCharts(document);
+    case 'mount':
+      return mountCharts(document);
+    case 'index':
+    case 'pipeline':
+      return contenderCharts(document);
+  }
 }
 
 async function renderer(): Promise<(spec: TopLevelSpec) => Promise<string>> {
@@ -111,22 +122,6 @@ function timeChart(ran: BenchDocument['contenders']): TopLevelSpec {
         encoding: { y, x: { field: 'max', type: 'quantitative' }, text: { field: 'median', format: '.2f' } },
       },
     ],
-  };
-}
-
-function bars(values: readonly Row[], unit: string, group?: string): TopLevelSpec {
-  return {
-    data: { values: [...values] },
-    width: 520,
-    mark: { type: 'bar', color: '#3b82d0' },
-    encoding: {
-      y: { field: 'contender', type: 'nominal', sort: null, title: null },
-      x: { field: 'value', type: 'quantitative', title: unit, stack: null },
-      ...(group !== undefined && {
-        color: { field: group, type: 'nominal' as const, title: null },
-        yOffset: { field: group },
-      }),
-    },
   };
 }
 

@@ -4,8 +4,9 @@ import type { ContenderRuns } from '../contenders/rounds.ts';
 import type { Link } from '../link/link.ts';
 import { thisMachine } from '../measure/machine.ts';
 import { spreadOf } from '../measure/statistics.ts';
+import { MountResult } from './mount-result.ts';
+import { Spread } from './spread.ts';
 
-const Spread = z.object({ median: z.number(), min: z.number(), max: z.number() });
 const Phases = z.object({
   build: z.number().optional(),
   push: z.number().optional(),
@@ -35,6 +36,8 @@ const ContenderResult = z.object({
   blobBytes: z.number().optional(),
   /** As the stock reader lists the archive. */
   nodes: z.number().optional(),
+  /** Of `bench mount`, which has nothing else. */
+  mount: MountResult.optional(),
   runs: z.array(
     z.object({ seconds: z.number(), cpuSeconds: z.number(), peakBytes: z.number(), readBytes: z.number() }),
   ),
@@ -52,7 +55,7 @@ const ScalePoint = z.object({
 /** The JSON result of every benchmark (docs/benchmarks.md). */
 export const BenchDocument = z.object({
   version: z.literal(1),
-  bench: z.enum(['index', 'pipeline', 'scale']),
+  bench: z.enum(['index', 'pipeline', 'scale', 'mount']),
   startedAt: z.iso.datetime(),
   machine: z.object({
     cpu: z.string(),

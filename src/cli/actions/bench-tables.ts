@@ -1,8 +1,10 @@
 import type { BenchDocument, ContenderResult, PageTable, PhaseRow, ScalePoint } from '../../bench/index.ts';
 import { formatBytes } from '../output.ts';
+import { mountTables } from './mount-bench-tables.ts';
 
 /** What a person reads of a result, in a terminal and on the page. */
 export function benchTables(document: BenchDocument, phases: readonly PhaseRow[]): readonly PageTable[] {
+  if (document.bench === 'mount') return mountTables(document);
   if (document.bench === 'scale') return [scaleTable(document.points ?? []), fitTable(document.fits ?? [])];
   return [
     contenderTable(document),

@@ -5,6 +5,7 @@ import {
   type BenchContext,
   type BenchDocument,
   benchIndex,
+  benchMount,
   benchPipeline,
   benchScale,
   drawCharts,
@@ -47,8 +48,14 @@ export interface IndexBenchFlags extends CommonFlags, ImageFlags, RegistryFlags 
 }
 
 export interface PipelineBenchFlags extends CommonFlags, ImageFlags, RegistryFlags {
+  readonly image?: string;
   readonly compression?: string;
   readonly level?: string;
+}
+
+export interface MountBenchFlags extends CommonFlags, ImageFlags, RegistryFlags {
+  readonly image?: string;
+  readonly exec?: string;
 }
 
 export interface ScaleBenchFlags extends CommonFlags {
@@ -64,10 +71,7 @@ const MAX_ROUNDS = 100;
 export async function runIndexBench(flags: IndexBenchFlags, json: boolean, context: CommandContext): Promise<void> {
   const request = {
     ...registryOf(flags, context),
-    image:
-      flags.image === undefined
-        ? { kind: 'generated' as const, spec: specOf(flags) }
-        : parseImageSource(flags.image, '--image'),
+    image: imageOf(flags),
     rounds: roundsOf(flags),
   };
   await checkOutput(flags.output);
@@ -84,12 +88,27 @@ export async function runPipelineBench(
 ): Promise<void> {
   const request = {
     ...registryOf(flags, context),
-    spec: specOf(flags),
+    image: imageOf(flags),
     rounds: roundsOf(flags),
     buildFlags: buildFlagsOf(flags),
   };
   await checkOutput(flags.output);
-  const document = await benchPipeline(request, benchContext(context));
+  await using client = await registryClient(context);
+  const document = await benchPipeline(request, { ...benchContext(context), client });
+  await writeBench(document, flags.output, json, context);
+}
+
+/** `clipyard bench mount`. */
+export async function runMountBench(flags: MountBenchFlags, json: boolean, context: CommandContext): Promise<void> {
+  const request = {
+    ...registryOf(flags, context),
+    image: imageOf(flags),
+    rounds: roundsOf(flags),
+    exec: flags.exec,
+  };
+  await checkOutput(flags.output);
+  await using client = await registryClient(context);
+  const document = await benchMount(request, { ...benchContext(context), client });
   await writeBench(document, flags.output, json, context);
 }
 
@@ -119,6 +138,12 @@ function benchContext({ env, settings, signal, stderr, tools }: CommandContext):
     signal,
     say: (line) => stderr.write(`[bench] ${line}\n`),
   };
+}
+
+function imageOf(flags: ImageFlags & { readonly image?: string }) {
+  return flags.image === undefined
+    ? { kind: 'generated' as const, spec: specOf(flags) }
+    : parseImageSource(flags.image, '--image');
 }
 
 function specOf(flags: ImageFlags): ImageSpec {

@@ -1,4 +1,11 @@
-import { collectPacks, listPacks, type PackListing, verifyPacks } from '../../indexer/index.ts';
+import {
+  type ArchiveListing,
+  collectPacks,
+  listArchives,
+  listPacks,
+  type PackListing,
+  verifyPacks,
+} from '../../indexer/index.ts';
 import { packsDirectory } from '../../jobs/index.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
@@ -19,17 +26,29 @@ const DAMAGED = 65;
 /** `clipyard cache ls`. */
 export async function list(json: boolean, { settings, stdout }: CommandContext): Promise<void> {
   const listings = await listPacks(packsDirectory(settings.stateDir));
-  const bytes = listings.reduce((sum, { blobBytes = 0, indexBytes }) => sum + indexBytes + blobBytes, 0);
+  const archives = await listArchives(packsDirectory(settings.stateDir));
+  const bytes =
+    listings.reduce((sum, { blobBytes = 0, indexBytes }) => sum + indexBytes + blobBytes, 0) +
+    archives.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   writeResult(
     stdout,
-    { directory: packsDirectory(settings.stateDir), bytes, entries: listings.map(entryOf) },
+    {
+      directory: packsDirectory(settings.stateDir),
+      bytes,
+      entries: listings.map(entryOf),
+      archives: archives.map(archiveOf),
+    },
     json,
     () => {
       const table = formatTable(
         ['key', 'source', 'action', 'digest', 'plain >', 'index >', 'blob >', 'last used'],
         listings.map(rowOf),
       );
-      return `${table}${listings.length} entries, ${formatBytes(bytes)}\n`;
+      const made =
+        archives.length === 0
+          ? ''
+          : formatTable(['archive of', 'image', 'digest', 'size >', 'last used'], archives.map(archiveRowOf));
+      return `${table}${made}${listings.length} entries, ${archives.length} archives, ${formatBytes(bytes)}\n`;
     },
   );
 }
@@ -42,13 +61,13 @@ export async function gc(flags: GcFlags, json: boolean, { settings, signal, stdo
       : parseSize(flags.maxSize, '--max-size');
   const dryRun = flags.dryRun ?? false;
   const garbage = await collectPacks(packsDirectory(settings.stateDir), { maxBytes, dryRun, signal });
-  const { blobs, entries, freedBytes, keptBytes } = garbage;
+  const { archives, blobs, entries, freedBytes, keptBytes } = garbage;
   writeResult(
     stdout,
     { dryRun, maxBytes, ...garbage },
     json,
     () =>
-      `${dryRun ? 'would remove' : 'removed'} ${entries.length} entries and ${blobs.length} blobs, ${formatBytes(freedBytes)}; ${formatBytes(keptBytes)} ${dryRun ? 'would stay' : 'stay'}\n`,
+      `${dryRun ? 'would remove' : 'removed'} ${entries.length} entries, ${archives.length} archives and ${blobs.length} blobs, ${formatBytes(freedBytes)}; ${formatBytes(keptBytes)} ${dryRun ? 'would stay' : 'stay'}\n`,
   );
 }
 
@@ -59,13 +78,13 @@ export async function verify(
   { settings, signal, stdout }: CommandContext,
 ): Promise<number> {
   const report = await verifyPacks(packsDirectory(settings.stateDir), { drop: flags.drop ?? false, signal });
-  const { blobs, bytes, damaged, entries } = report;
+  const { archives, blobs, bytes, damaged, entries } = report;
   writeResult(stdout, { ok: damaged.length === 0, dropped: flags.drop ?? false, ...report }, json, () =>
     [
       ...damaged.map(
         ({ name, part }) => `${part} of ${name.slice(0, 12)} is damaged${flags.drop === true ? ', dropped' : ''}\n`,
       ),
-      `${entries} entries and ${blobs} blobs, ${formatBytes(bytes)} proven, ${damaged.length} damaged\n`,
+      `${entries} entries, ${archives} archives and ${blobs} blobs, ${formatBytes(bytes)} proven, ${damaged.length} damaged\n`,
     ].join(''),
   );
   return damaged.length === 0 ? 0 : DAMAGED;
@@ -91,6 +110,26 @@ function rowOf({ blobBytes, document, indexBytes, lastUsedMs, name }: PackListin
     document === undefined ? '' : formatBytes(document.layer.plainBytes),
     formatBytes(indexBytes),
     blobBytes === undefined ? '-' : formatBytes(blobBytes),
+    new Date(lastUsedMs).toISOString(),
+  ];
+}
+
+function archiveOf({ document, lastUsedMs, name, sizeBytes }: ArchiveListing) {
+  return {
+    key: name,
+    damaged: document === undefined,
+    ...(document !== undefined && { ...document.key, digest: document.result.digest }),
+    sizeBytes,
+    lastUsed: new Date(lastUsedMs).toISOString(),
+  };
+}
+
+function archiveRowOf({ document, lastUsedMs, name, sizeBytes }: ArchiveListing): readonly string[] {
+  return [
+    name.slice(0, 12),
+    document?.key.imageName ?? 'damaged',
+    document?.result.digest.slice(7, 19) ?? '',
+    formatBytes(sizeBytes),
     new Date(lastUsedMs).toISOString(),
   ];
 }

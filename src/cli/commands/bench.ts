@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { IndexBenchFlags, PipelineBenchFlags, ScaleBenchFlags } from '../actions/bench.ts';
+import type { IndexBenchFlags, MountBenchFlags, PipelineBenchFlags, ScaleBenchFlags } from '../actions/bench.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
 
 const INDEX_EXAMPLES = `
@@ -12,8 +12,16 @@ Examples:
 const PIPELINE_EXAMPLES = `
 Examples:
   clipyard bench pipeline --size 2GB --files 35000 --rounds 3
+  # an image of yours, built again from its layers
+  clipyard bench pipeline --image oci:images/web:1 --contenders clipyard,buildkit-gzip-clip
   # with the registry behind a link of 90 Mbit/s: the phase table, before and after
   clipyard bench pipeline --link 90mbit,20ms --rounds 1
+`;
+const MOUNT_EXAMPLES = `
+Examples:
+  clipyard bench mount --size 2GB --files 35000 --rounds 5
+  # an image of yours behind a link, with the start of a program
+  clipyard bench mount --image docker://127.0.0.1:5000/team/web:1 --link 100MB/s,20ms --exec 'python3 -c "import numpy"'
 `;
 const SCALE_EXAMPLES = `
 Examples:
@@ -45,6 +53,7 @@ export function addBenchCommands(program: Command, context: CommandContext): voi
     .description(
       'From the last build step to pushed, indexed, archived and published, by ours and by the flows before it',
     )
+    .option('--image <source>', 'docker://REF or oci:DIR[:NAME] instead of a generated image')
     .option('--contenders <names>', 'some of clipyard, buildkit-gzip-clip, buildkit-gzip1-clip, buildkit-zstd')
     .option('--registry <host>', 'registry for the time of the benchmark (CLIPYARD_REGISTRY)')
     .option('--link <bandwidth,rtt>', 'shape the way to the registry: 90mbit,20ms')
@@ -54,6 +63,19 @@ export function addBenchCommands(program: Command, context: CommandContext): voi
     .action(async (flags: PipelineBenchFlags, command: Command) => {
       const { runPipelineBench } = await import('../actions/bench.ts');
       await runPipelineBench(flags, asksJson(command), context);
+    });
+
+  withOutput(withImage(bench.command('mount'), '2GB', '35000'), '3')
+    .description('Mount one image by every contender; walk and read it cold and warm')
+    .option('--image <source>', 'docker://REF or oci:DIR[:NAME] instead of a generated image')
+    .option('--contenders <names>', 'some of erofs, fuse, clip, overlayfs')
+    .option('--registry <host>', 'registry for the time of the benchmark (CLIPYARD_REGISTRY)')
+    .option('--link <bandwidth,rtt>', 'shape the way to the registry: 90mbit,20ms')
+    .option('--exec <command>', "a shell's command line to start in the mounted tree (chroot; needs root)")
+    .addHelpText('after', MOUNT_EXAMPLES)
+    .action(async (flags: MountBenchFlags, command: Command) => {
+      const { runMountBench } = await import('../actions/bench.ts');
+      await runMountBench(flags, asksJson(command), context);
     });
 
   withOutput(bench.command('scale'), '3')

@@ -9,7 +9,7 @@ const jsonOf = (command: Command) => command.optsWithGlobals<GlobalOptions>().js
 export function addCacheCommands(program: Command, context: CommandContext): void {
   const cache = program
     .command('cache')
-    .description('Look after the pack cache: the indexes and blobs of layers packed before')
+    .description('Look after the pack cache: the indexes and blobs of layers packed before, and archives made of them')
     .addHelpText(
       'after',
       '\nExamples:\n  clipyard cache ls\n  clipyard cache gc --max-size 5GB\n  clipyard cache verify\n',
@@ -26,7 +26,7 @@ export function addCacheCommands(program: Command, context: CommandContext): voi
 
   cache
     .command('gc')
-    .description('Remove what was unused for longest until the rest fits; blobs go before indexes')
+    .description('Remove what was unused for longest until the rest fits; archives and blobs go before indexes')
     .option('--max-size <size>', 'what may stay (CLIPYARD_PACK_CACHE_SIZE)')
     .option('--dry-run', 'only say what would go')
     .addHelpText(
@@ -40,8 +40,8 @@ export function addCacheCommands(program: Command, context: CommandContext): voi
 
   cache
     .command('verify')
-    .description('Prove every index and blob by its digest; exit code 65 when something is damaged')
-    .option('--drop', 'remove what is damaged; it is packed again when it is needed')
+    .description('Prove every index, archive and blob by its digest; exit code 65 when something is damaged')
+    .option('--drop', 'remove what is damaged; it is made again when it is needed')
     .addHelpText('after', '\nExamples:\n  clipyard cache verify\n  clipyard cache verify --drop\n')
     .action(async (flags: VerifyFlags, command: Command) => {
       const { verify } = await import('../actions/cache.ts');

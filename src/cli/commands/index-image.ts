@@ -30,7 +30,7 @@ export function addIndexCommand(program: Command, context: CommandContext): void
         .default('clipyard'),
     )
     .option('--jobs <n>', 'cores to use', String(availableParallelism()))
-    .option('--no-cache', 'read every layer, whatever was indexed before')
+    .option('--no-cache', 'read every layer and make the archive, whatever was made before')
     .option('--pack-cache-store <url>', 'share indexes of layers through an object store (CLIPYARD_PACK_CACHE)')
     .option('--platform <platform>', 'of a multi-platform image (default: this machine)')
     .option('--chunk <size>', 'plain bytes of a chunk, a power of two', '256KiB')

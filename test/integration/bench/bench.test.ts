@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -5,9 +6,13 @@ import { expect, test } from 'vitest';
 import { BenchDocument } from '../../../src/bench/index.ts';
 import { createRegistryClient } from '../../../src/registry/index.ts';
 import { commandError, runCommand, startCommand } from '../../support/command-line.ts';
+import { type TarEntry, tarStream, writeLayout } from '../../support/corpus/index.ts';
 import { serviceSetting } from '../../support/services.ts';
 
 const registry = serviceSetting('CLIPYARD_REGISTRY');
+
+/** Dozens of programs are started one after the other. */
+const LONG = { timeout: 400_000 };
 
 /** On the file system of the state: a daemon's snapshots need a real one. */
 async function stateDirectory(): Promise<{ readonly path: string } & AsyncDisposable> {
@@ -70,6 +75,78 @@ test('bench pipeline runs every flow from the same steps, also behind a link, an
   for (const { blobBytes = 0, sentBytes = 0 } of document.contenders) expect(sentBytes).toBeGreaterThan(blobBytes);
 });
 
+test('bench mount reads one image through every mount, the far file by a small part of its layer', LONG, async () => {
+  const args = ['--size', '40MB', '--files', '300', '--layers', '2', '--rounds', '1'];
+  const { contenders, input } = await bench('mount', args);
+  expect(contenders.map(({ id, unavailable }) => [id, unavailable])).toEqual(
+    ['erofs', 'fuse', 'clip', 'overlayfs'].map((id) => [id, undefined]),
+  );
+  const operations = ['walk', 'read-all', 'sequential', 'random', 'far-file'];
+  const [farBytes, layerBytes] = [Number(input['farBytes']), Number(input['farLayerBytes'])];
+  expect(farBytes).toBe(2_000_000);
+  for (const { id, mount } of contenders) {
+    expect(mount?.operations.map(({ name }) => name)).toEqual(operations);
+    for (const { coldSeconds, fromNothingSeconds, warmSeconds } of mount?.operations ?? []) {
+      expect(Math.min(coldSeconds.min, warmSeconds.min)).toBeGreaterThan(0);
+      expect(fromNothingSeconds.median).toBeGreaterThan(coldSeconds.median);
+    }
+    expect((mount?.peakBytes ?? 0) > 0, id).toBe(id !== 'overlayfs');
+  }
+  const mountOf = (wanted: string) => contenders.find(({ id }) => id === wanted)?.mount;
+  const received = (id: string, name: string) =>
+    mountOf(id)?.operations.find((operation) => operation.name === name)?.receivedBytes ?? -1;
+  for (const lazy of ['erofs', 'fuse']) {
+    expect(mountOf(lazy)?.receivedBytes).toBe(0);
+    expect(received(lazy, 'walk')).toBe(0);
+    expect(received(lazy, 'far-file')).toBeGreaterThan(farBytes);
+    expect(received(lazy, 'far-file')).toBeLessThan(layerBytes / 2);
+    expect(received(lazy, 'read-all')).toBeGreaterThan(layerBytes);
+  }
+  expect(mountOf('overlayfs')?.receivedBytes).toBeGreaterThan(Number(input['compressedBytes']));
+  expect(received('overlayfs', 'read-all')).toBe(0);
+});
+
+test('bench mount takes a given image with whiteouts and starts a program in it, behind a link', LONG, async () => {
+  await using directory = await stateDirectory();
+  const busybox = readFileSync('/bin/busybox');
+  const file = (name: string, data: string | Buffer, mode = 0o644): TarEntry => ({ name, type: '0', mode, data });
+  const folder = (name: string): TarEntry => ({ name, type: '5', mode: 0o755 });
+  const lower = [
+    folder('bin/'),
+    file('bin/sh', busybox, 0o755),
+    folder('d/'),
+    file('d/gone', 'x'),
+    file('e/gone', 'y'),
+  ];
+  const upper = [file('d/.wh.gone', ''), file('d/new', 'n'), file('e/.wh..wh..opq', ''), file('e/kept', 'z')];
+  const given = await writeLayout(join(directory.path, 'given'), [tarStream(lower), tarStream(upper)], 'zstd');
+  const { contenders, link } = await bench('mount', [
+    ...['--image', `oci:${given.dir}`, '--rounds', '1', '--link', '200mbit,2ms'],
+    ...['--exec', 'test ! -e /d/gone && test ! -e /e/gone && read line < /e/kept; test "$line" = z'],
+  ]);
+  expect(link).toEqual({ bytesPerSecond: 25_000_000, roundTripMs: 2 });
+  expect(
+    contenders.map(({ id, mount, unavailable = '' }) => [id, mount?.operations.at(-1)?.name, unavailable]),
+  ).toEqual([
+    ['erofs', 'exec', ''],
+    ['fuse', 'exec', ''],
+    ['clip', undefined, expect.stringContaining('gzip layers only')],
+    ['overlayfs', 'exec', ''],
+  ]);
+});
+
+test('bench mount fails when a program in the tree does, and leaves nothing mounted', async () => {
+  await using directory = await stateDirectory();
+  const args = ['mount', '--size', '1MB', '--files', '20', '--rounds', '1', '--contenders', 'fuse', '--exec', 'true'];
+  const error = await commandError(['bench', ...args, '--output', directory.path], {
+    CLIPYARD_STATE: join(directory.path, 'state'),
+  });
+  expect(error.code).toBe('BENCH_FAILED');
+  expect(error.message).toContain('chroot');
+  expect(readdirSync(join(directory.path, 'state', 'tmp'))).toEqual([]);
+  expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(directory.path);
+});
+
 test('bench scale packs and assembles growing images', async () => {
   const args = ['--bytes', '1MB,2MB', '--entries', '100,200', '--codecs', 'zstd:1,gzip:1', '--rounds', '1'];
   const { fits, points = [] } = await bench('scale', args);
@@ -100,11 +177,29 @@ test('a given image is indexed; who cannot run on it is listed with the reason',
   ]);
 });
 
+test('bench pipeline builds a given image again from its layers; one that deletes files is refused', async () => {
+  await using directory = await stateDirectory();
+  const file = (name: string): TarEntry => ({ name, type: '0', mode: 0o644, data: `${name} ${randomUUID()}` });
+  const tars = [tarStream([file('a'), file('d/b')]), tarStream([]), tarStream([file('c')])];
+  const given = await writeLayout(join(directory.path, 'given'), tars, 'zstd');
+  const flags = ['--rounds', '1', '--contenders', 'clipyard,buildkit-gzip-clip'];
+  const document = await bench('pipeline', ['--image', `oci:${given.dir}:latest`, ...flags]);
+  expect(document.input).toMatchObject({ image: 'OCI layout', layers: 3, entries: 3, manifest: given.manifestDigest });
+  expect(document.contenders.map(({ runs }) => runs.length)).toEqual([1, 1]);
+  expect(nodesOf(document)).toEqual([5, 5]); // a, c, d, d/b and the root
+
+  const deleting = await writeLayout(join(directory.path, 'deleting'), [...tars, tarStream([file('d/.wh.b')])], 'gzip');
+  const args = ['bench', 'pipeline', '--image', `oci:${deleting.dir}`, ...flags, '--output', directory.path];
+  const error = await commandError(args, { CLIPYARD_STATE: join(directory.path, 'state') });
+  expect(error).toMatchObject({ code: 'BENCH_IMAGE_UNSUITABLE', exitCode: 64, details: { entry: 'd/.wh.b' } });
+});
+
 test('wrong flags are USAGE', async () => {
   for (const flags of [
     ['index', '--contenders', 'nobody'],
     ['index', '--image', 'nowhere'],
     ['pipeline', '--link', 'fast'],
+    ['mount', '--contenders', 'native'],
     ['scale', '--codecs', 'none:1'],
   ])
     expect(await commandError(['bench', ...flags, '--output', '/tmp'])).toMatchObject({ code: 'USAGE', exitCode: 64 });

@@ -89,7 +89,7 @@ const index = (engine: 'native' | 'portable' = 'native', name = engine) => {
       client,
       tools,
       stateDir: join(scratch.path, 'state'),
-      packCache: { shared: undefined },
+      packCache: { maxBytes: 1e9, shared: undefined },
       limits: DEFAULT_LIMITS,
       log: silentLog(),
       report: () => undefined,
@@ -129,6 +129,7 @@ test('a cached index that turned out damaged costs its layer again, nothing else
   const bytes = await readFile(path);
   await rm(path); // what is pinned elsewhere stays as it is
   await writeFile(path, bytes.fill(7, 100, 200));
+  await rm(join(scratch.path, 'state/packs/archives'), { recursive: true }); // one that is there needs no index
   const again = await index();
   expect(again.archive.digest).toBe(archive.digest);
   expect(layerGets()).toHaveLength(1);

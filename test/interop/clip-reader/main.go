@@ -4,6 +4,7 @@
 //	clip-reader storage ARCHIVE                the storage info as JSON
 //	clip-reader read [-tag TAG] ARCHIVE PATH...  file bytes (base64) through the stock storage layer, one JSON object a line
 //	clip-reader index -image REF -out FILE     the stock indexer against a registry
+//	clip-reader mount ARCHIVE DIR              the stock mount, cache under TMPDIR; one JSON line when it is there, ends when unmounted
 package main
 
 import (
@@ -60,7 +61,7 @@ func run(args []string) error {
 		return err
 	}
 	if len(args) < 2 {
-		return fmt.Errorf("usage: clip-reader list|storage|read|index ...")
+		return fmt.Errorf("usage: clip-reader list|storage|read|index|mount ...")
 	}
 	switch args[0] {
 	case "list":
@@ -71,6 +72,8 @@ func run(args []string) error {
 		return read(args[1:])
 	case "index":
 		return index(args[1:])
+	case "mount":
+		return mount(args[1:])
 	}
 	return fmt.Errorf("unknown command %q", args[0])
 }
@@ -194,6 +197,27 @@ func index(args []string) error {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(map[string]any{"image": *image, "seconds": time.Since(start).Seconds()})
+}
+
+func mount(args []string) error {
+	if len(args) != 2 {
+		return fmt.Errorf("usage: clip-reader mount ARCHIVE DIR")
+	}
+	start := time.Now()
+	serve, failed, server, err := clip.MountArchive(clip.MountOptions{ArchivePath: args[0], MountPoint: args[1]})
+	if err != nil {
+		return err
+	}
+	if err := serve(); err != nil {
+		return err
+	}
+	if err := server.WaitMount(); err != nil {
+		return err
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(map[string]any{"seconds": time.Since(start).Seconds()}); err != nil {
+		return err
+	}
+	return <-failed
 }
 
 func writeLines(body func(write func(any) error) error) error {

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
+import { Contents } from '../../../src/bench/image/contents.ts';
 import { generateImage } from '../../../src/bench/image/generated-image.ts';
 import { writeImage } from '../../../src/bench/image/write-image.ts';
 import { digestOf } from '../../../src/digest/index.ts';
@@ -34,7 +35,14 @@ test('more layers than files, and a file over 8 GiB, are refused', () => {
   );
 });
 
-test('the same seed gives the same image, another one another', async () => {
+test('a last file comes on top, at the end of the largest layer', () => {
+  const paths = (wanted: Parameters<typeof generateImage>[0]) =>
+    generateImage(wanted).map((layer) => [...layer].map(({ path }) => path));
+  const [first = [], ...others] = paths(spec);
+  expect(paths({ ...spec, lastFileBytes: 5000 })).toEqual([[...first, 'usr/lib/last.bin'], ...others]);
+});
+
+test('the same seed gives the same image, another one another', { timeout: 60_000 }, async () => {
   await using directory = await temporaryDirectory();
   const write = async (name: string, seed: number) => {
     const layout = { directory: join(directory.path, name), codec: 'gzip' as const };
@@ -43,6 +51,20 @@ test('the same seed gives the same image, another one another', async () => {
   const first = await write('a', 1);
   expect(await write('b', 1)).toBe(first);
   expect(await write('c', 2)).not.toBe(first);
+});
+
+test('the bytes of a file do not depend on which files were asked for before', () => {
+  const files = () => generateImage(spec).flatMap((layer) => [...layer].filter((entry) => entry.type === 'file'));
+  const bytesOf = (contents: Contents, { kind, offset, sizeBytes }: ReturnType<typeof files>[number]) =>
+    digestOf(Buffer.concat([...contents.slices(kind, offset, sizeBytes)]));
+  const [forwards, backwards] = [new Contents(spec.seed), new Contents(spec.seed)];
+  const expected = files().map((file) => bytesOf(forwards, file));
+  expect(
+    files()
+      .toReversed()
+      .map((file) => bytesOf(backwards, file))
+      .toReversed(),
+  ).toEqual(expected);
 });
 
 test('context and layout hold the same tars, which tar reads', async () => {

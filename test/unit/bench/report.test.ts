@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { BenchDocument, drawCharts, phaseTable, renderPage } from '../../../src/bench/index.ts';
 import { benchDocument } from '../../../src/bench/report/document.ts';
+import { mountResult } from '../../../src/bench/report/mount-result.ts';
 import { benchTables } from '../../../src/cli/actions/bench-tables.ts';
 
 const run = (seconds: number) => ({ seconds, cpuSeconds: seconds, peakBytes: 1e8, readBytes: 1e6 });
@@ -78,4 +79,38 @@ test('a scale result draws time and memory', async () => {
     'Time over bytes: pack and assemble',
     'Peak memory over bytes',
   ]);
+});
+
+test('a mount result has medians, what came from nothing, and a chart an operation', async () => {
+  const open = () => Promise.reject(new Error('not run'));
+  const operation = (name: string, seconds: number) => ({
+    ...{ name, coldSeconds: seconds, warmSeconds: seconds / 10, mountSeconds: 1, servedSeconds: 0.01 },
+    ...{ mountReceivedBytes: 3, receivedBytes: 4, mountedBytes: 5, peakBytes: 6 },
+  });
+  const contender = { id: 'erofs', title: 'ours', opensForEach: true, open };
+  const runs = [1, 3, 2].flatMap((seconds) => [operation('walk', seconds), operation('random', 2 * seconds)]);
+  const counted = [operation('walk', 9), operation('random', 9)];
+  const mount = mountResult({ contender, counted, timed: runs });
+  expect(mount).toMatchObject({
+    ...{ seconds: { median: 1 }, servedSeconds: { max: 0.01 }, receivedBytes: 3, mountedBytes: 5, peakBytes: 6 },
+    operations: [
+      { name: 'walk', coldSeconds: { median: 2, min: 1, max: 3 }, fromNothingSeconds: { median: 3 }, receivedBytes: 4 },
+      { name: 'random', coldSeconds: { median: 4 }, fromNothingSeconds: { median: 5 } },
+    ],
+  });
+  const absent = { ...contender, id: 'clip', unavailable: 'not built' };
+  expect(mountResult({ contender: absent, counted: [], timed: [] })).toBeUndefined();
+  const whole = BenchDocument.parse({
+    ...document,
+    bench: 'mount',
+    contenders: [
+      { id: 'erofs', title: 'ours', mount, runs: [] },
+      { id: 'clip', title: 'theirs', unavailable: 'not built', runs: [] },
+    ],
+  });
+  const charts = await drawCharts(whole);
+  expect(charts.map(({ title }) => title)).toContain('walk: from nothing to done, cold and warm on a mount');
+  const page = renderPage(whole, { charts, tables: benchTables(whole, []) });
+  expect(page).toContain('not available: not built');
+  expect(page).toContain('2.000 / 0.200');
 });

@@ -82,6 +82,7 @@ test('broken entries go; files without an entry go when nobody can be about to n
 test('verify finds every flipped byte; with drop what is damaged goes', async () => {
   expect(await verifyPacks(root, { signal })).toEqual({
     entries: 3,
+    archives: 0,
     blobs: 3,
     bytes: 3 * (indexBytes + blobBytes),
     damaged: [],

@@ -23,6 +23,7 @@ pub fn run(options: Options) -> io::Result<()> {
         .ok_or_else(|| io::Error::other("the holder has no socket to listen at"))?;
     let node = Node::start(options, store, taken)?;
     node.watch()?;
+    node.seal_layers()?;
     listen_to_holder(&node)?;
     grpc::serve(&node, listener)?;
     node.store().over();

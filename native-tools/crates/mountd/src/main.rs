@@ -22,6 +22,7 @@ const USAGE: &str =
     "usage: clipyard-mountd hold --socket PATH --state DIR [--cache DIR] [--max-requests N]
                             [--cache-size BYTES] [--min-free BYTES]
                             [--metrics ADDRESS:PORT|PATH] [--idle-exit]
+                            [--no-handover] [--page-cache shared|single]
        clipyard-mountd replace --socket PATH [PROGRAM]
        clipyard-mountd drain --socket PATH
        clipyard-mountd cat < request.json

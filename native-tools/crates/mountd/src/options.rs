@@ -9,6 +9,15 @@ use crate::metrics::Address;
 /// Requests in flight to all registries together.
 const MAX_REQUESTS: usize = 16;
 
+/// How many copies of what is read the kernel keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageCache {
+    /// Those of the mounted files and of the layers, which all mounts share.
+    Shared,
+    /// Those of the mounted files alone: a page that the kernel dropped is read again by itself.
+    Single,
+}
+
 /// The same for the holder and for every daemon it starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -26,6 +35,10 @@ pub struct Options {
     pub limits: Limits,
     /// Where metrics are asked for.
     pub metrics: Option<Address>,
+    /// Let the kernel read complete layers by itself.
+    pub handover: bool,
+    /// Copies in the page cache, engine erofs.
+    pub page_cache: PageCache,
 }
 
 impl Options {
@@ -36,8 +49,9 @@ impl Options {
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut arguments = arguments.into_iter();
         let (mut socket, mut state, mut cache) = (None, None, None);
-        let (mut max_requests, mut idle_exit) = (MAX_REQUESTS, false);
         let (mut limits, mut metrics) = (Limits::default(), None);
+        let (mut max_requests, mut idle_exit, mut handover) = (MAX_REQUESTS, false, true);
+        let mut page_cache = PageCache::Shared;
         while let Some(argument) = arguments.next() {
             let name = argument.to_string_lossy().into_owned();
             let mut value = || {
@@ -61,6 +75,14 @@ impl Options {
                     metrics = Some(address.ok_or("--metrics: a loopback address or a path")?);
                 }
                 "--idle-exit" => idle_exit = true,
+                "--no-handover" => handover = false,
+                "--page-cache" => {
+                    page_cache = match value()?.to_str() {
+                        Some("shared") => PageCache::Shared,
+                        Some("single") => PageCache::Single,
+                        _ => return Err("--page-cache: shared or single".to_owned()),
+                    }
+                }
                 _ => return Err(format!("{name}: not an option")),
             }
         }
@@ -72,6 +94,8 @@ impl Options {
             idle_exit,
             limits,
             metrics,
+            handover,
+            page_cache,
         })
     }
 
@@ -105,6 +129,12 @@ impl Options {
         if self.idle_exit {
             out.push("--idle-exit".into());
         }
+        if !self.handover {
+            out.push("--no-handover".into());
+        }
+        if self.page_cache == PageCache::Single {
+            out.extend(["--page-cache".into(), "single".into()]);
+        }
         out
     }
 }
@@ -127,6 +157,7 @@ mod tests {
         for text in [
             "--socket /s --state /d",
             "--state /d --socket /s --cache /c --max-requests 3 --cache-size 5 --min-free 7 --metrics 127.0.0.1:9100 --idle-exit",
+            "--state /d --socket /s --cache /c --max-requests 3 --idle-exit --no-handover --page-cache single",
         ] {
             let options = parse(text).unwrap();
             assert_eq!(Options::parse(options.arguments()), Ok(options));
@@ -142,6 +173,7 @@ mod tests {
             ("--socket /s --state /d --max-requests 0", "--max-requests"),
             ("--socket /s --state /d --cache-size lots", "--cache-size"),
             ("--socket /s --state /d --metrics 0.0.0.0:9100", "--metrics"),
+            ("--socket /s --state /d --page-cache 3", "--page-cache"),
             ("--socket /s --state /d --verbose", "--verbose"),
         ] {
             assert!(parse(text).unwrap_err().contains(why), "{text}");

@@ -164,6 +164,8 @@ pub struct Report {
     pub totals: Totals,
     /// Reads that the kernel sent.
     pub kernel_requests: u64,
+    /// What the kernel asked at the mount's connection; engine erofs has one for all mounts of the node.
+    pub requests_by_kind: BTreeMap<String, u64>,
     /// The last failures that readers saw.
     pub failures: Vec<Failure>,
     /// Its layers in device order, and how many mounts have each.

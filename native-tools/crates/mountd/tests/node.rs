@@ -10,6 +10,7 @@
 mod support;
 
 use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
@@ -274,12 +275,38 @@ fn a_second_holder_of_a_socket_leaves_the_first_alone() {
 }
 
 #[test]
-fn a_caller_that_leaves_before_the_mount_is_there_leaves_nothing() {
+fn an_image_is_mounted_while_another_one_waits_for_its_layers() {
     let directory = tempfile::tempdir().unwrap();
-    let image = TestImage::make(directory.path(), SMALL);
+    let [slow, quick] = ["slow", "quick"].map(|name| folder(directory.path(), name));
+    let slow = TestImage::make(&slow, SMALL);
+    let quick = TestImage::make(&quick, &[SMALL[0], (Stored::ZstdFrames, &[70_000])]);
+    assert_eq!(slow.tables[0], quick.tables[0], "they share a layer");
     let node = Node::start(directory.path(), &[]);
-    let request = image.request(&directory.path().join("cache"));
-    let pipe = directory.path().join("layer that opens late");
+    let cache = directory.path().join("cache");
+    let (pipe, mut waits) = layer_that_opens_late(&slow, directory.path(), &cache);
+    let [one, two] = ["mnt1", "mnt2"].map(|name| folder(directory.path(), name));
+    thread::scope(|scope| {
+        let first = scope.spawn(|| node.mount("m1", &waits, &one));
+        wait_until("the first one is being made", || has_layers(&cache));
+        node.mount("m2", &quick.request(&cache), &two).unwrap();
+        for (name, bytes) in &quick.files {
+            assert_same(fs::read(two.join(name)).unwrap(), bytes, name.to_string());
+        }
+        drop(fs::OpenOptions::new().write(true).open(&pipe).unwrap());
+        assert_eq!(first.join().unwrap().unwrap_err()["code"], "BLOB_MISMATCH");
+    });
+    waits["localLayers"] = serde_json::Value::Null;
+    node.mount("m1", &waits, &one).unwrap();
+    assert_eq!(node.stat(&two).unwrap()["layers"][0]["mounts"], 2);
+}
+
+/// A request whose mount waits until somebody writes into the pipe.
+fn layer_that_opens_late(
+    image: &TestImage,
+    directory: &Path,
+    cache: &Path,
+) -> (PathBuf, serde_json::Value) {
+    let pipe = directory.join("layer that opens late");
     assert!(
         Command::new("mkfifo")
             .arg(&pipe)
@@ -287,17 +314,29 @@ fn a_caller_that_leaves_before_the_mount_is_there_leaves_nothing() {
             .unwrap()
             .success()
     );
-    let mut slow = request.clone();
-    slow["localLayers"] = serde_json::json!({ oci(&image.tables[0].diff_id): pipe });
+    let mut request = image.request(cache);
+    request["localLayers"] = serde_json::json!({ oci(&image.tables[0].diff_id): pipe });
+    (pipe, request)
+}
+
+/// A mount whose turn has come opens layers.
+fn has_layers(cache: &Path) -> bool {
+    fs::read_dir(cache.join("layers")).is_ok_and(|mut all| all.next().is_some())
+}
+
+#[test]
+fn a_caller_that_leaves_before_the_mount_is_there_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    let node = Node::start(directory.path(), &[]);
+    let cache = directory.path().join("cache");
+    let request = image.request(&cache);
+    let (pipe, slow) = layer_that_opens_late(&image, directory.path(), &cache);
     let [one, two] = ["mnt1", "mnt2"].map(|name| folder(directory.path(), name));
     thread::scope(|scope| {
         let first = scope.spawn(|| node.mount("m1", &slow, &one));
-        // Its turn has come: it opens layers.
-        wait_until("the first one is being made", || {
-            fs::read_dir(directory.path().join("cache/layers"))
-                .is_ok_and(|mut all| all.next().is_some())
-        });
-        // One mount is made at a time: the second one waits, and its caller does not.
+        wait_until("the first one is being made", || has_layers(&cache));
+        // An image is mounted once at a time: the second one waits, and its caller does not.
         let message = message("m2", &request, &two);
         let error = node.call(|calls| {
             Box::pin(async move {

@@ -100,15 +100,19 @@ impl FsContext {
 }
 
 /// Mounts an EROFS image read-only, attached nowhere yet. Device i of the image is `devices[i - 1]`; image and devices are
-/// regular files, on whatever filesystem the kernel allows.
+/// regular files, on whatever filesystem the kernel allows. `direct`: they are read past the kernel's pages of them, so that
+/// it keeps those of the mounted files alone.
 ///
 /// # Errors
 /// `ENOTBLK` when the filesystem below the image cannot back a mount; what else the kernel refused.
-pub fn erofs(image: &str, devices: &[String]) -> Result<OwnedFd, MountError> {
+pub fn erofs(image: &str, devices: &[String], direct: bool) -> Result<OwnedFd, MountError> {
     let context = FsContext::open("erofs")?;
     context.set("source", image)?;
     for device in devices {
         context.set("device", device)?;
+    }
+    if direct {
+        context.set_flag("directio")?;
     }
     context.set_flag("ro")?;
     context.mount(MountAttrFlags::MOUNT_ATTR_RDONLY)

@@ -5,6 +5,7 @@ mod key;
 mod layer_cache;
 mod listing;
 mod readers;
+mod seal;
 mod tend;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ pub use key::layer_name;
 pub use layer_cache::LayerCache;
 pub use listing::CachedLayer;
 pub use readers::{Reader, ReaderKey, Readers};
+pub use seal::is_sealed;
 pub use tend::{Limits, Tended};
 pub use verify::Verified;
 

@@ -2,12 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use rustix::io::Errno;
 use sys::fuse::FuseDevice;
 
+use super::counts::RequestCounts;
 use super::filesystem::{FileSystem, FsError, Seek};
 use super::message::{
     InitReply, InitRequest, Reply, Request, attribute_name, attribute_room, first_string, handle,
@@ -164,7 +164,7 @@ fn answer_init(offer: InitRequest, contents: Contents) -> InitReply {
 #[derive(Debug)]
 pub struct Server {
     threads: Vec<JoinHandle<()>>,
-    requests: Arc<AtomicU64>,
+    requests: Arc<RequestCounts>,
 }
 
 impl Server {
@@ -175,7 +175,7 @@ impl Server {
     pub fn start(session: Session, files: Arc<dyn FileSystem>, threads: usize) -> io::Result<Self> {
         let queue = Arc::new(session.device);
         let waiting = WaitingRoom::default();
-        let requests = Arc::new(AtomicU64::new(0));
+        let requests = Arc::new(RequestCounts::default());
         let threads = (0..threads.max(1))
             .map(|_| {
                 let worker = Worker {
@@ -193,9 +193,9 @@ impl Server {
         Ok(Self { threads, requests })
     }
 
-    /// How many requests the kernel has sent. Outlives the server.
+    /// What the kernel has asked. Outlives the server.
     #[must_use]
-    pub fn request_counter(&self) -> Arc<AtomicU64> {
+    pub fn request_counts(&self) -> Arc<RequestCounts> {
         Arc::clone(&self.requests)
     }
 
@@ -212,7 +212,7 @@ struct Worker {
     files: Arc<dyn FileSystem>,
     waiting: WaitingRoom,
     contents: Contents,
-    requests: Arc<AtomicU64>,
+    requests: Arc<RequestCounts>,
 }
 
 impl Worker {
@@ -225,7 +225,7 @@ impl Worker {
                 Ok(length) => {
                     if let Some(request) = Request::parse(buffer.get(..length).unwrap_or_default())
                     {
-                        self.requests.fetch_add(1, Ordering::Relaxed);
+                        self.requests.add(request.opcode);
                         self.answer(request, &mut reply);
                     }
                 }

@@ -15,6 +15,7 @@ pub(super) fn stat_response(report: Report) -> StatResponse {
         cache_damaged: totals.cache_damaged,
         not_kept: totals.not_kept,
         kernel_requests: report.kernel_requests,
+        requests_by_kind: report.requests_by_kind,
         failures: report
             .failures
             .into_iter()

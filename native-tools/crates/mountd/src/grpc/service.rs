@@ -89,7 +89,7 @@ impl MountService for Service {
         self.run(move |node| {
             let mounted = node.unmount(&request.get_ref().mountpoint)?;
             Ok(UnmountResponse {
-                stat: Some(stat_response(mounted.report())),
+                stat: Some(stat_response(node.report(&mounted))),
             })
         })
         .await
@@ -108,7 +108,7 @@ impl MountService for Service {
     async fn stat(&self, request: Request<StatRequest>) -> Result<Response<StatResponse>, Status> {
         self.run(move |node| {
             let mounted = node.mount_at(&request.get_ref().mountpoint)?;
-            Ok(stat_response(mounted.report()))
+            Ok(stat_response(node.report(&mounted)))
         })
         .await
     }

@@ -15,6 +15,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod whole;
 mod windows;
 
 pub use fetcher::Fetcher;

@@ -106,7 +106,7 @@ impl Layer {
     }
 
     /// Makes sure that every one of `chunks` is proven (`None`) or on its way.
-    fn gather(self: &Arc<Self>, chunks: &Range<u32>) -> Vec<Option<Arc<Flight>>> {
+    pub(super) fn gather(self: &Arc<Self>, chunks: &Range<u32>) -> Vec<Option<Arc<Flight>>> {
         let (flights, claims) = {
             let mut table = self.flights();
             let unproven = |chunk: &u32| self.states.known(*chunk) != Known::Proven;

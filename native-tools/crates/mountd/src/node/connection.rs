@@ -124,8 +124,8 @@ fn serve(
     files: &Arc<LayerFiles>,
     ended: impl FnOnce() + Send + 'static,
 ) -> io::Result<()> {
-    let files = Arc::clone(files);
-    let server = Server::start(session, files, FUSE_THREADS)?;
+    let server = Server::start(session, Arc::clone(files) as _, FUSE_THREADS)?;
+    files.count(server.request_counts());
     thread::Builder::new()
         .name("fuse-end".to_owned())
         .spawn(move || {

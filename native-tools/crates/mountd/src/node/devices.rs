@@ -17,6 +17,8 @@ use crate::error::Error;
 pub(super) enum Device {
     /// A file of ours with this name, filled on demand.
     Served(String),
+    /// The cache file of a complete layer, for engine erofs; engine fuse has it served.
+    HandedOver(File),
     /// A plain file that holds the whole layer, read by the kernel without us.
     Local(File),
 }
@@ -35,7 +37,10 @@ pub(super) fn choose(
             Some(path) if table.plain_bytes.is_multiple_of(512) => {
                 open_local(path, table).map(Device::Local)
             }
-            _ => Ok(Device::Served(file.name.clone())),
+            _ => Ok(match file.whole() {
+                Some(whole) => Device::HandedOver(whole),
+                None => Device::Served(file.name.clone()),
+            }),
         })
         .collect()
 }

@@ -117,7 +117,7 @@ impl Node {
             *node.mounting.lock().unwrap_or_else(PoisonError::into_inner) = None;
             Connection::forget(&node.store);
             let mut mounts: Vec<_> = node.mounts().values().cloned().collect();
-            mounts.retain(|mounted| mounted.tree.is_none());
+            mounts.retain(|mounted| mounted.is_served_by_node());
             for mounted in mounts {
                 // Nobody will be told that its files were closed.
                 mounted.user.open_files().clear();

@@ -50,13 +50,15 @@ fn descriptor_path(fd: impl AsFd) -> String {
     format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
 }
 
-/// Makes the EROFS mount of an image, attached nowhere yet. `files` is the FUSE mount that has the served devices.
+/// Makes the EROFS mount of an image, attached nowhere yet. `files` is the FUSE mount that has the served devices,
+/// `direct` as for [`sys::mount::erofs`].
 pub(super) fn mount_image(
     mount: &str,
     metadata: &[u8],
     (cache_dir, run_dir): (&Path, &Path),
     files: impl AsFd,
     devices: &[Device],
+    direct: bool,
 ) -> Result<OwnedFd, Error> {
     let file = write_image(mount, metadata, cache_dir)
         .map_err(|error| Error::io_at("write the metadata image into", cache_dir, error))?;
@@ -67,7 +69,7 @@ pub(super) fn mount_image(
         .iter()
         .map(|device| match device {
             Device::Served(name) => format!("{}/{name}", descriptor_path(&files)),
-            Device::Local(file) => descriptor_path(file),
+            Device::HandedOver(file) | Device::Local(file) => descriptor_path(file),
         })
         .collect();
     let source = name
@@ -75,7 +77,7 @@ pub(super) fn mount_image(
         .to_str()
         .filter(|name| name.len() < 256)
         .map_or_else(|| descriptor_path(&file), str::to_owned);
-    sys::mount::erofs(&source, &devices).map_err(|error| refused(error, &file, cache_dir))
+    sys::mount::erofs(&source, &devices, direct).map_err(|error| refused(error, &file, cache_dir))
 }
 
 fn refused(error: MountError, file: &File, cache_dir: &Path) -> Error {

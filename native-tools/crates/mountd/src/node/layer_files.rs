@@ -1,6 +1,7 @@
 //! The flat directory in which each layer of the node is one file: what every EROFS of the node takes as its devices.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
@@ -10,11 +11,14 @@ use std::time::Instant;
 use archive_format::digest::{hex, sha256};
 use archive_format::tables::{LayerTable, RecordKind};
 
+use super::handover::{Unsealed, unsealed};
 use super::right::Right;
 use super::shared_source::SharedSource;
 use crate::cache::{Reader, layer_name};
 use crate::error::Error;
-use crate::fuse::{Attributes, Entry, FileKind, FileSystem, FsError, Handle, NodeId, ROOT, Usage};
+use crate::fuse::{
+    Attributes, Entry, FileKind, FileSystem, FsError, Handle, NodeId, ROOT, RequestCounts, Usage,
+};
 use crate::layer::Layer;
 use crate::metrics::Histogram;
 use crate::source::BlobSource;
@@ -28,7 +32,7 @@ const BLOCK: u64 = 512;
 pub(super) struct LayerFile {
     pub(super) name: String,
     node: NodeId,
-    size: u64,
+    pub(super) size: u64,
     pub(super) layer: Arc<Layer>,
     pub(super) sources: Arc<SharedSource>,
     pub(super) stats: Arc<Stats>,
@@ -36,6 +40,8 @@ pub(super) struct LayerFile {
     pub(super) apart: bool,
     cache_dir: PathBuf,
     waits: Arc<Histogram>,
+    /// The cache file, once it is complete, proven and on the disk.
+    pub(super) sealed: OnceLock<File>,
 }
 
 /// What one mount does with the files. The kernel tells with every read which open file it is for.
@@ -63,6 +69,10 @@ pub(super) struct LayerFiles {
     closed: OnceLock<Weak<dyn Closed>>,
     /// Reads that found something not proven yet.
     pub(super) waits: Arc<Histogram>,
+    /// Held while a layer is proven or sealed: it has one more user then.
+    proving: Arc<Mutex<()>>,
+    /// What the kernel asked at the connection now.
+    requests: Mutex<Arc<RequestCounts>>,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +100,22 @@ impl LayerFiles {
     /// Every name given out so far, with its number.
     pub(super) fn nodes(&self) -> BTreeMap<String, NodeId> {
         self.read_table().nodes.clone()
+    }
+
+    /// Held by who proves a layer for a chunk's time. Who has it knows that every layer in use has a mount.
+    pub(super) fn proving(&self) -> Arc<Mutex<()>> {
+        Arc::clone(&self.proving)
+    }
+
+    /// A connection is being served.
+    pub(super) fn count(&self, requests: Arc<RequestCounts>) {
+        *self.requests.lock().unwrap_or_else(PoisonError::into_inner) = requests;
+    }
+
+    /// What the kernel asked this process at the node's connection.
+    pub(super) fn requests(&self) -> Arc<RequestCounts> {
+        let requests = self.requests.lock();
+        Arc::clone(&requests.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Forgets what is open, for a new connection. Layers stay: mounts of engine fuse have them without any connection here.
@@ -154,6 +180,7 @@ impl LayerFiles {
             apart,
             cache_dir: cache_dir.to_owned(),
             waits: Arc::clone(&self.waits),
+            sealed: OnceLock::new(),
         });
         files.files.insert(node, Arc::clone(&file));
         Ok(file)
@@ -188,6 +215,11 @@ impl LayerFiles {
         if file.sources.remove(mount) {
             table.files.remove(&file.node);
         }
+    }
+
+    /// Layers that are complete in the cache and not handed over yet.
+    pub(super) fn unsealed(&self) -> Unsealed {
+        unsealed(self.read_table().files.values())
     }
 
     /// Runs `work`, during which the kernel opens files for a mount and for no other.
@@ -289,7 +321,9 @@ impl LayerFile {
             self.waits.observe(since.elapsed());
         }
         // The layer has logged and counted why; the kernel is told only that there is no data.
-        read.map_err(|_| FsError::Io)
+        read.map_err(|_| FsError::Io)?;
+        self.layer.was_served(offset, buffer.len());
+        Ok(())
     }
 
     fn attributes(&self) -> Attributes {

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use archive_format::digest::hex;
 use sys::mount::Unmount;
 
+use super::choice::Engine;
 use super::connection::Connection;
 use super::devices::{self, Device};
 use super::joined::Joined;
@@ -34,13 +36,12 @@ impl Node {
         let started = Instant::now();
         check_id(&request.id)?;
         let choice = choice::choose(engine_request(&request)?)?;
+        let _id = self.turns.take([format!("id {}", request.id)]);
+        if let Some(mounted) = self.find(&request.id) {
+            return Ok((mounted, started.elapsed()));
+        }
         // Fails early; looked at again when it is this mount's turn.
-        MountPoint::check(Path::new(&request.mountpoint)).or_else(|error| {
-            if self.find(&request.id).is_some() {
-                return MountPoint::unchecked(Path::new(&request.mountpoint));
-            }
-            Err(error)
-        })?;
+        let MountPoint { path } = MountPoint::check(Path::new(&request.mountpoint))?;
         let cache_dir = self.cache_dir(&request.cache_dir)?;
         let source = source_request(&request, &cache_dir)?;
         let image = Image::open(&source)?;
@@ -49,21 +50,23 @@ impl Node {
         let rights = Right::all_of(&image, &cache, &source);
         sharing::prove(&self.files, &cache, &image.tables, &rights)?;
 
-        let mut connection = self.mounting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mounted) = self.find(&request.id) {
-            return Ok((mounted, started.elapsed()));
-        }
+        let place = format!("at {}", path.display());
+        let _turn = self.turns.take([place, layers_of(&image)]);
         if self.draining.load(Ordering::Acquire) {
             return Err(Error::Draining);
         }
         let mountpoint = MountPoint::check(Path::new(&request.mountpoint))?;
         let joined = Joined::join(self, &request.id, &image, &cache, rights, &[])?;
         let devices = devices::choose(&joined.files, &image.tables, &source.local_layers)?;
-        let is_local: Vec<_> = devices
+        let past_us: Vec<_> = devices
             .iter()
-            .map(|device| matches!(device, Device::Local(_)))
+            .map(|device| {
+                let is_local = matches!(device, Device::Local(_));
+                (is_local, matches!(device, Device::HandedOver(..)))
+            })
             .collect();
         let run_dir = RunDirectory::make(&self.options.state, &request.id)?;
+        let mut connection = self.mounting.lock().unwrap_or_else(PoisonError::into_inner);
         let parts = Parts {
             id: &request.id,
             metadata,
@@ -82,6 +85,7 @@ impl Node {
             .prepare(choice, parts, &mut connection)
             .and_then(|prepared| prepared.place(mountpoint))
             .inspect_err(|_| tree::forget(&request.id, joined.files.len(), &self.store))?;
+        let is_erofs = choice.engine == Engine::Erofs;
         let mounted = Arc::new(Mounted {
             attached,
             choice,
@@ -93,8 +97,11 @@ impl Node {
             layers: joined
                 .files
                 .iter()
-                .zip(is_local)
-                .map(|(file, local)| MountedLayer::new(Arc::clone(file), local))
+                .zip(past_us)
+                .map(|(file, (local, handed_over))| {
+                    let handed_over = handed_over && is_erofs;
+                    MountedLayer::new(Arc::clone(file), (local, handed_over))
+                })
                 .collect(),
             fetched: Arc::clone(&image.stats),
             in_tree: AtomicBool::new(true),
@@ -152,4 +159,10 @@ impl Node {
         let opened = Connection::open(&self.files, &self.store, self.when_cut())?;
         Ok(connection.insert(opened))
     }
+}
+
+/// The name of an image among those that are being mounted.
+fn layers_of(image: &Image) -> String {
+    let layers = image.tables.iter().map(|table| hex(&table.diff_id));
+    format!("layers {}", layers.collect::<Vec<_>>().join(" "))
 }

@@ -8,6 +8,7 @@ mod devices;
 mod ending;
 mod engine;
 mod fusermount;
+mod handover;
 mod joined;
 mod layer_files;
 mod making;
@@ -23,6 +24,7 @@ mod shared_source;
 mod sharing;
 mod source_request;
 mod tree;
+mod turns;
 mod watch;
 
 pub use mounted::Mounted;
@@ -41,9 +43,11 @@ use crate::hold::Store;
 use crate::layer::Fetcher;
 use crate::metrics::Tally;
 use crate::options::Options;
+use crate::stats::Report;
 use caches::Caches;
 use connection::Connection;
 use layer_files::{Closed, LayerFiles};
+use turns::Turns;
 
 /// The answer to the call that replaces this process gets out in this time.
 const ANSWER_TIME: Duration = Duration::from_millis(50);
@@ -58,7 +62,9 @@ pub struct Node {
     caches: Caches,
     /// The counters of all mounts and layers.
     tally: Tally,
-    /// One mount is made at a time: the kernel opens files for one image at a time.
+    /// Mounts of one image or at one place are made one after another.
+    turns: Turns,
+    /// The kernel opens files for one image at a time.
     mounting: Mutex<Option<Connection>>,
     mounts: Mutex<BTreeMap<String, Arc<Mounted>>>,
     /// Mounts, requests or the end changed.
@@ -91,6 +97,7 @@ impl Node {
             fetcher,
             caches: Caches::default(),
             tally: Tally::default(),
+            turns: Turns::default(),
             mounting: Mutex::default(),
             mounts: Mutex::default(),
             changed: Condvar::default(),
@@ -127,6 +134,12 @@ impl Node {
         mounts
     }
 
+    /// What a mount did so far.
+    #[must_use]
+    pub fn report(&self, mounted: &Mounted) -> Report {
+        mounted.report_with(&self.files.requests())
+    }
+
     /// The mount at a path.
     ///
     /// # Errors
@@ -142,6 +155,8 @@ impl Node {
     /// `IO_FAILED`.
     pub fn evict(&self, cache_dir: &str, keep_bytes: u64, dry_run: bool) -> Result<Evicted, Error> {
         let path = self.cache_dir(cache_dir)?;
+        let proving = self.files.proving();
+        let _idle = proving.lock();
         let evict = || Cache::open(&path)?.evict(keep_bytes, dry_run);
         evict().map_err(|error| Error::io_at("evict from the cache", &path, error))
     }

@@ -13,6 +13,7 @@ use super::choice::Choice;
 use super::layer_files::{LayerFile, LayerFiles, MountUse};
 use super::mountpoint::AttachedMount;
 use super::tree::{self, TreeConnection};
+use crate::fuse::RequestCounts;
 use crate::hold::{Store, names};
 use crate::proto::{self, MountRequest, MountState, OpenFile};
 use crate::stats::{Mode, Report, Stats, Totals};
@@ -48,6 +49,8 @@ pub(super) struct MountedLayer {
     pub(super) before: Totals,
     /// The kernel reads a local file instead.
     pub(super) local: bool,
+    /// The kernel reads the cache file by itself.
+    pub(super) handed_over: bool,
 }
 
 impl std::fmt::Debug for Mounted {
@@ -61,11 +64,12 @@ impl std::fmt::Debug for Mounted {
 }
 
 impl MountedLayer {
-    pub(super) fn new(file: Arc<LayerFile>, local: bool) -> Self {
+    pub(super) fn new(file: Arc<LayerFile>, (local, handed_over): (bool, bool)) -> Self {
         Self {
             before: file.stats.totals(),
             file,
             local,
+            handed_over,
         }
     }
 }
@@ -80,6 +84,12 @@ impl Mounted {
         self.user.open_files().is_empty()
             && self.tree.as_ref().is_none_or(|tree| tree.has_ended())
             && !self.in_tree.load(Ordering::Acquire)
+    }
+
+    /// Whether the kernel asks for data at the node's connection.
+    pub(super) fn is_served_by_node(&self) -> bool {
+        let is_served = |layer: &MountedLayer| !layer.local && !layer.handed_over;
+        self.tree.is_none() && self.layers.iter().any(is_served)
     }
 
     /// What a list shows.
@@ -99,9 +109,8 @@ impl Mounted {
         }
     }
 
-    /// What it did so far.
-    #[must_use]
-    pub fn report(&self) -> Report {
+    /// What it did so far. `connection` is what was asked at the node's.
+    pub(super) fn report_with(&self, connection: &Arc<RequestCounts>) -> Report {
         let mut totals = self.fetched.totals();
         let mut failures = self.fetched.failures();
         let mut layers = vec![];
@@ -114,16 +123,25 @@ impl Mounted {
                 stat.mode = Mode::Local;
                 stat.reason = Some("the kernel reads the local file".to_owned());
             }
+            if layer.handed_over {
+                stat.mode = Mode::Complete;
+                stat.reason = Some("handed over: the kernel reads the cache file".to_owned());
+            }
             layers.push((stat, file.sources.mounts()));
         }
+        let asked = self
+            .tree
+            .as_ref()
+            .map_or(connection, |tree| tree.requests());
         // The kernel says which mount a read is for, so this one number is exact.
         totals.wanted_bytes = self.user.wanted_bytes.get();
         Report {
             totals,
             kernel_requests: match &self.tree {
-                Some(tree) => tree.requests(),
+                Some(tree) => tree.requests().total(),
                 None => self.user.reads.get(),
             },
+            requests_by_kind: asked.by_kind(),
             failures,
             layers,
         }
@@ -148,6 +166,7 @@ impl Mounted {
                 .collect(),
             local: self.layers.iter().map(|layer| layer.local).collect(),
             apart: self.layers.iter().map(|layer| layer.file.apart).collect(),
+            handed_over: self.layers.iter().map(|layer| layer.handed_over).collect(),
             engine: self.choice.engine.name().to_owned(),
             engine_reason: self.choice.reason.clone(),
             tree: self

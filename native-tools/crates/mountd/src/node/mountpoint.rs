@@ -56,13 +56,6 @@ impl MountPoint {
         Ok(Self { path })
     }
 
-    /// A directory that is not looked at.
-    pub(super) fn unchecked(path: &Path) -> Result<Self, Error> {
-        Ok(Self {
-            path: path.to_owned(),
-        })
-    }
-
     /// What a mount will be once it is attached here.
     pub(super) fn identify(self, mount: impl AsFd) -> Result<AttachedMount, Error> {
         let identity =

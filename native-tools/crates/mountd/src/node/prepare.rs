@@ -15,6 +15,7 @@ use super::layer_files::{LayerFile, MountUse};
 use super::mountpoint::{AttachedMount, MountPoint};
 use super::tree::{self, TreeConnection};
 use crate::error::Error;
+use crate::options::PageCache;
 use crate::tree::TreeFiles;
 
 /// What an engine mounts.
@@ -94,6 +95,7 @@ impl Node {
                 (parts.cache_dir, parts.run_dir),
                 &connection.mount,
                 &parts.devices,
+                self.options.page_cache == PageCache::Single,
             )
         })
     }

@@ -146,8 +146,12 @@ impl Node {
             layers: joined
                 .files
                 .iter()
-                .zip(state.local.iter().chain(std::iter::repeat(&false)))
-                .map(|(file, local)| MountedLayer::new(Arc::clone(file), *local))
+                .enumerate()
+                .map(|(index, file)| {
+                    let is = |flags: &[bool]| flags.get(index).copied().unwrap_or_default();
+                    let past_us = (is(&state.local), is(&state.handed_over));
+                    MountedLayer::new(Arc::clone(file), past_us)
+                })
                 .collect(),
             fetched: Arc::clone(&image.stats),
             request,

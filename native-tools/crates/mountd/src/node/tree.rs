@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -16,7 +16,7 @@ use super::fusermount;
 use super::layer_files::{LayerFile, MountUse};
 use super::mountpoint::{AttachedMount, MountPoint};
 use crate::error::Error;
-use crate::fuse::{Contents, FsError, Negotiated, Server, Session};
+use crate::fuse::{Contents, FsError, Negotiated, RequestCounts, Server, Session};
 use crate::hold::{Store, Taken, names};
 use crate::proto::TreeState;
 use crate::tree::{DeviceStream, LocalStream, TreeFiles};
@@ -52,7 +52,7 @@ pub(super) fn tree_of(
         .into_iter()
         .zip(files)
         .map(|(device, file)| match device {
-            Device::Served(_) => Box::new(UsedLayer {
+            Device::Served(_) | Device::HandedOver(..) => Box::new(UsedLayer {
                 file: Arc::clone(file),
                 user: Arc::clone(user),
             }) as Box<dyn DeviceStream>,
@@ -67,16 +67,16 @@ pub(super) fn tree_of(
 pub(super) struct TreeConnection {
     device: OwnedFd,
     negotiated: Negotiated,
-    requests: Arc<AtomicU64>,
+    requests: Arc<RequestCounts>,
     /// Until somebody waits for its end.
     server: Mutex<Option<Server>>,
     ended: AtomicBool,
 }
 
 impl TreeConnection {
-    /// How many requests the kernel sent to this process.
-    pub(super) fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
+    /// What the kernel asked this process.
+    pub(super) fn requests(&self) -> &Arc<RequestCounts> {
+        &self.requests
     }
 
     /// Whether the kernel's filesystem is gone.
@@ -146,7 +146,7 @@ impl TreeConnection {
         Ok(Self {
             device,
             negotiated,
-            requests: server.request_counter(),
+            requests: server.request_counts(),
             server: Mutex::new(Some(server)),
             ended: AtomicBool::default(),
         })

@@ -1,0 +1,124 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { OciLayout } from '../oci/index.ts';
+import type { RegistryClient } from '../registry/index.ts';
+import { type BenchContext, checkNames, openScratch } from './bench-context.ts';
+import { pushImage, removeImage } from './contenders/registry-image.ts';
+import type { ImageSpec } from './image/generated-image.ts';
+import { describePlaced, type GivenImage, type PlacedImage, placeImage } from './image/place-image.ts';
+import { writeImage } from './image/write-image.ts';
+import type { Link } from './link/link.ts';
+import { ShapingProxy } from './link/shaping-proxy.ts';
+import { runMeasured } from './measure/run-measured.ts';
+import { clipyardMountContender } from './mount/clipyard-mount.ts';
+import { runMountRounds } from './mount/mount-rounds.ts';
+import { FAR_BYTES, type NotableFiles, notableFiles } from './mount/notable-files.ts';
+import { operationsOf } from './mount/operations.ts';
+import { overlayMountContender } from './mount/overlay-mount.ts';
+import { stockMountContender } from './mount/stock-mount.ts';
+import { type BenchDocument, documentHead } from './report/document.ts';
+import { mountResult } from './report/mount-result.ts';
+
+export interface MountBenchRequest {
+  readonly image: GivenImage | { readonly kind: 'generated'; readonly spec: ImageSpec };
+  /** `host:port` of the registry that the image is put into for a while. */
+  readonly registry: string;
+  readonly rounds: number;
+  readonly contenders: readonly string[] | undefined;
+  readonly link: Link | undefined;
+  /** A shell's command line that is started in the mounted tree. */
+  readonly exec: string | undefined;
+}
+
+const CONTENDERS = ['erofs', 'fuse', 'clip', 'overlayfs'];
+const TAG = 'image';
+
+/** One image made readable by every contender, and read in the same ways. What was put anywhere is removed again. */
+export async function benchMount(
+  request: MountBenchRequest,
+  context: BenchContext & { readonly client: RegistryClient },
+): Promise<BenchDocument> {
+  const { client, clipyard, say, signal, stateDir, tools } = context;
+  const { exec, link, registry, rounds } = request;
+  checkNames(CONTENDERS, request.contenders); // before an image is made for nothing
+  await using scratch = await openScratch(stateDir);
+  say('preparing the image');
+  const placed = await place(request, scratch.directory, context);
+  const files = await notableFiles(placed, { signal });
+  const target = { registry, repository: `${scratch.name}-source`, tag: TAG };
+  try {
+    await pushImage(placed.layout, placed.manifest, target, { client, signal });
+    const archivePath = await indexed(placed, target, scratch.directory, context);
+    await rm(placed.layout.directory, { recursive: true }); // everybody reads it from the registry
+    const contenders = [
+      clipyardMountContender('erofs', { ...target, archivePath }, clipyard),
+      clipyardMountContender('fuse', { ...target, archivePath }, clipyard),
+      stockMountContender({ ...target, gzipOnly: placed.gzipOnly }, tools, { archivesDir: scratch.directory }),
+      overlayMountContender(target, client),
+    ].filter(({ id }) => request.contenders?.includes(id) ?? true);
+    await using proxy = await ShapingProxy.start(registry, link);
+    const results = await runMountRounds(contenders, operationsOf(files, exec), {
+      ...{ rounds, registry, proxy, say, signal },
+      shaped: link !== undefined,
+      scratchDir: scratch.directory,
+    });
+    return {
+      ...documentHead('mount', inputOf(request, placed, files), rounds),
+      ...(link !== undefined && { link }),
+      contenders: results.map((runs) => {
+        const { id, title, unavailable } = runs.contender;
+        const mount = mountResult(runs);
+        return { id, title, ...(mount === undefined ? { unavailable } : { mount }), runs: [] };
+      }),
+    };
+  } finally {
+    await removeImage(target, { client, say });
+  }
+}
+
+/** A generated image has a file of its own for the far read, at most a twentieth of the image. */
+async function place(
+  { image }: MountBenchRequest,
+  directory: string,
+  { client, jobs, signal }: BenchContext & { readonly client: RegistryClient },
+): Promise<PlacedImage> {
+  if (image.kind !== 'generated') return await placeImage(image, directory, { client, signal });
+  const layoutDir = join(directory, 'image');
+  const lastFileBytes = Math.min(FAR_BYTES, Math.floor(image.spec.sizeBytes / 20));
+  const spec = { ...image.spec, lastFileBytes };
+  await writeImage(spec, { layout: { directory: layoutDir, codec: 'gzip' }, jobs, signal });
+  const layout = await OciLayout.open(layoutDir, { signal });
+  return await describePlaced(layout, await layout.resolve('latest'), { signal });
+}
+
+async function indexed(
+  { layout }: PlacedImage,
+  { registry, repository, tag }: { readonly registry: string; readonly repository: string; readonly tag: string },
+  directory: string,
+  { clipyard, signal }: BenchContext,
+): Promise<string> {
+  const state = join(directory, 'indexing');
+  await mkdir(state);
+  const archivePath = join(directory, 'image.clip');
+  const storage = ['--storage-ref', `${registry}/${repository}:${tag}`];
+  const args = ['index', '--from', `oci:${layout.directory}:latest`, ...storage, '--output', archivePath, '--no-cache'];
+  const env = { ...clipyard.env, CLIPYARD_STATE: state, CLIPYARD_LOG: 'error' };
+  await runMeasured({ command: [...clipyard.self, '--json', ...args], env }, { signal });
+  return archivePath;
+}
+
+function inputOf(
+  { exec, image }: MountBenchRequest,
+  { compressedBytes, layers, manifest }: PlacedImage,
+  { far, largest }: NotableFiles,
+): Readonly<Record<string, string | number>> {
+  const generated = image.kind === 'generated';
+  return {
+    image: generated ? 'generated' : image.kind === 'oci' ? 'OCI layout' : 'registry',
+    ...(generated && { sizeBytes: image.spec.sizeBytes, files: image.spec.files, seed: image.spec.seed }),
+    ...{ layers, compressedBytes, manifest: manifest.digest },
+    ...{ largestFile: largest.path, largestBytes: largest.sizeBytes },
+    ...{ farFile: far.path, farBytes: Math.min(far.sizeBytes, FAR_BYTES), farLayerBytes: far.layerBytes },
+    ...(exec !== undefined && { exec }),
+  };
+}

@@ -1,0 +1,62 @@
+import type { TopLevelSpec } from 'vega-lite';
+import { bars, type Row } from './bars.ts';
+import type { BenchDocument } from './document.ts';
+
+/** An operation has a chart of its own: a walk and a read of everything do not share an axis. */
+export function mountCharts({ contenders }: BenchDocument): readonly {
+  readonly title: string;
+  readonly spec: TopLevelSpec;
+}[] {
+  const ran = contenders.flatMap(({ id, mount }) => (mount === undefined ? [] : [{ id, mount }]));
+  const names = ran[0]?.mount.operations.map(({ name }) => name) ?? [];
+  const operation = (name: string) =>
+    ran.flatMap(({ id, mount }) => {
+      const found = mount.operations.find((each) => each.name === name);
+      return found === undefined ? [] : [{ id, ...found }];
+    });
+  return [
+    {
+      title: 'Until the tree can be read: median',
+      spec: bars(
+        ran.map(({ id, mount }): Row => ({ contender: id, value: mount.seconds.median })),
+        'seconds',
+      ),
+    },
+    ...names.map((name) => ({
+      title: `${name}: from nothing to done, cold and warm on a mount`,
+      spec: bars(
+        operation(name).flatMap(({ coldSeconds, fromNothingSeconds, id, warmSeconds }): Row[] => [
+          { contender: id, state: 'from nothing', value: fromNothingSeconds.median },
+          { contender: id, state: 'cold', value: coldSeconds.median },
+          { contender: id, state: 'warm', value: warmSeconds.median },
+        ]),
+        'seconds',
+        'state',
+      ),
+    })),
+    {
+      title: 'From the registry: by the mount, then by each cold operation',
+      spec: bars(
+        ran.flatMap(({ id, mount }): Row[] => [
+          { contender: id, for: 'mount', value: mount.receivedBytes / 1e6 },
+          ...mount.operations.map(
+            ({ name, receivedBytes }): Row => ({
+              contender: id,
+              for: name,
+              value: receivedBytes / 1e6,
+            }),
+          ),
+        ]),
+        'MB',
+        'for',
+      ),
+    },
+    {
+      title: 'Memory of the serving process, at most',
+      spec: bars(
+        ran.map(({ id, mount }): Row => ({ contender: id, value: (mount.peakBytes ?? 0) / 1e6 })),
+        'MB',
+      ),
+    },
+  ];
+}
