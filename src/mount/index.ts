@@ -1,6 +1,13 @@
 export { catFile, verifyBlobs } from './cat.ts';
 export { type Comparison, compareTrees, type Difference } from './compare.ts';
 export { repairMounts } from './dead-mounts.ts';
+export {
+  type CachedLayer,
+  collectCachedLayers,
+  listCachedLayers,
+  pinCachedLayers,
+  verifyCachedLayers,
+} from './layer-cache.ts';
 export type { MountDaemon } from './mount-daemon.ts';
 export type { MountRecord } from './mount-record.ts';
 export type { MountStat } from './mount-stat.ts';

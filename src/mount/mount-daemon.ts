@@ -17,6 +17,8 @@ export interface MountDaemon {
   readonly tools: NativeToolPaths;
   /** Socket of a daemon that somebody else manages; absent: this state directory's own, started when it is needed. */
   readonly mountSocket: string | undefined;
+  /** What a daemon that is started keeps each cache below; absent: no bound. One that runs goes by its own options. */
+  readonly cacheBytes?: number;
 }
 
 /** A folder a mount, with its record. */
@@ -76,6 +78,7 @@ async function startHolder(daemon: MountDaemon, socketPath: string, { signal }: 
   await mkdir(dirname(socketPath), { recursive: true, mode: 0o700 });
   await using log = await open(logPath(daemon), 'a', 0o600);
   const args = ['hold', '--idle-exit', '--socket', socketPath, '--state', mountsDirectory(daemon)];
+  if (daemon.cacheBytes !== undefined) args.push('--cache-size', String(daemon.cacheBytes));
   const child = spawn(tool, args, { stdio: ['ignore', 'ignore', log.fd], detached: true });
   const ended = new AbortController();
   for (const event of ['error', 'exit'])

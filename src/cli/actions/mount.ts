@@ -18,7 +18,7 @@ import { type ArchiveFlags, mountableArchive } from '../archive-source.ts';
 import { blobOrigin } from '../blob-origin.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
-import { parseBandwidth, parseCount } from '../parse-options.ts';
+import { parseBandwidth, parseCount, parseSize } from '../parse-options.ts';
 
 /** As many as the daemon itself takes. */
 const REQUESTS = { min: 1, max: 1024 };
@@ -29,6 +29,8 @@ export interface MountFlags extends ArchiveFlags {
   readonly mirror?: readonly string[];
   readonly maxRequests?: string;
   readonly bandwidth?: string;
+  /** What a daemon that this command starts keeps the cache below. */
+  readonly cacheSize?: string;
   /** Where changes go; absent: read-only. */
   readonly rw?: string | undefined;
 }
@@ -116,6 +118,7 @@ export async function mountSource(
     ...(flags.engine !== undefined && { engine: flags.engine }),
     ...(flags.maxRequests !== undefined && { maxRequests: parseCount(flags.maxRequests, '--max-requests', REQUESTS) }),
     ...(flags.bandwidth !== undefined && { bytesPerSecond: parseBandwidth(flags.bandwidth) }),
+    ...(flags.cacheSize !== undefined && { cacheBytes: parseSize(flags.cacheSize, '--cache-size') }),
   };
   const found = {
     archive: archive.path,

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { GcFlags, VerifyFlags } from '../actions/cache.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
+import { addLayerCacheCommands } from './layer-cache.ts';
 
 const jsonOf = (command: Command) => command.optsWithGlobals<GlobalOptions>().json ?? false;
 
@@ -47,4 +48,6 @@ export function addCacheCommands(program: Command, context: CommandContext): voi
       const { verify } = await import('../actions/cache.ts');
       process.exitCode = await verify(flags, jsonOf(command), context);
     });
+
+  addLayerCacheCommands(cache, context);
 }

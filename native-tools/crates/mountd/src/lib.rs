@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cache;
+pub mod cache_care;
 pub mod cat;
 pub mod daemon;
 pub mod error;
@@ -12,6 +13,7 @@ pub mod hold;
 pub mod image;
 pub mod layer;
 pub mod limit;
+pub mod metrics;
 pub mod node;
 pub mod options;
 pub mod proto;

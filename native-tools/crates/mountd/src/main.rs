@@ -1,4 +1,4 @@
-//! `clipyard-mountd hold|daemon|replace|drain|cat`. See `docs/mount.md`. The log goes to stderr.
+//! `clipyard-mountd hold|daemon|replace|drain|cat|cache`. See `docs/mount.md`. The log goes to stderr.
 #![forbid(unsafe_code)]
 
 use std::io::{self, BufReader};
@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
 
+use mountd::cache_care::{CacheRequest, care};
 use mountd::cat::{cat, verify_all};
 use mountd::error::Error;
 use mountd::grpc::client::Client;
@@ -17,10 +18,15 @@ use serde::de::DeserializeOwned;
 use tool_protocol::{EventWriter, read_request};
 use tracing_subscriber::EnvFilter;
 
-const USAGE: &str = "usage: clipyard-mountd hold --socket PATH --state DIR [--cache DIR] [--max-requests N] [--idle-exit] [--no-handover] [--page-cache shared|single]
+const USAGE: &str =
+    "usage: clipyard-mountd hold --socket PATH --state DIR [--cache DIR] [--max-requests N]
+                            [--cache-size BYTES] [--min-free BYTES]
+                            [--metrics ADDRESS:PORT|PATH] [--idle-exit]
+                            [--no-handover] [--page-cache shared|single]
        clipyard-mountd replace --socket PATH [PROGRAM]
        clipyard-mountd drain --socket PATH
-       clipyard-mountd cat < request.json";
+       clipyard-mountd cat < request.json
+       clipyard-mountd cache < request.json";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
@@ -32,6 +38,7 @@ fn main() -> ExitCode {
     log_to_stderr();
     match command {
         Some("cat") => events(run_cat),
+        Some("cache") => events(run_cache),
         Some("hold") => with_options(arguments, |options| hold_on(options, Start::Fresh)),
         // Of the program's own making: a daemon starts a holder, a holder starts a daemon.
         Some("adopt") => with_options(arguments, |options| hold_on(options, Start::Adopting)),
@@ -115,6 +122,12 @@ fn events(run: impl FnOnce(&EventWriter<io::Stdout>) -> anyhow::Result<()>) -> E
             ExitCode::FAILURE
         }
     }
+}
+
+fn run_cache(events: &EventWriter<io::Stdout>) -> anyhow::Result<()> {
+    let request: CacheRequest = request_then(|| std::process::exit(1))?;
+    events.result("", &care(&request)?);
+    Ok(())
 }
 
 fn run_cat(events: &EventWriter<io::Stdout>) -> anyhow::Result<()> {

@@ -6,7 +6,9 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::cache::Limits;
 use crate::layer::FetchSettings;
+use crate::metrics::Address;
 
 /// How many copies of what is read the kernel keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,10 @@ pub struct Options {
     pub fetch: FetchSettings,
     /// End with the last mount.
     pub idle_exit: bool,
+    /// What each cache may take.
+    pub limits: Limits,
+    /// Where metrics are asked for.
+    pub metrics: Option<Address>,
     /// Let the kernel read complete layers by itself.
     pub handover: bool,
     /// Copies in the page cache, engine erofs.
@@ -44,6 +50,7 @@ impl Options {
     pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
         let mut arguments = arguments.into_iter();
         let (mut socket, mut state, mut cache) = (None, None, None);
+        let (mut limits, mut metrics) = (Limits::default(), None);
         let (mut fetch, mut idle_exit, mut handover) = (FetchSettings::default(), false, true);
         let mut page_cache = PageCache::Shared;
         while let Some(argument) = arguments.next() {
@@ -66,6 +73,12 @@ impl Options {
                     // less would be taken for a stall
                     fetch.bytes_per_second = number(&name, &value()?, 1 << 16..=u64::MAX)?;
                 }
+                "--cache-size" => limits.most_bytes = Some(bytes(&name, &value()?)?),
+                "--min-free" => limits.least_free = Some(bytes(&name, &value()?)?),
+                "--metrics" => {
+                    let address = Address::parse(&value()?.to_string_lossy());
+                    metrics = Some(address.ok_or("--metrics: a loopback address or a path")?);
+                }
                 "--idle-exit" => idle_exit = true,
                 "--no-handover" => handover = false,
                 "--page-cache" => {
@@ -84,6 +97,8 @@ impl Options {
             cache,
             fetch,
             idle_exit,
+            limits,
+            metrics,
             handover,
             page_cache,
         })
@@ -113,6 +128,19 @@ impl Options {
             let most = self.fetch.bytes_per_second.to_string();
             out.extend(["--bytes-per-second".into(), most.into()]);
         }
+        for (name, bytes) in [
+            ("--cache-size", self.limits.most_bytes),
+            ("--min-free", self.limits.least_free),
+        ] {
+            out.extend(
+                bytes
+                    .into_iter()
+                    .flat_map(|bytes| [name.into(), bytes.to_string().into()]),
+            );
+        }
+        if let Some(address) = &self.metrics {
+            out.extend(["--metrics".into(), address.to_string().into()]);
+        }
         if self.idle_exit {
             out.push("--idle-exit".into());
         }
@@ -140,6 +168,11 @@ fn number<T: FromStr + PartialOrd + Display>(
         })
 }
 
+fn bytes(name: &str, value: &OsStr) -> Result<u64, String> {
+    let number = value.to_string_lossy().parse().ok();
+    number.ok_or_else(|| format!("{name}: a number of bytes"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,7 +185,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         for text in [
             "--socket /s --state /d",
-            "--state /d --socket /s --cache /c --max-requests 3 --ahead-percent 0 --hedge-percent 7 --fetch-memory 8 --bytes-per-second 65536 --idle-exit --no-handover --page-cache single",
+            "--state /d --socket /s --cache /c --max-requests 3 --ahead-percent 0 --hedge-percent 7 --fetch-memory 8 --bytes-per-second 65536 --cache-size 5 --min-free 7 --metrics 127.0.0.1:9100 --idle-exit --no-handover --page-cache single",
         ] {
             let options = parse(text).unwrap();
             assert_eq!(Options::parse(options.arguments()), Ok(options));
@@ -166,6 +199,8 @@ mod tests {
             ("--socket", "--socket"),
             ("--socket /s", "--state"),
             ("--socket /s --state /d --max-requests 0", "--max-requests"),
+            ("--socket /s --state /d --cache-size lots", "--cache-size"),
+            ("--socket /s --state /d --metrics 0.0.0.0:9100", "--metrics"),
             ("--socket /s --state /d --page-cache 3", "--page-cache"),
             (
                 "--socket /s --state /d --ahead-percent x",

@@ -48,6 +48,7 @@ pub struct Stats {
     /// Chunks that were served but could not be kept.
     pub not_kept: Counter,
     failures: Mutex<VecDeque<Failure>>,
+    errors: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 /// A failure that a reader saw.
@@ -174,6 +175,9 @@ pub struct Report {
 impl Stats {
     /// Notes a failure that a reader saw; true when it is new and belongs into the log.
     pub fn failed(&self, error: &FetchError) -> bool {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        *errors.entry(error.code()).or_default() += 1;
+        drop(errors);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = failures
             .iter_mut()
@@ -191,6 +195,13 @@ impl Stats {
             count: 1,
         });
         true
+    }
+
+    /// How many failures readers saw, by code.
+    #[must_use]
+    pub fn errors(&self) -> BTreeMap<&'static str, u64> {
+        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        errors.clone()
     }
 
     /// The last failures that readers saw.

@@ -230,6 +230,7 @@ fn a_layer_that_is_evicted_under_a_mount_nobody_serves_is_still_read() {
     let request = proto::EvictRequest {
         cache_dir: text(&setting.cache()),
         keep_bytes: 0,
+        dry_run: false,
     };
     let evicted = setting.node.call(|calls| Box::pin(calls.evict(request)));
     assert_eq!(evicted.unwrap().layers, 1);

@@ -74,11 +74,12 @@ fn every_file_reads_through_the_kernel_as_it_was_stored() {
     assert!(daemon.ends() && !daemon.is_mounted());
     assert_eq!(fs::read_dir(&daemon.node.state).unwrap().count(), 0);
     assert!(!daemon.node.socket.exists());
-    let in_cache: Vec<_> = fs::read_dir(&cache)
+    let mut in_cache: Vec<_> = fs::read_dir(&cache)
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();
-    assert_eq!(in_cache, ["layers"]);
+    in_cache.sort();
+    assert_eq!(in_cache, ["key", "layers"]);
 }
 
 #[test]

@@ -1,10 +1,10 @@
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
+
+use super::listing::{PIN, list};
 
 /// What was removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -13,34 +13,24 @@ pub struct Evicted {
     pub bytes: u64,
     /// Layers.
     pub layers: u32,
+    /// Bytes of layers that stay.
+    pub left_bytes: u64,
 }
 
-struct Cached {
-    path: PathBuf,
-    used: SystemTime,
-    bytes: u64,
-}
-
-pub(super) fn evict(layers: &Path, keep_bytes: u64) -> io::Result<Evicted> {
-    let mut cached = vec![];
-    for entry in fs::read_dir(layers)? {
-        let path = entry?.path();
-        // One that is being made or removed right now is nothing to look at.
-        let lock = fs::metadata(path.join("lock")).and_then(|lock| lock.modified());
-        if let Ok(used) = lock {
-            let bytes = fs::metadata(path.join("data")).map_or(0, |data| data.blocks() * 512);
-            cached.push(Cached { path, used, bytes });
-        }
-    }
-    cached.sort_by_key(|layer| layer.used);
-    let mut left: u64 = cached.iter().map(|layer| layer.bytes).sum();
-    let mut evicted = Evicted::default();
+/// Removes, or with `dry_run` only counts, what nobody uses and nobody pinned.
+pub(super) fn evict(layers: &Path, keep_bytes: u64, dry_run: bool) -> io::Result<Evicted> {
+    let cached = list(layers)?;
+    let mut evicted = Evicted {
+        left_bytes: cached.iter().map(|layer| layer.bytes).sum(),
+        ..Evicted::default()
+    };
     for layer in cached {
-        if left <= keep_bytes {
+        if evicted.left_bytes <= keep_bytes {
             break;
         }
-        if remove_unused(&layer.path)? {
-            left -= layer.bytes;
+        let free = !layer.in_use && !layer.pinned;
+        if free && (dry_run || remove_unused(&layer.path)?) {
+            evicted.left_bytes -= layer.bytes;
             evicted.bytes += layer.bytes;
             evicted.layers += 1;
         }
@@ -50,12 +40,20 @@ pub(super) fn evict(layers: &Path, keep_bytes: u64) -> io::Result<Evicted> {
 
 /// Whoever opens the directory takes its lock first, and looks whether the lock is still the one in the directory.
 fn remove_unused(path: &Path) -> io::Result<bool> {
-    let lock = OpenOptions::new().write(true).open(path.join("lock"))?;
+    let lock = match OpenOptions::new().write(true).open(path.join("lock")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other?,
+    };
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
         other => other?,
     }
-    for name in ["map", "data", "lock"] {
+    // Pinned or evicted since it was looked at.
+    if path.join(PIN).exists() || !path.join("lock").exists() {
+        return Ok(false);
+    }
+    // The map first: bytes without their digests' word are worth nothing. The lock last: it is what others wait at.
+    for name in ["map", "data", "readers", "table", "lock"] {
         match fs::remove_file(path.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => (),

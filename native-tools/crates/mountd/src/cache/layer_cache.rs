@@ -1,19 +1,21 @@
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use archive_format::tables::LayerTable;
+use archive_format::tables::{LayerTable, encode};
 use rustix::fs::{Advice, FlockOperation, fadvise, flock};
 
 use super::seal::seal;
 use super::{make_directory, open_file};
 
 /// A byte of the map: the chunk was written. Any other value: it was not.
-const WRITTEN: u8 = 1;
+pub(super) const WRITTEN: u8 = 1;
 
 /// The cached chunks of one layer: `data` as long as the plain stream, `map` with a byte a chunk, `lock`.
 ///
@@ -27,6 +29,8 @@ pub struct LayerCache {
     _lock: File,
     chunks: usize,
     plain_bytes: u64,
+    /// The cache takes no more for now.
+    full: Arc<AtomicBool>,
 }
 
 impl LayerCache {
@@ -34,6 +38,7 @@ impl LayerCache {
         let lock = lock_shared(directory)?;
         let data = open_data(&directory.join("data"))?;
         let map = open_file(&directory.join("map"))?;
+        leave_table(directory, table);
         let chunks = table.chunks.len();
         // Growing is all that ever happens here, and to the same length by everybody: no lock is needed.
         if data.metadata()?.len() < table.plain_bytes {
@@ -48,7 +53,14 @@ impl LayerCache {
             _lock: lock,
             chunks,
             plain_bytes: table.plain_bytes,
+            full: Arc::default(),
         })
+    }
+
+    /// Whoever looks after the cache says by this when nothing more is to be kept.
+    pub(super) fn kept_by(mut self, full: Arc<AtomicBool>) -> Self {
+        self.full = full;
+        self
     }
 
     /// Which chunks the map says are there, one a chunk.
@@ -81,6 +93,9 @@ impl LayerCache {
     /// # Errors
     /// The system's, a full disk among them; the map then does not name the chunk.
     pub fn keep(&self, chunk: u32, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.data.write_all_at(bytes, offset)?;
         self.map.write_all_at(&[WRITTEN], u64::from(chunk))
     }
@@ -129,6 +144,23 @@ impl LayerCache {
         if let Err(error) = self.map.write_all_at(&[0], u64::from(chunk)) {
             tracing::warn!(%error, chunk, "a damaged chunk stays on the cache's map");
         }
+    }
+}
+
+/// Leaves the layer's record beside its chunks, for those who check them without an archive. Not having it costs that alone.
+fn leave_table(directory: &Path, table: &LayerTable) {
+    let path = directory.join("table");
+    if path.exists() {
+        return;
+    }
+    let temporary = directory.join(format!("table.{}", std::process::id()));
+    let left = encode(std::slice::from_ref(table))
+        .map_err(io::Error::other)
+        .and_then(|bytes| open_file(&temporary)?.write_all_at(&bytes, 0))
+        .and_then(|()| fs::rename(&temporary, &path));
+    if let Err(error) = left {
+        let _ = fs::remove_file(&temporary);
+        tracing::debug!(%error, "a cached layer's table is not left beside it");
     }
 }
 

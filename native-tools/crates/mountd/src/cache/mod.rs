@@ -1,25 +1,40 @@
 //! The chunk cache on disk. `docs/formats/cache.md`.
 
 mod evict;
+mod key;
 mod layer_cache;
+mod listing;
+mod readers;
 mod seal;
+mod tend;
+#[cfg(test)]
+mod tests;
+mod verify;
 
 pub use evict::Evicted;
+pub use key::layer_name;
 pub use layer_cache::LayerCache;
+pub use listing::CachedLayer;
+pub use readers::{Reader, ReaderKey, Readers};
 pub use seal::is_sealed;
+pub use tend::{Limits, Tended};
+pub use verify::Verified;
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use archive_format::digest::hex;
 use archive_format::tables::LayerTable;
 
 /// A cache directory, shared by any number of processes.
 #[derive(Debug, Clone)]
 pub struct Cache {
     root: PathBuf,
+    /// Nothing more is kept.
+    full: Arc<AtomicBool>,
 }
 
 impl Cache {
@@ -32,31 +47,84 @@ impl Cache {
         make_directory(&root.join("layers"))?;
         Ok(Self {
             root: root.to_owned(),
+            full: Arc::default(),
         })
     }
 
-    /// The cache of one layer. The key is the diffID together with the digest of the chunk table: an archive that names
-    /// other chunk digests for the same layer gets a directory of its own and can spoil nobody else's.
+    /// The cache of one layer, in the directory that [`layer_name`] names.
     ///
     /// # Errors
     /// The system's.
     pub fn layer(&self, table: &LayerTable) -> io::Result<LayerCache> {
-        let name = format!(
-            "{}-{}",
-            hex(&table.diff_id),
-            hex(&table.chunk_table_digest())
-        );
-        let directory = self.root.join("layers").join(name);
+        let directory = self.directory(table);
         make_directory(&directory)?;
-        LayerCache::open(&directory, table)
+        let layer = LayerCache::open(&directory, table)?;
+        Ok(layer.kept_by(Arc::clone(&self.full)))
     }
 
-    /// Removes layers that nobody uses, those first that were opened longest ago, until at most `keep_bytes` are on disk.
+    fn directory(&self, table: &LayerTable) -> PathBuf {
+        self.root.join("layers").join(layer_name(table))
+    }
+
+    /// Whether bytes of a layer may be there.
+    #[must_use]
+    pub fn has_some_of(&self, table: &LayerTable) -> bool {
+        fs::read(self.directory(table).join("map"))
+            .is_ok_and(|map| map.contains(&layer_cache::WRITTEN))
+    }
+
+    /// The key that readers are named with.
+    #[must_use]
+    pub fn reader_key(&self) -> ReaderKey {
+        ReaderKey::of(&self.root)
+    }
+
+    /// Who was proven to be allowed to read a layer.
+    #[must_use]
+    pub fn readers(&self, table: &LayerTable) -> Readers {
+        Readers::of(&self.directory(table))
+    }
+
+    /// Removes layers that nobody uses and nobody pinned, those first that were opened longest ago, until at most `keep_bytes`
+    /// are on disk; with `dry_run` it only says what would go.
     ///
     /// # Errors
     /// The system's.
-    pub fn evict(&self, keep_bytes: u64) -> io::Result<Evicted> {
-        evict::evict(&self.root.join("layers"), keep_bytes)
+    pub fn evict(&self, keep_bytes: u64, dry_run: bool) -> io::Result<Evicted> {
+        evict::evict(&self.root.join("layers"), keep_bytes, dry_run)
+    }
+
+    /// The layers, those first that were opened longest ago.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn list(&self) -> io::Result<Vec<CachedLayer>> {
+        listing::list(&self.root.join("layers"))
+    }
+
+    /// Pins the layers whose names begin with `prefix` (the hex of a diffID), or lets them go. Gives how many there are.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn pin(&self, prefix: &str, pinned: bool) -> io::Result<usize> {
+        let mut layers = self.list()?;
+        layers.retain(|layer| {
+            let name = layer.path.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| name.starts_with(prefix))
+        });
+        for layer in &layers {
+            let pin = layer.path.join(listing::PIN);
+            match pinned {
+                true => drop(open_file(&pin)?),
+                false if layer.pinned => fs::remove_file(&pin)?,
+                false => (),
+            }
+        }
+        Ok(layers.len())
+    }
+
+    fn set_full(&self, is_full: bool) {
+        self.full.store(is_full, Ordering::Relaxed);
     }
 
     /// Where files that belong to one mount may lie.

@@ -14,6 +14,7 @@ use crate::proto::{
     DrainRequest, DrainResponse, EvictRequest, EvictResponse, ListRequest, ListResponse,
     MountRequest, MountResponse, PrefetchRequest, PrefetchResponse, ReplaceRequest,
     ReplaceResponse, StatRequest, StatResponse, UnmountRequest, UnmountResponse,
+    VerifyCacheRequest, VerifyCacheResponse,
 };
 
 #[derive(Debug)]
@@ -133,11 +134,29 @@ impl MountService for Service {
             let EvictRequest {
                 cache_dir,
                 keep_bytes,
+                dry_run,
             } = request.get_ref();
-            let evicted = node.evict(cache_dir, *keep_bytes)?;
+            let evicted = node.evict(cache_dir, *keep_bytes, *dry_run)?;
             Ok(EvictResponse {
                 freed_bytes: evicted.bytes,
                 layers: evicted.layers,
+                left_bytes: evicted.left_bytes,
+            })
+        })
+        .await
+    }
+
+    async fn verify_cache(
+        &self,
+        request: Request<VerifyCacheRequest>,
+    ) -> Result<Response<VerifyCacheResponse>, Status> {
+        self.run(move |node| {
+            let verified = node.verify_cache(&request.get_ref().cache_dir)?;
+            Ok(VerifyCacheResponse {
+                chunks: verified.chunks,
+                bytes: verified.bytes,
+                damaged: verified.damaged,
+                unknown_layers: verified.unknown_layers,
             })
         })
         .await

@@ -2,6 +2,7 @@
 
 mod assemble;
 mod budget;
+mod check;
 mod claim;
 mod decode;
 mod fetcher;

@@ -146,10 +146,7 @@ impl Layer {
         }
         let ahead = read.map_or_else(Vec::new, |read| self.look_ahead(read));
         self.submit(remote, ahead);
-        let refused = local
-            .into_iter()
-            .filter_map(|claim| self.prove(claim))
-            .collect();
+        let refused = self.prove_all(local);
         for job in self.jobs(refused) {
             self.fetcher.submit(job.healing(), false);
         }
@@ -195,6 +192,20 @@ impl Layer {
         self.states.known(chunk) == Known::Unproven || self.cache.is_written(chunk)
     }
 
+    /// Checks chunks that lie in the cache; gives back the claims of those that must be fetched after all.
+    fn prove_all(&self, claims: Vec<Claim>) -> Vec<Claim> {
+        if claims.is_empty() {
+            return claims;
+        }
+        // They may be there because another login fetched them.
+        if let Err(error) = self.source.may_use_cache(&self.blob()) {
+            Claim::all_failed(claims, &error);
+            return vec![];
+        }
+        let unproven = claims.into_iter().filter_map(|claim| self.prove(claim));
+        unproven.collect()
+    }
+
     /// Checks a chunk that lies in the cache; gives the claim back when it must be fetched after all.
     fn prove(&self, claim: Claim) -> Option<Claim> {
         let range = self.geometry.chunk(claim.chunk());
@@ -219,7 +230,7 @@ impl Layer {
         }
     }
 
-    fn spoiled(&self, chunk: u32, why: &str) {
+    pub(super) fn spoiled(&self, chunk: u32, why: &str) {
         tracing::warn!(
             code = "CACHE_CORRUPT",
             chunk,

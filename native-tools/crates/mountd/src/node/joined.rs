@@ -1,10 +1,10 @@
 //! The layers of a mount that is being made.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::Node;
 use super::layer_files::LayerFile;
+use super::right::Right;
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::image::Image;
@@ -18,30 +18,35 @@ pub(super) struct Joined<'a> {
 }
 
 impl<'a> Joined<'a> {
+    /// `apart` says of each layer where a process before this one had it; empty for a new mount.
     pub(super) fn join(
         node: &'a Node,
         mount: &str,
         image: &Image,
-        cache_dir: &Path,
+        cache: &Cache,
+        rights: Vec<Arc<Right>>,
+        apart: &[bool],
     ) -> Result<Self, Error> {
-        let cache = Cache::open(cache_dir)
-            .map_err(|error| Error::io_at("open the cache", cache_dir, error))?;
         let mut joined = Self {
             node,
             mount: mount.to_owned(),
             files: vec![],
             stay: false,
         };
-        for table in &image.tables {
+        for (index, (table, right)) in image.tables.iter().zip(rights).enumerate() {
             let file = node.files.join(
                 mount,
-                cache_dir,
-                table,
-                image.source(table),
-                |source, stats| image.layer(table, &cache, source, &node.fetcher, stats),
+                (cache.root(), table),
+                right,
+                apart.get(index).copied(),
+                |source, stats| {
+                    node.tally.add(&stats);
+                    image.layer(table, cache, source, &node.fetcher, stats)
+                },
             )?;
             joined.files.push(file);
         }
+        node.tally.add(&image.stats);
         Ok(joined)
     }
 

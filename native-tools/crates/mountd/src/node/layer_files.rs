@@ -2,21 +2,25 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
 };
+use std::time::Instant;
 
 use archive_format::digest::{hex, sha256};
 use archive_format::tables::{LayerTable, RecordKind};
 
 use super::handover::{Unsealed, unsealed};
+use super::right::Right;
 use super::shared_source::SharedSource;
+use crate::cache::{Reader, layer_name};
 use crate::error::Error;
 use crate::fuse::{
     Attributes, Entry, FileKind, FileSystem, FsError, Handle, NodeId, ROOT, RequestCounts, Usage,
 };
 use crate::layer::Layer;
+use crate::metrics::Histogram;
 use crate::source::BlobSource;
 use crate::stats::{Counter, Stats};
 
@@ -32,6 +36,10 @@ pub(super) struct LayerFile {
     pub(super) layer: Arc<Layer>,
     pub(super) sources: Arc<SharedSource>,
     pub(super) stats: Arc<Stats>,
+    /// It is of one login alone.
+    pub(super) apart: bool,
+    cache_dir: PathBuf,
+    waits: Arc<Histogram>,
     /// The cache file, once it is complete, proven and on the disk.
     pub(super) sealed: OnceLock<File>,
 }
@@ -59,6 +67,8 @@ pub(super) struct LayerFiles {
     /// The mount that the kernel is opening files for.
     opening: Mutex<Option<Arc<MountUse>>>,
     closed: OnceLock<Weak<dyn Closed>>,
+    /// Reads that found something not proven yet.
+    pub(super) waits: Arc<Histogram>,
     /// Held while a layer is proven or sealed: it has one more user then.
     proving: Arc<Mutex<()>>,
     /// What the kernel asked at the connection now.
@@ -114,39 +124,52 @@ impl LayerFiles {
     }
 
     /// A mount gets a layer: the file that is there, or the one that `make` opens.
+    ///
+    /// The kernel keeps the pages of a file for whoever reads it next. So one file is for all whose right to the layer is
+    /// proven; who comes without a proof has it when nobody had it before, else a file apart, of this login alone.
+    /// `apart` is what a process before this one found.
     pub(super) fn join(
         &self,
         mount: &str,
-        cache_dir: &Path,
-        table: &LayerTable,
-        source: Arc<dyn BlobSource>,
+        place: (&Path, &LayerTable),
+        right: Arc<Right>,
+        apart: Option<bool>,
         make: impl FnOnce(Arc<dyn BlobSource>, Arc<Stats>) -> Result<Arc<Layer>, Error>,
     ) -> Result<Arc<LayerFile>, Error> {
-        let name = file_name(cache_dir, table);
+        let (cache_dir, table) = place;
+        let shared = file_name(cache_dir, table, None);
+        let own = file_name(cache_dir, table, Some(right.reader()));
+        // Under the lock that leaving takes: a file that is found stays, and who is at it too.
+        let choose = |files: &Table| {
+            let apart = apart.unwrap_or_else(|| !files.may_share(&shared, &right));
+            let name = if apart { &own } else { &shared };
+            let known = files.nodes.get(name);
+            let file = known.and_then(|node| files.files.get(node).cloned());
+            (apart, name.clone(), file)
+        };
         {
-            // Under the lock that leaving takes: a file that is found stays.
             let files = self.write();
-            let known = files.nodes.get(&name);
-            if let Some(file) = known.and_then(|node| files.files.get(node)) {
-                file.sources.add(mount, source);
-                return Ok(Arc::clone(file));
+            if let (_, _, Some(file)) = choose(&files) {
+                file.sources.add(mount, Arc::clone(&right));
+                return Ok(file);
             }
         }
         let sources = Arc::new(SharedSource::default());
-        sources.add(mount, Arc::clone(&source));
+        sources.add(mount, Arc::clone(&right));
         let stats = Arc::new(Stats::default());
         let layer = make(
             Arc::clone(&sources) as Arc<dyn BlobSource>,
             Arc::clone(&stats),
         )?;
         let mut files = self.write();
+        let (apart, name, found) = choose(&files);
+        if let Some(file) = found {
+            // Another mount brought it meanwhile; what was made here is not used.
+            file.sources.add(mount, Arc::clone(&right));
+            return Ok(file);
+        }
         let next = ROOT + 1 + files.nodes.len() as u64;
         let node = *files.nodes.entry(name.clone()).or_insert(next);
-        if let Some(file) = files.files.get(&node) {
-            // Another image brought it meanwhile; what was made here is not used.
-            file.sources.add(mount, source);
-            return Ok(Arc::clone(file));
-        }
         let file = Arc::new(LayerFile {
             name,
             node,
@@ -154,10 +177,36 @@ impl LayerFiles {
             layer,
             sources,
             stats,
+            apart,
+            cache_dir: cache_dir.to_owned(),
+            waits: Arc::clone(&self.waits),
             sealed: OnceLock::new(),
         });
         files.files.insert(node, Arc::clone(&file));
         Ok(file)
+    }
+
+    /// The layers in use that are cached in a directory.
+    pub(super) fn all_over(&self, cache_dir: &Path) -> Vec<Arc<Layer>> {
+        let table = self.read_table();
+        let files = table.files.values();
+        files
+            .filter(|file| file.cache_dir == cache_dir)
+            .map(|file| Arc::clone(&file.layer))
+            .collect()
+    }
+
+    /// The rights of other logins that have the layer now.
+    pub(super) fn others_with(
+        &self,
+        cache_dir: &Path,
+        layer: &LayerTable,
+        right: &Right,
+    ) -> Vec<Arc<Right>> {
+        let table = self.read_table();
+        let node = table.nodes.get(&file_name(cache_dir, layer, None));
+        let file = node.and_then(|node| table.files.get(node));
+        file.map_or_else(Vec::new, |file| file.sources.others_than(right))
     }
 
     /// A mount that is gone has the layer no more.
@@ -206,6 +255,19 @@ impl LayerFiles {
     }
 }
 
+impl Table {
+    /// Whether a mount may have the one file for all.
+    fn may_share(&self, shared: &str, right: &Right) -> bool {
+        let Some(node) = self.nodes.get(shared) else {
+            return true; // nobody had it, so there are no pages
+        };
+        match self.files.get(node) {
+            Some(file) => file.sources.may_join(right),
+            None => right.is_proven(),
+        }
+    }
+}
+
 impl MountUse {
     pub(super) fn new(id: &str) -> Arc<Self> {
         Arc::new(Self {
@@ -222,20 +284,21 @@ impl MountUse {
 }
 
 /// At most 160 bytes: the kernel takes devices by paths shorter than 256. Caches do not share files, because what is in one
-/// may be forbidden to the users of another.
-fn file_name(cache_dir: &Path, table: &LayerTable) -> String {
+/// may be forbidden to the users of another; nor do logins, where one is given.
+fn file_name(cache_dir: &Path, table: &LayerTable, login: Option<&Reader>) -> String {
     use std::os::unix::ffi::OsStrExt;
     let kind = match table.kind {
         RecordKind::Layer => "layer",
         RecordKind::Extra => "extra",
     };
-    let mut cache = hex(&sha256(cache_dir.as_os_str().as_bytes()));
-    cache.truncate(16);
-    format!(
-        "{kind}-{}-{}-{cache}",
-        hex(&table.diff_id),
-        hex(&table.chunk_table_digest())
-    )
+    let mut border = cache_dir.as_os_str().as_bytes().to_vec();
+    if let Some(login) = login {
+        border.push(0);
+        border.extend(login);
+    }
+    let mut border = hex(&sha256(&border));
+    border.truncate(16);
+    format!("{kind}-{}-{border}", layer_name(table))
 }
 
 impl LayerFile {
@@ -246,14 +309,19 @@ impl LayerFile {
         offset: u64,
         buffer: &mut [u8],
     ) -> Result<(), FsError> {
+        let since = (!self.layer.is_ready(offset, buffer.len())).then(Instant::now);
         if let Some(user) = user {
             user.wanted_bytes.add(buffer.len() as u64);
-            if !self.layer.is_ready(offset, buffer.len()) {
+            if since.is_some() {
                 self.sources.prefer(&user.id);
             }
         }
+        let read = self.layer.read(offset, buffer);
+        if let Some(since) = since {
+            self.waits.observe(since.elapsed());
+        }
         // The layer has logged and counted why; the kernel is told only that there is no data.
-        self.layer.read(offset, buffer).map_err(|_| FsError::Io)?;
+        read.map_err(|_| FsError::Io)?;
         self.layer.was_served(offset, buffer.len());
         Ok(())
     }

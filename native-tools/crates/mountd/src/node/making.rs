@@ -17,9 +17,10 @@ use super::joined::Joined;
 use super::mounted::{MountedLayer, archive_name};
 use super::mountpoint::MountPoint;
 use super::prepare::{Parts, Placed};
+use super::right::Right;
 use super::run_directory::RunDirectory;
 use super::source_request::{check_id, engine_request, source_request};
-use super::{Mounted, Node, choice, tree};
+use super::{Mounted, Node, choice, sharing, tree};
 use crate::error::Error;
 use crate::image::Image;
 use crate::proto::MountRequest;
@@ -29,7 +30,8 @@ impl Node {
     ///
     /// # Errors
     /// The archive's codes, the mount point's, `PRIVILEGE_REQUIRED`, `FUSE_UNAVAILABLE`, `MOUNT_FAILED`, `MOUNT_DRAINING`,
-    /// `CACHE_FILESYSTEM_UNSUPPORTED`, `DISK_FULL`, `IO_FAILED`. On an error nothing stays mounted.
+    /// `CACHE_FILESYSTEM_UNSUPPORTED`, `DISK_FULL`, `IO_FAILED`; `REGISTRY_DENIED`, `REGISTRY_UNAUTHENTICATED` and
+    /// `LAYER_NOT_FOUND` where a layer is cached that this login may not read. On an error nothing stays mounted.
     pub fn mount(&self, request: MountRequest) -> Result<(Arc<Mounted>, Duration), Error> {
         let started = Instant::now();
         check_id(&request.id)?;
@@ -44,6 +46,9 @@ impl Node {
         let source = source_request(&request, &cache_dir, self.options.fetch)?;
         let image = Image::open(&source)?;
         let metadata = image.metadata()?;
+        let cache = self.caches.open(&cache_dir)?;
+        let rights = Right::all_of(&image, &cache, &source);
+        sharing::prove(&self.files, &cache, &image.tables, &rights)?;
 
         let place = format!("at {}", path.display());
         let _turn = self.turns.take([place, layers_of(&image)]);
@@ -51,7 +56,7 @@ impl Node {
             return Err(Error::Draining);
         }
         let mountpoint = MountPoint::check(Path::new(&request.mountpoint))?;
-        let joined = Joined::join(self, &request.id, &image, &cache_dir)?;
+        let joined = Joined::join(self, &request.id, &image, &cache, rights, &[])?;
         let devices = devices::choose(&joined.files, &image.tables, &source.local_layers)?;
         let past_us: Vec<_> = devices
             .iter()

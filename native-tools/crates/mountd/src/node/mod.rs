@@ -1,6 +1,7 @@
 //! Everything that is mounted on this node: one FUSE connection with a file a layer and an EROFS mount an image over it, or,
 //! with engine fuse, a FUSE connection an image.
 
+mod caches;
 mod choice;
 mod connection;
 mod devices;
@@ -11,13 +12,16 @@ mod handover;
 mod joined;
 mod layer_files;
 mod making;
+mod measure;
 mod mounted;
 mod mountpoint;
 mod prefetch;
 mod prepare;
 mod restore;
+mod right;
 mod run_directory;
 mod shared_source;
+mod sharing;
 mod source_request;
 mod tree;
 mod turns;
@@ -37,8 +41,10 @@ use crate::cache::{Cache, Evicted};
 use crate::error::Error;
 use crate::hold::Store;
 use crate::layer::Fetcher;
+use crate::metrics::Tally;
 use crate::options::Options;
 use crate::stats::Report;
+use caches::Caches;
 use connection::Connection;
 use layer_files::{Closed, LayerFiles};
 use turns::Turns;
@@ -53,6 +59,9 @@ pub struct Node {
     store: Store,
     files: Arc<LayerFiles>,
     fetcher: Fetcher,
+    caches: Caches,
+    /// The counters of all mounts and layers.
+    tally: Tally,
     /// Mounts of one image or at one place are made one after another.
     turns: Turns,
     /// The kernel opens files for one image at a time.
@@ -86,6 +95,8 @@ impl Node {
             store,
             files: Arc::default(),
             fetcher,
+            caches: Caches::default(),
+            tally: Tally::default(),
             turns: Turns::default(),
             mounting: Mutex::default(),
             mounts: Mutex::default(),
@@ -138,15 +149,15 @@ impl Node {
         mounted.ok_or_else(|| Error::NotMounted(path.to_owned()))
     }
 
-    /// Removes layers that nothing uses from a cache until at most `keep_bytes` are left.
+    /// Removes layers that nothing uses from a cache until at most `keep_bytes` are left; with `dry_run` it only says which.
     ///
     /// # Errors
     /// `IO_FAILED`.
-    pub fn evict(&self, cache_dir: &str, keep_bytes: u64) -> Result<Evicted, Error> {
+    pub fn evict(&self, cache_dir: &str, keep_bytes: u64, dry_run: bool) -> Result<Evicted, Error> {
         let path = self.cache_dir(cache_dir)?;
-        let evict = || Cache::open(&path)?.evict(keep_bytes);
         let proving = self.files.proving();
         let _idle = proving.lock();
+        let evict = || Cache::open(&path)?.evict(keep_bytes, dry_run);
         evict().map_err(|error| Error::io_at("evict from the cache", &path, error))
     }
 

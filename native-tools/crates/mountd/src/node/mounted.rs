@@ -165,6 +165,7 @@ impl Mounted {
                 })
                 .collect(),
             local: self.layers.iter().map(|layer| layer.local).collect(),
+            apart: self.layers.iter().map(|layer| layer.file.apart).collect(),
             handed_over: self.layers.iter().map(|layer| layer.handed_over).collect(),
             engine: self.choice.engine.name().to_owned(),
             engine_reason: self.choice.reason.clone(),

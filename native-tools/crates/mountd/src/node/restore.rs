@@ -16,6 +16,7 @@ use super::connection::Connection;
 use super::joined::Joined;
 use super::layer_files::MountUse;
 use super::mounted::{MountedLayer, archive_name, attached_by, state_name};
+use super::right::Right;
 use super::source_request::source_request;
 use super::tree::{TreeConnection, device_name, devices_left, tree_of};
 use super::{Mounted, Node};
@@ -54,6 +55,10 @@ impl Node {
                 took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
                 "took over"
             );
+        }
+        node.keep_limits()?;
+        if let Err(error) = node.show_metrics() {
+            tracing::error!(%error, "nobody can ask for metrics");
         }
         node.store.ready();
         Ok(node)
@@ -106,12 +111,15 @@ impl Node {
         if state.tree.is_none() && !connected {
             return Err(missing());
         }
-        let image = Image::of(
-            File::from(archive),
-            &source_request(&request, &cache_dir, self.options.fetch)?,
-        )?;
+        let source = source_request(&request, &cache_dir, self.options.fetch)?;
+        let image = Image::of(File::from(archive), &source)?;
+        let cache = self.caches.open(&cache_dir)?;
+        let rights = Right::all_of(&image, &cache, &source);
         let user = MountUse::new(id);
-        let joined = Joined::join(self, id, &image, &cache_dir)?;
+        // A version before this one had every layer in the one file for all.
+        let mut apart = state.apart.clone();
+        apart.resize(image.tables.len(), false);
+        let joined = Joined::join(self, id, &image, &cache, rights, &apart)?;
         let open: Vec<_> = state
             .open_files
             .iter()

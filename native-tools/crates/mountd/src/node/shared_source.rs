@@ -4,6 +4,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::right::Right;
 use crate::limit::Gate;
 use crate::source::{Blob, BlobSource, FetchError, FetchKind};
 
@@ -11,14 +12,33 @@ use crate::source::{Blob, BlobSource, FetchError, FetchKind};
 /// refused, the others are.
 #[derive(Debug, Default)]
 pub(super) struct SharedSource {
-    sources: Mutex<Vec<(String, Arc<dyn BlobSource>)>>,
+    sources: Mutex<Vec<(String, Arc<Right>)>>,
 }
 
 impl SharedSource {
-    pub(super) fn add(&self, mount: &str, source: Arc<dyn BlobSource>) {
+    pub(super) fn add(&self, mount: &str, right: Arc<Right>) {
         let mut sources = self.lock();
         sources.retain(|(other, _)| other != mount);
-        sources.push((mount.to_owned(), source));
+        sources.push((mount.to_owned(), right));
+    }
+
+    /// Whether a mount may have what the mounts here have, and they what it brings.
+    pub(super) fn may_join(&self, right: &Right) -> bool {
+        let rights = self.rights();
+        rights.iter().all(|other| other.is_of_same_login(right))
+            || right.is_proven() && rights.iter().all(|other| other.is_proven())
+    }
+
+    /// Those of other logins.
+    pub(super) fn others_than(&self, right: &Right) -> Vec<Arc<Right>> {
+        let mut rights = self.rights();
+        rights.retain(|other| !other.is_of_same_login(right));
+        rights
+    }
+
+    fn rights(&self) -> Vec<Arc<Right>> {
+        let sources = self.lock();
+        sources.iter().map(|(_, right)| Arc::clone(right)).collect()
     }
 
     /// Takes a mount's source away; true when it was the last one.
@@ -41,7 +61,7 @@ impl SharedSource {
         self.lock().len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(String, Arc<dyn BlobSource>)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(String, Arc<Right>)>> {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -52,14 +72,11 @@ impl BlobSource for SharedSource {
         blob: &Blob,
         range: Range<u64>,
     ) -> Result<Box<dyn Read + Send>, FetchError> {
-        let sources: Vec<_> = self
-            .lock()
-            .iter()
-            .map(|(_, source)| Arc::clone(source))
-            .collect();
         let mut refused = None;
-        for source in sources {
-            match source.open(blob, range.clone()) {
+        for right in self.rights() {
+            let opened = Arc::clone(&right.source).open(blob, range.clone());
+            right.learn();
+            match opened {
                 Err(error) if may_be_elsewhere(error.kind) => refused.get_or_insert(error),
                 other => return other,
             };
@@ -71,15 +88,19 @@ impl BlobSource for SharedSource {
 
     /// Of the mount that is asked for.
     fn gate(&self) -> Option<Arc<Gate>> {
-        let first = self.lock().first().map(|(_, source)| Arc::clone(source));
-        first?.gate()
+        let first = self.lock().first().map(|(_, right)| Arc::clone(right));
+        first?.source.gate()
     }
 
     fn damaged(&self, blob: &Blob) {
-        let sources = self.lock().clone();
-        for (_, source) in sources {
-            source.damaged(blob);
+        for right in self.rights() {
+            right.source.damaged(blob);
         }
+    }
+
+    /// All that read through here share pages, so each one's right counts.
+    fn may_use_cache(&self, _: &Blob) -> Result<(), FetchError> {
+        self.rights().iter().try_for_each(|right| right.prove())
     }
 }
 
@@ -94,6 +115,8 @@ fn may_be_elsewhere(kind: FetchKind) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::Readers;
+    use crate::testing::table_of;
 
     #[derive(Debug)]
     struct Fake(Result<&'static [u8], FetchKind>);
@@ -108,6 +131,12 @@ mod tests {
                 .map(|bytes| Box::new(bytes) as Box<dyn Read + Send>)
                 .map_err(|kind| FetchError::new(kind, format!("{kind:?}")))
         }
+    }
+
+    fn right(answer: Result<&'static [u8], FetchKind>) -> Arc<Right> {
+        let readers = Readers::nowhere();
+        let table = table_of(&[1], &[(1, 1)], 0);
+        Right::new(&table, Arc::new(Fake(answer)), [0; 32], readers)
     }
 
     fn read(source: &Arc<SharedSource>) -> Result<String, FetchKind> {
@@ -127,10 +156,10 @@ mod tests {
     fn who_asks_is_asked_with_and_the_refused_go_on_with_the_others() {
         let source = Arc::new(SharedSource::default());
         assert_eq!(read(&source), Err(FetchKind::Stopped));
-        source.add("a", Arc::new(Fake(Ok(b"a"))));
-        source.add("b", Arc::new(Fake(Ok(b"b"))));
-        source.add("denied", Arc::new(Fake(Err(FetchKind::Denied))));
-        source.add("down", Arc::new(Fake(Err(FetchKind::Unavailable))));
+        source.add("a", right(Ok(b"a")));
+        source.add("b", right(Ok(b"b")));
+        source.add("denied", right(Err(FetchKind::Denied)));
+        source.add("down", right(Err(FetchKind::Unavailable)));
         assert_eq!(read(&source), Ok("a".to_owned()));
         source.prefer("b");
         assert_eq!(read(&source), Ok("b".to_owned()));

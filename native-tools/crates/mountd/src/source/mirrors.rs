@@ -122,6 +122,15 @@ impl BlobSource for MirroredSource {
         self.origin.gate()
     }
 
+    /// The registry alone says who may read: a mirror asks for no login.
+    fn authorise(&self, blob: &Blob) -> Result<(), FetchError> {
+        self.origin.authorise(blob)
+    }
+
+    fn is_authorised(&self, blob: &Blob) -> bool {
+        self.origin.is_authorised(blob)
+    }
+
     /// Nobody knows which of several mirrors gave the wrong bytes: none is asked for this blob for a while.
     fn damaged(&self, blob: &Blob) {
         let until = self.started.elapsed().saturating_add(LEFT_OUT);

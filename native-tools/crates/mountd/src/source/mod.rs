@@ -52,4 +52,25 @@ pub trait BlobSource: Debug + Send + Sync {
     fn gate(&self) -> Option<Arc<Gate>> {
         None
     }
+
+    /// Proves that this login may read `blob`, without reading it. What needs no login is open to all.
+    ///
+    /// # Errors
+    /// Why it may not, or why nobody can tell.
+    fn authorise(&self, _blob: &Blob) -> Result<(), FetchError> {
+        Ok(())
+    }
+
+    /// Whether an answer has proven it already.
+    fn is_authorised(&self, _blob: &Blob) -> bool {
+        true
+    }
+
+    /// Called before bytes are used that somebody else may have left in the cache.
+    ///
+    /// # Errors
+    /// Why who reads through this source may not have them.
+    fn may_use_cache(&self, _blob: &Blob) -> Result<(), FetchError> {
+        Ok(())
+    }
 }

@@ -262,6 +262,9 @@ impl Server {
         let Some(blob) = blob else {
             return head(stream, 404, &[], 0);
         };
+        if seen.line.starts_with("HEAD ") {
+            return head(stream, 200, &[], blob.len());
+        }
         send_blob(stream, &blob, seen.range, fault)
     }
 }

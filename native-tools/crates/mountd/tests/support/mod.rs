@@ -33,6 +33,8 @@ pub(crate) struct TestImage {
     pub(crate) tables: Vec<LayerTable>,
     pub(crate) streams: Vec<Vec<u8>>,
     pub(crate) server: Server,
+    model: Image,
+    seek: Vec<u8>,
 }
 
 impl TestImage {
@@ -103,13 +105,16 @@ impl TestImage {
             tables.push(table);
         }
         let archive = directory.join("image.clip");
-        write(&archive, &Image { inodes }, &tables, &seek);
+        let model = Image { inodes };
+        write(&archive, &model, &tables, &seek);
         Self {
             archive,
             files,
             tables,
             streams,
             server,
+            model,
+            seek,
         }
     }
 
@@ -124,14 +129,14 @@ impl TestImage {
         })
     }
 
+    /// An archive of the same files over other layer tables, as a forger would write it.
+    pub(crate) fn forge(&self, path: &Path, tables: &[LayerTable]) {
+        write(path, &self.model, tables, &self.seek);
+    }
+
     /// The `data` file of a layer's cache.
     pub(crate) fn cache_data(&self, cache: &Path, layer: usize) -> PathBuf {
-        let table = &self.tables[layer];
-        let name = format!(
-            "{}-{}",
-            archive_format::digest::hex(&table.diff_id),
-            archive_format::digest::hex(&table.chunk_table_digest())
-        );
+        let name = mountd::cache::layer_name(&self.tables[layer]);
         cache.join("layers").join(name).join("data")
     }
 }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use archive_format::digest::{hex, oci};
+use archive_format::digest::oci;
 use archive_format::tables::LayerTable;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, layer_name};
 use crate::image::blob_source;
 use crate::layer::{FetchSettings, Fetcher, Layer, LayerParts, Windows};
 use crate::limit::{Bandwidth, Gate};
@@ -89,15 +89,10 @@ impl Harness {
 
     /// A file of the layer's cache directory.
     pub(super) fn cache_file(&self, table: &LayerTable, name: &str) -> std::path::PathBuf {
-        let folder = format!(
-            "{}-{}",
-            hex(&table.diff_id),
-            hex(&table.chunk_table_digest())
-        );
         self.directory
             .path()
             .join("cache/layers")
-            .join(folder)
+            .join(layer_name(table))
             .join(name)
     }
 

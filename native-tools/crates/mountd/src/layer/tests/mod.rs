@@ -1,6 +1,7 @@
 //! Layers over a registry with faults.
 
 mod caching;
+mod checking;
 mod faults;
 mod harness;
 mod hedged;

@@ -104,11 +104,7 @@ pub(super) fn classify(
             return Ok(Answer::Redirect(location));
         }
         401 | 403 => {
-            let challenges = headers
-                .get_all("www-authenticate")
-                .iter()
-                .filter_map(|value| value.to_str().ok().map(str::to_owned))
-                .collect();
+            let challenges = www_authenticate(headers);
             return Ok(Answer::Unauthorized { status, challenges });
         }
         404 | 410 => return Ok(Answer::NotFound),
@@ -122,6 +118,14 @@ pub(super) fn classify(
         }
     }
     Ok(Answer::Body(Box::new(response.into_body().into_reader())))
+}
+
+/// Every line of the header.
+pub(super) fn www_authenticate(headers: &HeaderMap) -> Vec<String> {
+    let lines = headers.get_all("www-authenticate").iter();
+    lines
+        .filter_map(|value| value.to_str().ok().map(str::to_owned))
+        .collect()
 }
 
 fn check_range(headers: &HeaderMap, blob: &Blob, range: &Range<u64>) -> Result<(), Refusal> {
@@ -176,7 +180,8 @@ fn check_whole(
     ))
 }
 
-fn later(kind: FetchKind, status: u16, headers: &HeaderMap) -> Refusal {
+/// An answer that says to come back later.
+pub(super) fn later(kind: FetchKind, status: u16, headers: &HeaderMap) -> Refusal {
     let asked = text(headers, "retry-after").and_then(|value| {
         // The moment is one of the server's clock, which need not be ours.
         let now = text(headers, "date").and_then(parse_date);

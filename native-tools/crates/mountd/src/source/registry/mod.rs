@@ -3,6 +3,7 @@
 mod agent;
 mod answer;
 mod auth;
+mod authorise;
 mod body;
 mod challenge;
 mod hedge;
@@ -14,7 +15,7 @@ pub(super) use agent::agent;
 pub use auth::Credentials;
 pub use retry::RetryPolicy;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -77,6 +78,8 @@ pub struct RegistrySource {
     hedge: Arc<Hedge>,
     /// Where the registry sent us for a blob. Asked again there until the address is refused.
     elsewhere: Mutex<HashMap<Digest, Uri>>,
+    /// Blobs that the registry itself let this login have.
+    authorised: Mutex<HashSet<Digest>>,
     stats: Arc<Stats>,
 }
 
@@ -101,6 +104,7 @@ impl RegistrySource {
             read_timeout: options.read_timeout,
             retry: options.retry,
             elsewhere: Mutex::default(),
+            authorised: Mutex::default(),
             stats,
         })
     }
@@ -126,7 +130,11 @@ impl RegistrySource {
             let response = request
                 .call()
                 .map_err(|error| answer::transport(&error, &uri))?;
-            match classify(response, blob, range)? {
+            let answer = classify(response, blob, range)?;
+            if at_registry && matches!(answer, Answer::Body(_) | Answer::Redirect(_)) {
+                self.allowed(blob);
+            }
+            match answer {
                 Answer::Body(body) => {
                     self.remember(blob, elsewhere);
                     self.stats.requests.add(1);
@@ -236,5 +244,13 @@ impl BlobSource for RegistrySource {
         let mut body = Body::new(self, *blob, range, retries);
         body.start()?;
         Ok(Box::new(body))
+    }
+
+    fn authorise(&self, blob: &Blob) -> Result<(), FetchError> {
+        self.prove_allowed(blob)
+    }
+
+    fn is_authorised(&self, blob: &Blob) -> bool {
+        self.is_allowed(blob)
     }
 }
