@@ -1,5 +1,6 @@
 //! A layer as a random-access plain stream: cached, verified, fetched on demand.
 
+mod ahead;
 mod assemble;
 mod claim;
 mod decode;
@@ -16,6 +17,7 @@ mod tests;
 mod verify;
 mod windows;
 
+pub use ahead::{Coming, Tier};
 pub use fetcher::Fetcher;
 pub use geometry::{Geometry, Plan};
 pub use verify::verify_blob;

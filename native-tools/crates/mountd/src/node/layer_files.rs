@@ -10,6 +10,7 @@ use archive_format::digest::{hex, sha256};
 use archive_format::tables::{LayerTable, RecordKind};
 
 use super::shared_source::SharedSource;
+use super::trace::Trace;
 use crate::error::Error;
 use crate::fuse::{Attributes, Entry, FileKind, FileSystem, FsError, Handle, NodeId, ROOT, Usage};
 use crate::layer::Layer;
@@ -36,6 +37,8 @@ pub(super) struct MountUse {
     pub(super) id: String,
     pub(super) wanted_bytes: Counter,
     pub(super) reads: Counter,
+    /// What it touches; set when the mount has its place.
+    pub(super) trace: OnceLock<Trace>,
     /// Empty again when the kernel's filesystem is gone: nobody uses the mount any more, wherever.
     pub(super) open_files: Mutex<BTreeMap<Handle, NodeId>>,
 }
@@ -215,8 +218,20 @@ impl LayerFile {
                 self.sources.prefer(&user.id);
             }
         }
+        let watch = user
+            .and_then(|user| user.trace.get())
+            .map(|trace| trace.begin(self, offset, buffer.len()));
         // The layer has logged and counted why; the kernel is told only that there is no data.
-        self.layer.read(offset, buffer).map_err(|_| FsError::Io)
+        let done = self.layer.read(offset, buffer).map_err(|_| FsError::Io);
+        if let Some(watch) = watch {
+            watch.end();
+        }
+        done
+    }
+
+    /// Its number in the directory.
+    pub(super) fn node(&self) -> NodeId {
+        self.node
     }
 
     fn attributes(&self) -> Attributes {

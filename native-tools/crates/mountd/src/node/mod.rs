@@ -11,9 +11,11 @@ mod mounted;
 mod mountpoint;
 mod prefetch;
 mod prepare;
+mod replay;
 mod restore;
 mod shared_source;
 mod source_request;
+mod trace;
 mod tree;
 mod watch;
 
@@ -45,6 +47,7 @@ use layer_files::{Closed, LayerFile, LayerFiles, MountUse};
 use mounted::{MountedLayer, archive_name};
 use mountpoint::MountPoint;
 use prepare::{Parts, Placed};
+use replay::{Profile, Replay};
 use source_request::{check_id, engine_request, source_request};
 
 /// The kernel lets go of a mount that nothing uses in milliseconds.
@@ -119,8 +122,10 @@ impl Node {
     /// # Errors
     /// The archive's codes, the mount point's, `PRIVILEGE_REQUIRED`, `FUSE_UNAVAILABLE`, `MOUNT_FAILED`, `MOUNT_DRAINING`,
     /// `CACHE_FILESYSTEM_UNSUPPORTED`, `DISK_FULL`, `IO_FAILED`. On an error nothing stays mounted.
-    pub fn mount(&self, request: MountRequest) -> Result<(Arc<Mounted>, Duration), Error> {
+    pub fn mount(&self, mut request: MountRequest) -> Result<(Arc<Mounted>, Duration), Error> {
         let started = Instant::now();
+        // Not a part of what is kept for another process.
+        let profile = Profile::parse(&std::mem::take(&mut request.profile))?;
         check_id(&request.id)?;
         let choice = choice::choose(engine_request(&request)?)?;
         // Fails early; looked at again when it is this mount's turn.
@@ -186,10 +191,13 @@ impl Node {
             in_tree: AtomicBool::new(true),
             ended: AtomicBool::default(),
             prefetching: AtomicBool::default(),
+            replay: Replay::default(),
         });
+        mounted.trace_touches();
         self.publish(&mounted, &image, detached)?;
         joined.stay();
         run_dir.stay();
+        Self::fetch_first(&mounted, profile);
         Ok((mounted, started.elapsed()))
     }
 

@@ -12,6 +12,8 @@ use sys::mountinfo::{MountId, MountIdentity};
 use super::choice::Choice;
 use super::layer_files::{LayerFile, LayerFiles, MountUse};
 use super::mountpoint::AttachedMount;
+use super::replay::Replay;
+use super::trace::Trace;
 use super::tree::{self, TreeConnection};
 use crate::hold::{Store, names};
 use crate::proto::{self, MountRequest, MountState, OpenFile};
@@ -38,6 +40,7 @@ pub struct Mounted {
     pub(super) in_tree: AtomicBool,
     pub(super) ended: AtomicBool,
     pub(super) prefetching: AtomicBool,
+    pub(super) replay: Replay,
 }
 
 /// A layer of a mount.
@@ -126,6 +129,8 @@ impl Mounted {
             },
             failures,
             layers,
+            reads: self.user.trace.get().map(Trace::reads).unwrap_or_default(),
+            replay: self.replay.report(self.user.trace.get()),
         }
     }
 
@@ -159,6 +164,7 @@ impl Mounted {
 
     /// Lets go of everything that was kept for another process, and of the folder.
     pub(super) fn forget(&self, files: &LayerFiles, store: &Store) {
+        self.write_trace();
         for layer in &self.layers {
             files.leave(self.id(), &layer.file);
         }
