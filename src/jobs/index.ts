@@ -12,4 +12,5 @@ export type { EngineChoice, IndexEngine } from './index-engine.ts';
 export { type IndexContext, type IndexRequest, type IndexResult, type IndexSource, indexImage } from './index-image.ts';
 export { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
 export type { Phase, PhaseName } from './phases.ts';
+export { type ProfileName, publishProfile, readProfile } from './profiles.ts';
 export { parseSecondName } from './second-name.ts';

@@ -13,13 +13,15 @@ import {
   statMount,
   unmount,
 } from '../../mount/index.ts';
+import type { ImageConfig } from '../../oci/index.ts';
 import { formatReference } from '../../registry/index.ts';
 import { type ArchiveFlags, mountableArchive } from '../archive-source.ts';
 import { blobOrigin } from '../blob-origin.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
+import { type RecordingFlags, recordingOf } from '../recording.ts';
 
-export interface MountFlags extends ArchiveFlags {
+export interface MountFlags extends ArchiveFlags, RecordingFlags {
   readonly engine?: MountEngine;
   /** Where changes go; absent: read-only. */
   readonly rw?: string | undefined;
@@ -76,8 +78,34 @@ export async function stat(dir: string, json: boolean, context: CommandContext):
     context.stdout,
     found,
     json,
-    () => `${statLine(found)}\n${formatTable(['layer', 'mode', 'reason'], rows)}`,
+    () => `${statLine(found)}\n${readsText(found)}${formatTable(['layer', 'mode', 'reason'], rows)}`,
   );
+}
+
+/** How reads were answered, how long they waited, and what came of a profile. */
+function readsText({ fetchedBytes, replay, tiers, waitedUs, waits, wantedBytes }: MountStat): string {
+  const reads = tiers.reduce((sum, tier) => sum + tier.reads, 0);
+  const share = (count: number) => `${((count / Math.max(1, reads)) * 100).toFixed(1)} %`;
+  const bound = (us?: number) => (us === undefined ? 'longer' : `up to ${us / 1000} ms`);
+  const parts = [
+    ...(wantedBytes > 0
+      ? [`amplification ${(fetchedBytes / wantedBytes).toFixed(2)} (fetched bytes are compressed)\n`]
+      : []),
+    formatTable(
+      ['tier', 'reads >', 'share >', 'bytes >'],
+      tiers.map((tier) => [tier.tier, String(tier.reads), share(tier.reads), formatBytes(tier.plainBytes)]),
+    ),
+    formatTable(
+      [`waits (${(waitedUs / 1000).toFixed(0)} ms in all)`, 'reads >'],
+      waits.filter((wait) => wait.reads > 0).map((wait) => [bound(wait.upToUs), String(wait.reads)]),
+    ),
+    ...(replay === undefined
+      ? []
+      : [
+          `profile: ${replay.state}; of ${replay.chunks} chunks ${replay.mapped} are in this image, ${replay.fetched} fetched ahead, ${replay.used} used, ${replay.unforeseen} unforeseen\n`,
+        ]),
+  ];
+  return parts.map((part) => `${part}\n`).join('');
 }
 
 /** Where the commands' mount daemon is. */
@@ -91,6 +119,7 @@ export async function mountSource(
   dir: string,
   flags: MountFlags,
   context: CommandContext,
+  entryOf: (config: ImageConfig) => string = () => '',
 ): Promise<{ readonly mounted: Mounted; readonly archive: MountableArchive; readonly storageRef: string }> {
   const { log, settings, signal } = context;
   const cacheDir = resolve(flags.cache ?? settings.cacheDir);
@@ -106,6 +135,7 @@ export async function mountSource(
     sourceName: source,
     storageRef,
     ...(flags.engine !== undefined && { engine: flags.engine }),
+    recording: await recordingOf(source, entryOf(archive.config), flags, context),
   };
   const found = { archive: archive.path, archiveAddress: archive.address, cacheDir, origin };
   const mounted =

@@ -11,6 +11,8 @@ Examples:
   clipyard mount --engine fuse web.clip ~/web               # also without root, through fusermount3
   clipyard mount --storage-ref mirror.example/images:web web.clip /mnt/web   # the blobs have moved
   clipyard mount --rw /var/lib/web team/web /mnt/web       # writable; the changes are kept in /var/lib/web
+  clipyard mount --profile auto team/web /mnt/web          # fetch first what recorded starts read
+  clipyard mount --trace start.trace team/web /mnt/web
   clipyard umount /mnt/web
 `;
 
@@ -68,5 +70,12 @@ export function withMountOptions(command: Command): Command {
         .choices(['auto', 'erofs', 'fuse'])
         .default('auto'),
     )
-    .option('--plain-http', 'speak http to a registry that is not on this machine');
+    .option('--plain-http', 'speak http to a registry that is not on this machine')
+    .option('--trace <file>', 'record what is read first; written when the mount ends (see `clipyard explain`)')
+    .option(
+      '--profile <name>',
+      'fetch first what recorded starts read: auto, a trace or profile file, or WORKSPACE/IMAGE',
+    )
+    .option('--complete <rate>', 'then fetch the rest in the background, at most so many plain bytes a second (20MB)')
+    .option('--entry <text>', 'what runs on the mount: profiles are kept for each (run: its command)');
 }
