@@ -77,7 +77,7 @@ async function fromPointer(workspace: string, image: string, context: ArchiveSou
   return await fromStore(store, archiveFor(read.pointer, context.platform, `${workspace}/${image}`), context);
 }
 
-function archiveFor({ archives }: Pointer, platform: string, name: string): Pointer['archives'][string] {
+export function archiveFor({ archives }: Pointer, platform: string, name: string): Pointer['archives'][string] {
   const names = Object.keys(archives);
   const entry = archives[platform] ?? (names.length === 1 ? archives[names[0] ?? ''] : undefined);
   if (entry === undefined)
@@ -186,7 +186,7 @@ function isNotLazy(thrown: unknown): boolean {
   return thrown instanceof WorkerError && thrown.code === 'ARCHIVE_NOT_LAZY';
 }
 
-function objectSource(store: ObjectStore, key: string, sizeBytes: number): RangeSource {
+export function objectSource(store: ObjectStore, key: string, sizeBytes: number): RangeSource {
   return {
     sizeBytes,
     async read(offset, length, { signal }) {

@@ -1,3 +1,4 @@
+export { type ArchiveListing, readArchiveListing } from './archive-listing.ts';
 export { type ArchiveSourceContext, type MountableArchive, openArchiveSource } from './archive-source.ts';
 export { type BuildContext, buildImage } from './build-image.ts';
 export type {

@@ -1,19 +1,12 @@
 import { resolve } from 'node:path';
-import { fileSource, openArchive } from '../../archive/index.ts';
 import { writeFileAtomically } from '../../files/index.ts';
-import {
-  type Explanation,
-  explain as explainTrace,
-  explanationPage,
-  parseTrace,
-  type TracedImage,
-} from '../../trace/index.ts';
+import { type Explanation, explain as explainTrace, explanationPage, parseTrace } from '../../trace/index.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
-import { readTraceFile } from '../trace-input.ts';
+import { type ListingFlags, listingOf, readTraceFile } from '../trace-input.ts';
 
-export interface ExplainFlags {
-  /** A complete archive of the image; names files and allows to simulate. */
+export interface ExplainFlags extends ListingFlags {
+  /** The archive of the image: names files and allows to simulate. */
   readonly archive?: string;
   readonly html?: string;
 }
@@ -27,19 +20,13 @@ export async function explain(
   context: CommandContext,
 ): Promise<void> {
   const trace = parseTrace(await readTraceFile(path));
-  const image = flags.archive === undefined ? undefined : await tracedImage(flags.archive, context);
+  const image = flags.archive === undefined ? undefined : await listingOf(flags.archive, flags, context);
   const explanation = explainTrace(trace, image);
   if (flags.html !== undefined)
     await writeFileAtomically(resolve(flags.html), explanationPage(explanation), {
       signal: context.signal,
     });
   writeResult(context.stdout, explanation, json, () => explanationText(explanation, image !== undefined));
-}
-
-async function tracedImage(path: string, context: CommandContext): Promise<TracedImage> {
-  await using source = await fileSource(path);
-  const archive = await openArchive(source, context);
-  return { layers: await archive.layers(context), nodes: await archive.nodes(context) };
 }
 
 function explanationText(explanation: Explanation, named: boolean): string {

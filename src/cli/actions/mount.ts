@@ -9,22 +9,34 @@ import {
   type MountStat,
   mountArchive,
   mountWritable,
+  type Recording,
   repairMounts,
   statMount,
+  traceMount,
   unmount,
 } from '../../mount/index.ts';
 import type { ImageConfig } from '../../oci/index.ts';
 import { formatReference } from '../../registry/index.ts';
+import type { Explanation } from '../../trace/index.ts';
 import { type ArchiveFlags, mountableArchive } from '../archive-source.ts';
 import { blobOrigin } from '../blob-origin.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
-import { type RecordingFlags, recordingOf } from '../recording.ts';
+import type { RecordingFlags, recordingOf } from '../recording.ts';
+import type { ListingFlags } from '../trace-input.ts';
 
 export interface MountFlags extends ArchiveFlags, RecordingFlags {
   readonly engine?: MountEngine;
   /** Where changes go; absent: read-only. */
   readonly rw?: string | undefined;
+}
+
+/** Files that a table shows; a document has all. */
+const SHOWN_FILES = 20;
+
+export interface StatFlags extends ListingFlags {
+  /** The archive that names the files. */
+  readonly files?: string;
 }
 
 export interface MountsFlags {
@@ -71,14 +83,16 @@ export async function mounts(flags: MountsFlags, json: boolean, context: Command
   );
 }
 
-export async function stat(dir: string, json: boolean, context: CommandContext): Promise<void> {
-  const found = await statMount(mountDaemon(context), resolve(dir), context);
+export async function stat(dir: string, flags: StatFlags, json: boolean, context: CommandContext): Promise<void> {
+  const stats = await statMount(mountDaemon(context), resolve(dir), context);
+  const files = flags.files === undefined ? undefined : await slowestFiles(dir, flags.files, flags, context);
+  const found = { ...stats, ...(files !== undefined && { files }) };
   const rows = found.layers.map(({ diffId, mode, reason }) => [diffId.slice(0, 19), mode, reason ?? '']);
   writeResult(
     context.stdout,
     found,
     json,
-    () => `${statLine(found)}\n${readsText(found)}${formatTable(['layer', 'mode', 'reason'], rows)}`,
+    () => `${statLine(found)}\n${readsText(found)}${formatTable(['layer', 'mode', 'reason'], rows)}${filesText(files)}`,
   );
 }
 
@@ -108,6 +122,40 @@ function readsText({ fetchedBytes, replay, tiers, waitedUs, waits, wantedBytes }
   return parts.map((part) => `${part}\n`).join('');
 }
 
+function records({ complete, entry, profile, trace }: RecordingFlags): boolean {
+  return [complete, entry, profile, trace].some((flag) => flag !== undefined);
+}
+
+/** Most mounts record nothing and load none of it. */
+async function recordingFor(...args: Parameters<typeof recordingOf>): Promise<Recording> {
+  return await (await import('../recording.ts')).recordingOf(...args);
+}
+
+/** What the mount waited for, by file; the archive's list names them. */
+async function slowestFiles(
+  dir: string,
+  archive: string,
+  flags: ListingFlags,
+  context: CommandContext,
+): Promise<Explanation['files']> {
+  const { explain, parseTrace } = await import('../../trace/index.ts');
+  const { listingOf } = await import('../trace-input.ts');
+  const trace = parseTrace(await traceMount(mountDaemon(context), resolve(dir), context));
+  return explain(trace, await listingOf(archive, flags, context)).files;
+}
+
+function filesText(files: Explanation['files'] = []): string {
+  const rows = files
+    .slice(0, SHOWN_FILES)
+    .map((file) => [
+      file.path,
+      String(file.touches),
+      formatBytes(file.storedBytes),
+      `${(file.waitUs / 1000).toFixed(1)} ms`,
+    ]);
+  return rows.length === 0 ? '' : `\n${formatTable(['slowest files', 'reads >', 'fetched >', 'waited >'], rows)}`;
+}
+
 /** Where the commands' mount daemon is. */
 export function mountDaemon({ settings, tools }: CommandContext): MountDaemon {
   return { stateDir: settings.stateDir, mountSocket: settings.mountSocket, tools };
@@ -135,7 +183,7 @@ export async function mountSource(
     sourceName: source,
     storageRef,
     ...(flags.engine !== undefined && { engine: flags.engine }),
-    recording: await recordingOf(source, entryOf(archive.config), flags, context),
+    ...(records(flags) && { recording: await recordingFor(source, entryOf(archive.config), flags, context) }),
   };
   const found = { archive: archive.path, archiveAddress: archive.address, cacheDir, origin };
   const mounted =

@@ -6,7 +6,7 @@ import type { CommandContext, GlobalOptions } from '../context.ts';
 const EXAMPLES = `
 Examples:
   clipyard run --trace start.trace team/web -- python3 -m app
-  clipyard explain start.trace --archive web.clip
+  clipyard explain start.trace --archive team/web
   clipyard explain start.trace --archive web.clip --html start.html
 `;
 
@@ -15,7 +15,9 @@ export function addExplainCommand(program: Command, context: CommandContext): vo
   program
     .command('explain <trace>')
     .description('Show what a start waited for, file by file, and what would have made it faster')
-    .option('--archive <file>', 'the archive of the image: names files and simulates profiles and chunk sizes')
+    .option('--archive <source>', 'the image (file, s3://, WORKSPACE/IMAGE): names files, simulates other ways')
+    .option('--store <url>', 'object store of WORKSPACE/IMAGE (CLIPYARD_STORE)')
+    .option('--platform <platform>', 'of a multi-platform image (default: this machine)')
     .option('--html <file>', 'write a page with charts as well')
     .addHelpText('after', EXAMPLES)
     .action(async (trace: string, flags: ExplainFlags, command: Command) => {

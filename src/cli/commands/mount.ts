@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import type { MountFlags, MountsFlags } from '../actions/mount.ts';
+import type { MountFlags, MountsFlags, StatFlags } from '../actions/mount.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
 
 const EXAMPLES = `
@@ -51,10 +51,13 @@ export function addMountCommands(program: Command, context: CommandContext): voi
   program
     .command('stat <dir>')
     .description('Show what a mount did so far: bytes wanted and fetched, requests, layers')
-    .addHelpText('after', '\nExample:\n  clipyard stat /mnt/web\n')
-    .action(async (dir: string, _flags: unknown, command: Command) => {
+    .option('--files <source>', 'name the slowest files, from the archive of the image (file, s3://, WORKSPACE/IMAGE)')
+    .option('--store <url>', 'object store of WORKSPACE/IMAGE (CLIPYARD_STORE)')
+    .option('--platform <platform>', 'of a multi-platform image (default: this machine)')
+    .addHelpText('after', '\nExamples:\n  clipyard stat /mnt/web\n  clipyard stat /mnt/web --files team/web\n')
+    .action(async (dir: string, flags: StatFlags, command: Command) => {
       const { stat } = await import('../actions/mount.ts');
-      await stat(dir, jsonOf(command), context);
+      await stat(dir, flags, jsonOf(command), context);
     });
 }
 

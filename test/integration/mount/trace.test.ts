@@ -46,6 +46,8 @@ test('a trace explains a start, and its simulation fetches what the start fetche
   });
   expect(found.whatIf.find(({ name }) => name === 'with this profile')?.simulation.waits).toBeLessThan(FILES.length);
   expect(await readFile(join(dir, 'start.html'), 'utf8')).toContain('<svg');
+  expect(stats.files.map(({ path: name }) => name).toSorted()).toEqual(FILES.map((name) => `/${name}`));
+  expect(stats.files[0]?.waitUs).toBeGreaterThan(0);
   // The mount gave the same while it was there, but for the last line.
   const written = (await readFile(path, 'utf8')).trimEnd().split('\n');
   expect(live.trimEnd().split('\n').slice(0, -1)).toEqual(written.slice(0, -1));
@@ -85,8 +87,10 @@ test('what is no trace or profile is refused before anything is mounted', async 
   expect(await commandJson(['mounts'], env)).toEqual([]);
 });
 
+type FileCost = Explanation['files'][number];
+
 interface Start {
-  readonly stats: MountStat;
+  readonly stats: MountStat & { readonly files: readonly FileCost[] };
   /** What `clipyard trace` gave before the end. */
   readonly live: string;
 }
@@ -105,7 +109,8 @@ async function start(
     while (afterReplay === true && !(await replayed())) await sleep(20);
     for (const name of FILES.toReversed()) await readFile(join(mountpoint, name));
     const { stdout: live } = await runCommand(['trace', mountpoint], env);
-    return { stats: await commandJson<MountStat>(['stat', mountpoint], env), live };
+    const statArgs = ['stat', mountpoint, '--files', archive.path];
+    return { stats: await commandJson<MountStat & { files: FileCost[] }>(statArgs, env), live };
   } finally {
     await commandJson(['umount', mountpoint], env);
   }
