@@ -32,7 +32,14 @@ afterAll(() => stack.disposeAsync());
 
 test('a trace explains a start, and its simulation fetches what the start fetched', async () => {
   const path = join(dir, 'start.trace');
-  const { stats, live } = await start(image, { cache: 'cold', args: ['--trace', path, '--entry', 'serve'] });
+  let live = '';
+  let files: readonly FileCost[] = [];
+  const look = async (mountpoint: string) => {
+    live = (await runCommand(['trace', mountpoint], env)).stdout;
+    const stats = ['stat', mountpoint, '--files', image.path];
+    ({ files } = await commandJson<{ files: FileCost[] }>(stats, env));
+  };
+  const stats = await start(image, { cache: 'cold', args: ['--trace', path, '--entry', 'serve'], look });
   expect(await stat(path)).toBeTruthy();
   const args = ['explain', path, '--archive', image.path, '--html', join(dir, 'start.html')];
   const found = await commandJson<Explanation>(args, env);
@@ -46,8 +53,8 @@ test('a trace explains a start, and its simulation fetches what the start fetche
   });
   expect(found.whatIf.find(({ name }) => name === 'with this profile')?.simulation.waits).toBeLessThan(FILES.length);
   expect(await readFile(join(dir, 'start.html'), 'utf8')).toContain('<svg');
-  expect(stats.files.map(({ path: name }) => name).toSorted()).toEqual(FILES.map((name) => `/${name}`));
-  expect(stats.files[0]?.waitUs).toBeGreaterThan(0);
+  expect(files.map(({ path: name }) => name).toSorted()).toEqual(FILES.map((name) => `/${name}`));
+  expect(files[0]?.waitUs).toBeGreaterThan(0);
   // The mount gave the same while it was there, but for the last line.
   const written = (await readFile(path, 'utf8')).trimEnd().split('\n');
   expect(live.trimEnd().split('\n').slice(0, -1)).toEqual(written.slice(0, -1));
@@ -65,12 +72,12 @@ test('a published profile spares the rebuilt image its waits', async () => {
   expect(published.published).toMatchObject([{ entry: '', runs: 1 }]);
   const without = await start(rebuilt, { cache: 'without', args: [] });
   const with_ = await start(rebuilt, { cache: 'with', args: ['--profile', 'trace/web'], afterReplay: true });
-  expect(waitsOf(without.stats)).toBe(FILES.length);
+  expect(waitsOf(without)).toBe(FILES.length);
   // What changed has another digest: the chunk or two that hold it.
-  expect(waitsOf(with_.stats)).toBeLessThanOrEqual(2);
-  expect(with_.stats.replay).toMatchObject({ state: 'done', chunks: FILES.length });
-  expect(with_.stats.replay?.used).toBeGreaterThanOrEqual(FILES.length - 2);
-  expect(with_.stats.requests).toBeLessThanOrEqual(without.stats.requests);
+  expect(waitsOf(with_)).toBeLessThanOrEqual(2);
+  expect(with_.replay).toMatchObject({ state: 'done', chunks: FILES.length });
+  expect(with_.replay?.used).toBeGreaterThanOrEqual(FILES.length - 2);
+  expect(with_.requests).toBeLessThanOrEqual(without.requests);
 });
 
 test('what is no trace or profile is refused before anything is mounted', async () => {
@@ -89,31 +96,32 @@ test('what is no trace or profile is refused before anything is mounted', async 
 
 type FileCost = Explanation['files'][number];
 
-interface Start {
-  readonly stats: MountStat & { readonly files: readonly FileCost[] };
-  /** What `clipyard trace` gave before the end. */
-  readonly live: string;
+interface StartOptions {
+  readonly cache: string;
+  readonly args: readonly string[];
+  /** Waits until what the profile names is there. */
+  readonly afterReplay?: boolean;
+  /** What to ask before the end. */
+  readonly look?: (mountpoint: string) => Promise<void>;
 }
 
-/** Mounts on an empty cache, reads the small files from the last to the first, unmounts. */
-async function start(
-  archive: MadeArchive,
-  { args, cache, afterReplay }: { cache: string; args: readonly string[]; afterReplay?: boolean },
-): Promise<Start> {
+/** Mounts on an empty cache, reads the small files from the last to the first, unmounts, and gives what the mount did. */
+async function start(archive: MadeArchive, options: StartOptions): Promise<MountStat> {
+  const { afterReplay, args, cache, look } = options;
   const mountpoint = join(dir, `mnt-${cache}`);
   await mkdir(mountpoint);
   const flags = ['--engine', 'fuse', '--cache', join(dir, `cache-${cache}`), ...args];
   await commandJson(['mount', archive.path, mountpoint, ...flags], env);
+  const replayed = async () => (await commandJson<MountStat>(['stat', mountpoint], env)).replay?.state === 'done';
   try {
-    const replayed = async () => (await commandJson<MountStat>(['stat', mountpoint], env)).replay?.state === 'done';
     while (afterReplay === true && !(await replayed())) await sleep(20);
     for (const name of FILES.toReversed()) await readFile(join(mountpoint, name));
-    const { stdout: live } = await runCommand(['trace', mountpoint], env);
-    const statArgs = ['stat', mountpoint, '--files', archive.path];
-    return { stats: await commandJson<MountStat & { files: FileCost[] }>(statArgs, env), live };
-  } finally {
+    await look?.(mountpoint);
+  } catch (thrown) {
     await commandJson(['umount', mountpoint], env);
+    throw thrown;
   }
+  return (await commandJson<{ stat: MountStat }>(['umount', mountpoint], env)).stat;
 }
 
 /** Reads that had to wait for the registry. */
