@@ -6,7 +6,7 @@ const layers = [
   ['oci'],
   ['archive'],
   ['registry', 'objects'],
-  ['buildkit', 'indexer', 'portable', 'mount'],
+  ['buildkit', 'indexer', 'portable', 'mount', 'trace'],
   ['jobs'],
   ['bench'],
   ['cli'],

@@ -9,6 +9,7 @@ import { addBenchCommands } from './commands/bench.ts';
 import { addBuildCommand } from './commands/build.ts';
 import { addCacheCommands } from './commands/cache.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
+import { addExplainCommand } from './commands/explain.ts';
 import { addIndexCommand } from './commands/index-image.ts';
 import { addMountCommands } from './commands/mount.ts';
 import { addRunCommand } from './commands/run.ts';
@@ -96,6 +97,7 @@ function createProgram(context: CommandContext, json: boolean): Command {
   addArchiveCommands(program, context);
   addMountCommands(program, context);
   addRunCommand(program, context);
+  addExplainCommand(program, context);
   addCacheCommands(program, context);
   addBenchCommands(program, context);
   addDoctorCommand(program, context);

@@ -209,6 +209,11 @@ export const ERROR_CODES = {
     retryable: false,
     help: 'The archive has no sections to mount from; make it again with `clipyard index`.',
   },
+  TRACE_INVALID: {
+    category: 'data_loss',
+    retryable: false,
+    help: 'The file is no trace and no profile of a mount, or it is cut off or damaged; record it again with `--trace`.',
+  },
   ARCHIVE_MISMATCH: {
     category: 'data_loss',
     retryable: false,

@@ -73,7 +73,7 @@ async function fromPointer(workspace: string, image: string, context: ArchiveSou
   return await fromStore(store, archiveFor(read.pointer, context.platform, `${workspace}/${image}`), context);
 }
 
-function archiveFor({ archives }: Pointer, platform: string, name: string): Pointer['archives'][string] {
+export function archiveFor({ archives }: Pointer, platform: string, name: string): Pointer['archives'][string] {
   const names = Object.keys(archives);
   const entry = archives[platform] ?? (names.length === 1 ? archives[names[0] ?? ''] : undefined);
   if (entry === undefined)

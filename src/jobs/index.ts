@@ -1,3 +1,4 @@
+export { type ArchiveListing, readArchiveListing } from './archive-listing.ts';
 export { type ArchiveSourceContext, type MountableArchive, openArchiveSource } from './archive-source.ts';
 export { type BuildContext, buildImage } from './build-image.ts';
 export type {
@@ -19,4 +20,5 @@ export {
 } from './landing-upkeep.ts';
 export { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
 export type { Phase, PhaseName } from './phases.ts';
+export { type ProfileName, publishProfile, readProfile } from './profiles.ts';
 export { parseSecondName } from './second-name.ts';

@@ -31,6 +31,8 @@ export const storeKeys = {
   record: (archive: Digest) => `archives/${hexOf(archive)}.json`,
   pointer: (workspaceId: string, imageId: string) => `images/${workspaceId}/${imageId}.json`,
   manifest: (manifest: Digest) => `manifests/sha256-${hexOf(manifest)}.json`,
+  profile: (workspaceId: string, imageId: string, platform: string, entry: string) =>
+    `profiles/${workspaceId}/${imageId}/${platform.replaceAll('/', '-')}/${entry}.json`,
 };
 
 export interface ReadPointer {

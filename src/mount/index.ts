@@ -18,7 +18,9 @@ export {
   type MountListing,
   type MountOptions,
   mountArchive,
+  type Recording,
   statMount,
+  traceMount,
   unmount,
 } from './mounts.ts';
 export { type ContainerCommand, type ContainerRuntime, type ImageDefaults, runContainer } from './run-container.ts';

@@ -1,4 +1,4 @@
-import type { StatResponse } from '../gen/clipyard/mount/v1/mount.ts';
+import type { ReplayStat as ReplayMessage, StatResponse } from '../gen/clipyard/mount/v1/mount.ts';
 
 /** What a mount did so far, as the daemon counts it. `fetchedBytes` are compressed bytes from the registry. */
 export interface MountStat {
@@ -13,6 +13,26 @@ export interface MountStat {
   readonly kernelRequests: number;
   readonly failures: readonly { readonly code: string; readonly message: string; readonly count: number }[];
   readonly layers: readonly LayerStat[];
+  /** How reads were answered, nearest first: `ready`, `cached`, `coming`, `missing`. */
+  readonly tiers: readonly { readonly tier: string; readonly reads: number; readonly plainBytes: number }[];
+  /** How long those took that were not ready: behind each bound how many; the last one has none. */
+  readonly waits: readonly { readonly upToUs?: number; readonly reads: number }[];
+  readonly waitedUs: number;
+  /** Of a mount with a profile. */
+  readonly replay?: ReplayStat;
+}
+
+/** What came of a profile. */
+export interface ReplayStat {
+  /** Of the profile, and of them those that the image has, those fetched ahead, those that were touched. */
+  readonly chunks: number;
+  readonly mapped: number;
+  readonly fetched: number;
+  readonly used: number;
+  /** Chunks that were touched and are not in the profile. */
+  readonly unforeseen: number;
+  /** `running`, `done`, `unused` (given up, because other chunks are touched), `ended`. */
+  readonly state: string;
 }
 
 export interface LayerStat {
@@ -54,5 +74,27 @@ export function mountStat(message: StatResponse): MountStat {
       proven: Number(layer.proven),
       mounts: layer.mounts,
     })),
+    tiers: message.tiers.map(({ plainBytes, reads, tier }) => ({
+      tier,
+      reads: Number(reads),
+      plainBytes: Number(plainBytes),
+    })),
+    waits: message.waits.map(({ reads, upToUs }) => ({
+      ...(upToUs !== undefined && { upToUs: Number(upToUs) }),
+      reads: Number(reads),
+    })),
+    waitedUs: Number(message.waitedUs),
+    ...(message.replay !== undefined && { replay: replayStat(message.replay) }),
+  };
+}
+
+function replayStat({ chunks, fetched, mapped, state, unforeseen, used }: ReplayMessage): ReplayStat {
+  return {
+    chunks: Number(chunks),
+    mapped: Number(mapped),
+    fetched: Number(fetched),
+    used: Number(used),
+    unforeseen: Number(unforeseen),
+    state,
   };
 }

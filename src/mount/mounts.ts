@@ -50,6 +50,19 @@ export interface MountOptions extends Cancelable, MountDaemon {
   readonly maxRequests?: number;
   /** What this mount may fetch in a second; default: any number. */
   readonly bytesPerSecond?: number;
+  readonly recording?: Recording;
+}
+
+/** What a mount records, and what it fetches before anybody asks. */
+export interface Recording {
+  /** Absolute path of a file that gets the trace when the mount ends. */
+  readonly traceFile?: string | undefined;
+  /** What runs on the mount, for the trace. */
+  readonly entry?: string | undefined;
+  /** Short digests of the chunks to fetch first, one behind the other. */
+  readonly profile?: Uint8Array | undefined;
+  /** Plain bytes a second at which everything else is fetched after that. */
+  readonly completeBytesPerSecond?: number | undefined;
 }
 
 /**
@@ -108,6 +121,17 @@ export async function statMount(daemon: MountDaemon, mountpoint: string, { signa
     `the daemon ${left.record.pid} of ${mountpoint} is gone; clean up with clipyard umount ${mountpoint}`,
     { mountpoint },
   );
+}
+
+/** What the mount at a folder touched so far, as the text of a trace file. Throws MOUNT_NOT_FOUND. */
+export async function traceMount(daemon: MountDaemon, mountpoint: string, { signal }: Cancelable): Promise<string> {
+  const path = (await writableAt(daemon, mountpoint))?.lower ?? (await resolved(mountpoint));
+  const asked = { mountpoint: path };
+  const answer = await whenRunning(daemon, async (socket) =>
+    (await loadCalls()).callDaemon(socket, (client) => client.trace.bind(client), asked, { signal }),
+  );
+  if (answer === undefined) throw notMounted(mountpoint);
+  return Buffer.from(answer.trace).toString('utf8');
 }
 
 /**
@@ -194,7 +218,13 @@ function mountRequest(source: ArchiveSource, mountpoint: string, options: MountO
     source: options.sourceName,
     storageRef: options.storageRef,
     startedAt: new Date().toISOString(),
+    ...recordingFields(options.recording),
   };
+}
+
+function recordingFields({ completeBytesPerSecond = 0, entry = '', profile, traceFile = '' }: Recording = {}) {
+  const rate = BigInt(completeBytesPerSecond);
+  return { traceFile, entry, profile: Buffer.from(profile ?? []), completeBytesPerSecond: rate };
 }
 
 function loginOf(credentials: OriginCredentials) {

@@ -9,21 +9,27 @@ import {
   type MountStat,
   mountArchive,
   mountWritable,
+  type Recording,
   repairMounts,
   statMount,
+  traceMount,
   unmount,
 } from '../../mount/index.ts';
+import type { ImageConfig } from '../../oci/index.ts';
 import { formatReference } from '../../registry/index.ts';
+import type { Explanation } from '../../trace/index.ts';
 import { type ArchiveFlags, mountableArchive } from '../archive-source.ts';
 import { blobOrigin } from '../blob-origin.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
 import { parseBandwidth, parseCount, parseSize } from '../parse-options.ts';
+import type { RecordingFlags, recordingOf } from '../recording.ts';
+import type { ListingFlags } from '../trace-input.ts';
 
 /** As many as the daemon itself takes. */
 const REQUESTS = { min: 1, max: 1024 };
 
-export interface MountFlags extends ArchiveFlags {
+export interface MountFlags extends ArchiveFlags, RecordingFlags {
   readonly engine?: MountEngine;
   /** Servers to ask for blobs before the registry. */
   readonly mirror?: readonly string[];
@@ -33,6 +39,14 @@ export interface MountFlags extends ArchiveFlags {
   readonly cacheSize?: string;
   /** Where changes go; absent: read-only. */
   readonly rw?: string | undefined;
+}
+
+/** Files that a table shows; a document has all. */
+const SHOWN_FILES = 20;
+
+export interface StatFlags extends ListingFlags {
+  /** The archive that names the files. */
+  readonly files?: string;
 }
 
 export interface MountsFlags {
@@ -79,15 +93,77 @@ export async function mounts(flags: MountsFlags, json: boolean, context: Command
   );
 }
 
-export async function stat(dir: string, json: boolean, context: CommandContext): Promise<void> {
-  const found = await statMount(mountDaemon(context), resolve(dir), context);
+export async function stat(dir: string, flags: StatFlags, json: boolean, context: CommandContext): Promise<void> {
+  const stats = await statMount(mountDaemon(context), resolve(dir), context);
+  const files = flags.files === undefined ? undefined : await slowestFiles(dir, flags.files, flags, context);
+  const found = { ...stats, ...(files !== undefined && { files }) };
   const rows = found.layers.map(({ diffId, mode, reason }) => [diffId.slice(0, 19), mode, reason ?? '']);
   writeResult(
     context.stdout,
     found,
     json,
-    () => `${statLine(found)}\n${formatTable(['layer', 'mode', 'reason'], rows)}`,
+    () => `${statLine(found)}\n${readsText(found)}${formatTable(['layer', 'mode', 'reason'], rows)}${filesText(files)}`,
   );
+}
+
+/** How reads were answered, how long they waited, and what came of a profile. */
+function readsText({ fetchedBytes, replay, tiers, waitedUs, waits, wantedBytes }: MountStat): string {
+  const reads = tiers.reduce((sum, tier) => sum + tier.reads, 0);
+  const share = (count: number) => `${((count / Math.max(1, reads)) * 100).toFixed(1)} %`;
+  const bound = (us?: number) => (us === undefined ? 'longer' : `up to ${us / 1000} ms`);
+  const parts = [
+    ...(wantedBytes > 0
+      ? [`amplification ${(fetchedBytes / wantedBytes).toFixed(2)} (fetched bytes are compressed)\n`]
+      : []),
+    formatTable(
+      ['tier', 'reads >', 'share >', 'bytes >'],
+      tiers.map((tier) => [tier.tier, String(tier.reads), share(tier.reads), formatBytes(tier.plainBytes)]),
+    ),
+    formatTable(
+      [`waits (${(waitedUs / 1000).toFixed(0)} ms in all)`, 'reads >'],
+      waits.filter((wait) => wait.reads > 0).map((wait) => [bound(wait.upToUs), String(wait.reads)]),
+    ),
+    ...(replay === undefined
+      ? []
+      : [
+          `profile: ${replay.state}; of ${replay.chunks} chunks ${replay.mapped} are in this image, ${replay.fetched} fetched ahead, ${replay.used} used, ${replay.unforeseen} unforeseen\n`,
+        ]),
+  ];
+  return parts.map((part) => `${part}\n`).join('');
+}
+
+function records({ complete, entry, profile, trace }: RecordingFlags): boolean {
+  return [complete, entry, profile, trace].some((flag) => flag !== undefined);
+}
+
+/** Most mounts record nothing and load none of it. */
+async function recordingFor(...args: Parameters<typeof recordingOf>): Promise<Recording> {
+  return await (await import('../recording.ts')).recordingOf(...args);
+}
+
+/** What the mount waited for, by file; the archive's list names them. */
+async function slowestFiles(
+  dir: string,
+  archive: string,
+  flags: ListingFlags,
+  context: CommandContext,
+): Promise<Explanation['files']> {
+  const { explain, parseTrace } = await import('../../trace/index.ts');
+  const { listingOf } = await import('../trace-input.ts');
+  const trace = parseTrace(await traceMount(mountDaemon(context), resolve(dir), context));
+  return explain(trace, await listingOf(archive, flags, context)).files;
+}
+
+function filesText(files: Explanation['files'] = []): string {
+  const rows = files
+    .slice(0, SHOWN_FILES)
+    .map((file) => [
+      file.path,
+      String(file.touches),
+      formatBytes(file.storedBytes),
+      `${(file.waitUs / 1000).toFixed(1)} ms`,
+    ]);
+  return rows.length === 0 ? '' : `\n${formatTable(['slowest files', 'reads >', 'fetched >', 'waited >'], rows)}`;
 }
 
 /** Where the commands' mount daemon is. */
@@ -101,6 +177,7 @@ export async function mountSource(
   dir: string,
   flags: MountFlags,
   context: CommandContext,
+  entryOf: (config: ImageConfig) => string = () => '',
 ): Promise<{ readonly mounted: Mounted; readonly archive: MountableArchive; readonly storageRef: string }> {
   const { log, settings, signal } = context;
   const cacheDir = resolve(flags.cache ?? settings.cacheDir);
@@ -119,6 +196,7 @@ export async function mountSource(
     ...(flags.maxRequests !== undefined && { maxRequests: parseCount(flags.maxRequests, '--max-requests', REQUESTS) }),
     ...(flags.bandwidth !== undefined && { bytesPerSecond: parseBandwidth(flags.bandwidth) }),
     ...(flags.cacheSize !== undefined && { cacheBytes: parseSize(flags.cacheSize, '--cache-size') }),
+    ...(records(flags) && { recording: await recordingFor(source, entryOf(archive.config), flags, context) }),
   };
   const found = {
     archive: archive.path,

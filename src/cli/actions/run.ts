@@ -36,7 +36,13 @@ export async function run(
   const lower = join(workDir, 'image');
   await mkdir(lower);
   try {
-    const { archive, mounted } = await mountSource(source, lower, { ...flags, rw: undefined }, context);
+    const { archive, mounted } = await mountSource(
+      source,
+      lower,
+      { ...flags, rw: undefined },
+      context,
+      ({ config = {} }) => (args.length > 0 ? args : [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])]).join(' '),
+    );
     try {
       const { config = {} } = archive.config;
       return await runContainer(

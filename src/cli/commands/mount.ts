@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import type { MountFlags, MountsFlags } from '../actions/mount.ts';
+import type { MountFlags, MountsFlags, StatFlags } from '../actions/mount.ts';
 import { collect } from '../collect.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
 
@@ -13,6 +13,8 @@ Examples:
   clipyard mount --storage-ref mirror.example/images:web web.clip /mnt/web   # the blobs have moved
   clipyard mount --mirror http://127.0.0.1:30020 team/web /mnt/web           # a node-local mirror first
   clipyard mount --rw /var/lib/web team/web /mnt/web       # writable; the changes are kept in /var/lib/web
+  clipyard mount --profile auto team/web /mnt/web          # fetch first what recorded starts read
+  clipyard mount --trace start.trace team/web /mnt/web
   clipyard umount /mnt/web
 `;
 
@@ -51,10 +53,13 @@ export function addMountCommands(program: Command, context: CommandContext): voi
   program
     .command('stat <dir>')
     .description('Show what a mount did so far: bytes wanted and fetched, requests, layers')
-    .addHelpText('after', '\nExample:\n  clipyard stat /mnt/web\n')
-    .action(async (dir: string, _flags: unknown, command: Command) => {
+    .option('--files <source>', 'name the slowest files, from the archive of the image (file, s3://, WORKSPACE/IMAGE)')
+    .option('--store <url>', 'object store of WORKSPACE/IMAGE (CLIPYARD_STORE)')
+    .option('--platform <platform>', 'of a multi-platform image (default: this machine)')
+    .addHelpText('after', '\nExamples:\n  clipyard stat /mnt/web\n  clipyard stat /mnt/web --files team/web\n')
+    .action(async (dir: string, flags: StatFlags, command: Command) => {
       const { stat } = await import('../actions/mount.ts');
-      await stat(dir, jsonOf(command), context);
+      await stat(dir, flags, jsonOf(command), context);
     });
 }
 
@@ -74,5 +79,12 @@ export function withMountOptions(command: Command): Command {
         .choices(['auto', 'erofs', 'fuse'])
         .default('auto'),
     )
-    .option('--plain-http', 'speak http to a registry that is not on this machine');
+    .option('--plain-http', 'speak http to a registry that is not on this machine')
+    .option('--trace <file>', 'record what is read first; written when the mount ends (see `clipyard explain`)')
+    .option(
+      '--profile <name>',
+      'fetch first what recorded starts read: auto, a trace or profile file, or WORKSPACE/IMAGE',
+    )
+    .option('--complete <rate>', 'then fetch the rest in the background, at most so many plain bytes a second (20MB)')
+    .option('--entry <text>', 'what runs on the mount: profiles are kept for each (run: its command)');
 }

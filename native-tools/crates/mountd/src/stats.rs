@@ -170,6 +170,39 @@ pub struct Report {
     pub failures: Vec<Failure>,
     /// Its layers in device order, and how many mounts have each.
     pub layers: Vec<(LayerStat, usize)>,
+    /// How its reads were answered.
+    pub reads: Reads,
+    /// What was fetched ahead by a profile, where there was one.
+    pub replay: Option<ReplayReport>,
+}
+
+/// How the reads of a mount were answered.
+#[derive(Debug, Clone, Default)]
+pub struct Reads {
+    /// Tier, reads, plain bytes.
+    pub tiers: Vec<(&'static str, u64, u64)>,
+    /// Reads that were not ready, by how long they took: behind each upper bound in microseconds how many; the last one
+    /// has none.
+    pub waits: Vec<(Option<u64>, u64)>,
+    /// Sum of these times in microseconds.
+    pub waited_us: u64,
+}
+
+/// What came of a profile.
+#[derive(Debug, Clone, Copy)]
+pub struct ReplayReport {
+    /// Chunks of the profile.
+    pub chunks: u64,
+    /// Of them, those that this image has.
+    pub mapped: u64,
+    /// Chunks that were fetched ahead.
+    pub fetched: u64,
+    /// Chunks of the profile that the mount touched.
+    pub used: u64,
+    /// Chunks that the mount touched and the profile has not.
+    pub unforeseen: u64,
+    /// running, done, unused, ended.
+    pub state: &'static str,
 }
 
 impl Stats {

@@ -1,6 +1,6 @@
 //! From what this crate works with to the messages of the service.
 
-use crate::proto::{Failure, LayerStat, StatResponse};
+use crate::proto::{Failure, LayerStat, ReplayStat, StatResponse, TierStat, WaitCount};
 use crate::stats::Report;
 
 pub(super) fn stat_response(report: Report) -> StatResponse {
@@ -40,5 +40,30 @@ pub(super) fn stat_response(report: Report) -> StatResponse {
                 mounts: u32::try_from(mounts).unwrap_or(u32::MAX),
             })
             .collect(),
+        tiers: report
+            .reads
+            .tiers
+            .into_iter()
+            .map(|(tier, reads, plain_bytes)| TierStat {
+                tier: tier.to_owned(),
+                reads,
+                plain_bytes,
+            })
+            .collect(),
+        waits: report
+            .reads
+            .waits
+            .into_iter()
+            .map(|(up_to_us, reads)| WaitCount { up_to_us, reads })
+            .collect(),
+        waited_us: report.reads.waited_us,
+        replay: report.replay.map(|replay| ReplayStat {
+            chunks: replay.chunks,
+            mapped: replay.mapped,
+            fetched: replay.fetched,
+            used: replay.used,
+            unforeseen: replay.unforeseen,
+            state: replay.state.to_owned(),
+        }),
     }
 }

@@ -13,8 +13,8 @@ use crate::proto::mount_service_server::MountService;
 use crate::proto::{
     DrainRequest, DrainResponse, EvictRequest, EvictResponse, ListRequest, ListResponse,
     MountRequest, MountResponse, PrefetchRequest, PrefetchResponse, ReplaceRequest,
-    ReplaceResponse, StatRequest, StatResponse, UnmountRequest, UnmountResponse,
-    VerifyCacheRequest, VerifyCacheResponse,
+    ReplaceResponse, StatRequest, StatResponse, TraceRequest, TraceResponse, UnmountRequest,
+    UnmountResponse, VerifyCacheRequest, VerifyCacheResponse,
 };
 
 #[derive(Debug)]
@@ -121,6 +121,20 @@ impl MountService for Service {
             let mounted = node.mount_at(&request.get_ref().mountpoint)?;
             Ok(PrefetchResponse {
                 plain_bytes: node.prefetch(&mounted),
+            })
+        })
+        .await
+    }
+
+    async fn trace(
+        &self,
+        request: Request<TraceRequest>,
+    ) -> Result<Response<TraceResponse>, Status> {
+        self.run(move |node| {
+            let mounted = node.mount_at(&request.get_ref().mountpoint)?;
+            let trace = mounted.trace();
+            Ok(TraceResponse {
+                trace: trace.map_err(|error| Error::io("write the trace", error))?,
             })
         })
         .await

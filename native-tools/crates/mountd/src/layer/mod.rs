@@ -1,5 +1,6 @@
 //! A layer as a random-access plain stream: cached, verified, fetched on demand.
 
+mod ahead;
 mod assemble;
 mod budget;
 mod check;
@@ -21,6 +22,7 @@ mod verify;
 mod whole;
 mod windows;
 
+pub use ahead::{Coming, Tier};
 pub use fetcher::{FetchSettings, Fetcher};
 pub use geometry::{Geometry, Plan};
 pub use verify::verify_blob;

@@ -174,7 +174,7 @@ impl Layer {
 
     /// The chunks that fetching `first` of the `wanted` ones decodes as well: all of a streamed span, those that lie whole
     /// between the seek points around what is wanted, none in layers whose spans are chunks.
-    fn brought_along(&self, first: u32, wanted: &Range<u32>) -> Range<u32> {
+    pub(super) fn brought_along(&self, first: u32, wanted: &Range<u32>) -> Range<u32> {
         let plan = self.geometry.plan(first..first + 1);
         let is_streamed = |span| self.geometry.is_streamed(span);
         if self.whole.is_some() && plan.spans.into_iter().any(is_streamed) {
@@ -188,7 +188,7 @@ impl Layer {
         0..0
     }
 
-    fn is_cached(&self, chunk: u32) -> bool {
+    pub(super) fn is_cached(&self, chunk: u32) -> bool {
         self.states.known(chunk) == Known::Unproven || self.cache.is_written(chunk)
     }
 
@@ -243,7 +243,7 @@ impl Layer {
     }
 
     /// Turns claims (in chunk order) into jobs of neighbours.
-    fn jobs(self: &Arc<Self>, claims: Vec<Claim>) -> Vec<Job> {
+    pub(super) fn jobs(self: &Arc<Self>, claims: Vec<Claim>) -> Vec<Job> {
         let mut jobs: Vec<Job> = vec![];
         for claim in claims {
             let left = match jobs.last_mut() {

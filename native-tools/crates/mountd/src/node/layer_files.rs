@@ -14,6 +14,7 @@ use archive_format::tables::{LayerTable, RecordKind};
 use super::handover::{Unsealed, unsealed};
 use super::right::Right;
 use super::shared_source::SharedSource;
+use super::trace::Trace;
 use crate::cache::{Reader, layer_name};
 use crate::error::Error;
 use crate::fuse::{
@@ -50,6 +51,8 @@ pub(super) struct MountUse {
     pub(super) id: String,
     pub(super) wanted_bytes: Counter,
     pub(super) reads: Counter,
+    /// What it touches; set when the mount has its place.
+    pub(super) trace: OnceLock<Trace>,
     /// Empty again when the kernel's filesystem is gone: nobody uses the mount any more, wherever.
     pub(super) open_files: Mutex<BTreeMap<Handle, NodeId>>,
 }
@@ -316,14 +319,25 @@ impl LayerFile {
                 self.sources.prefer(&user.id);
             }
         }
+        let watch = user
+            .and_then(|user| user.trace.get())
+            .map(|trace| trace.begin(self, offset, buffer.len()));
         let read = self.layer.read(offset, buffer);
         if let Some(since) = since {
             self.waits.observe(since.elapsed());
+        }
+        if let Some(watch) = watch {
+            watch.end();
         }
         // The layer has logged and counted why; the kernel is told only that there is no data.
         read.map_err(|_| FsError::Io)?;
         self.layer.was_served(offset, buffer.len());
         Ok(())
+    }
+
+    /// Its number in the directory.
+    pub(super) fn node(&self) -> NodeId {
+        self.node
     }
 
     fn attributes(&self) -> Attributes {

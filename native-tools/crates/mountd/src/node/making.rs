@@ -17,6 +17,7 @@ use super::joined::Joined;
 use super::mounted::{MountedLayer, archive_name};
 use super::mountpoint::MountPoint;
 use super::prepare::{Parts, Placed};
+use super::replay::{Profile, Replay};
 use super::right::Right;
 use super::run_directory::RunDirectory;
 use super::source_request::{check_id, engine_request, source_request};
@@ -32,8 +33,10 @@ impl Node {
     /// The archive's codes, the mount point's, `PRIVILEGE_REQUIRED`, `FUSE_UNAVAILABLE`, `MOUNT_FAILED`, `MOUNT_DRAINING`,
     /// `CACHE_FILESYSTEM_UNSUPPORTED`, `DISK_FULL`, `IO_FAILED`; `REGISTRY_DENIED`, `REGISTRY_UNAUTHENTICATED` and
     /// `LAYER_NOT_FOUND` where a layer is cached that this login may not read. On an error nothing stays mounted.
-    pub fn mount(&self, request: MountRequest) -> Result<(Arc<Mounted>, Duration), Error> {
+    pub fn mount(&self, mut request: MountRequest) -> Result<(Arc<Mounted>, Duration), Error> {
         let started = Instant::now();
+        // Not a part of what is kept for another process.
+        let profile = Profile::parse(&std::mem::take(&mut request.profile))?;
         check_id(&request.id)?;
         let choice = choice::choose(engine_request(&request)?)?;
         let _id = self.turns.take([format!("id {}", request.id)]);
@@ -107,10 +110,13 @@ impl Node {
             in_tree: AtomicBool::new(true),
             ended: AtomicBool::default(),
             prefetching: AtomicBool::default(),
+            replay: Replay::default(),
         });
+        mounted.trace_touches();
         self.publish(&mounted, &image, detached)?;
         joined.stay();
         run_dir.stay();
+        Self::fetch_first(&mounted, profile);
         Ok((mounted, started.elapsed()))
     }
 

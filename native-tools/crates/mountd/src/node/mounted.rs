@@ -12,11 +12,13 @@ use sys::mountinfo::{MountId, MountIdentity};
 use super::choice::Choice;
 use super::layer_files::{LayerFile, LayerFiles, MountUse};
 use super::mountpoint::AttachedMount;
+use super::replay::Replay;
+use super::trace::Trace;
 use super::tree::{self, TreeConnection};
 use crate::fuse::RequestCounts;
 use crate::hold::{Store, names};
 use crate::proto::{self, MountRequest, MountState, OpenFile};
-use crate::stats::{Mode, Report, Stats, Totals};
+use crate::stats::{LayerStat, Mode, Report, Stats, Totals};
 
 /// Name of the record in a mount's folder.
 const RECORD: &str = "mount.json";
@@ -39,6 +41,7 @@ pub struct Mounted {
     pub(super) in_tree: AtomicBool,
     pub(super) ended: AtomicBool,
     pub(super) prefetching: AtomicBool,
+    pub(super) replay: Replay,
 }
 
 /// A layer of a mount.
@@ -64,6 +67,20 @@ impl std::fmt::Debug for Mounted {
 }
 
 impl MountedLayer {
+    /// How it is, as this mount has it.
+    pub(super) fn stat(&self) -> LayerStat {
+        let mut stat = self.file.layer.stat();
+        if self.local {
+            stat.mode = Mode::Local;
+            stat.reason = Some("the kernel reads the local file".to_owned());
+        }
+        if self.handed_over {
+            stat.mode = Mode::Complete;
+            stat.reason = Some("handed over: the kernel reads the cache file".to_owned());
+        }
+        stat
+    }
+
     pub(super) fn new(file: Arc<LayerFile>, (local, handed_over): (bool, bool)) -> Self {
         Self {
             before: file.stats.totals(),
@@ -109,34 +126,31 @@ impl Mounted {
         }
     }
 
+    /// What was wanted and fetched since it was made.
+    pub(super) fn totals(&self) -> Totals {
+        let mut totals = self.fetched.totals();
+        for MountedLayer { before, file, .. } in &self.layers {
+            totals = totals.and(file.stats.totals().since(*before));
+        }
+        // The kernel says which mount a read is for, so this one number is exact.
+        totals.wanted_bytes = self.user.wanted_bytes.get();
+        totals
+    }
+
     /// What it did so far. `connection` is what was asked at the node's.
     pub(super) fn report_with(&self, connection: &Arc<RequestCounts>) -> Report {
-        let mut totals = self.fetched.totals();
         let mut failures = self.fetched.failures();
         let mut layers = vec![];
         for layer in &self.layers {
-            let file = &layer.file;
-            totals = totals.and(file.stats.totals().since(layer.before));
-            failures.extend(file.stats.failures());
-            let mut stat = file.layer.stat();
-            if layer.local {
-                stat.mode = Mode::Local;
-                stat.reason = Some("the kernel reads the local file".to_owned());
-            }
-            if layer.handed_over {
-                stat.mode = Mode::Complete;
-                stat.reason = Some("handed over: the kernel reads the cache file".to_owned());
-            }
-            layers.push((stat, file.sources.mounts()));
+            failures.extend(layer.file.stats.failures());
+            layers.push((layer.stat(), layer.file.sources.mounts()));
         }
         let asked = self
             .tree
             .as_ref()
             .map_or(connection, |tree| tree.requests());
-        // The kernel says which mount a read is for, so this one number is exact.
-        totals.wanted_bytes = self.user.wanted_bytes.get();
         Report {
-            totals,
+            totals: self.totals(),
             kernel_requests: match &self.tree {
                 Some(tree) => tree.requests().total(),
                 None => self.user.reads.get(),
@@ -144,6 +158,8 @@ impl Mounted {
             requests_by_kind: asked.by_kind(),
             failures,
             layers,
+            reads: self.user.trace.get().map(Trace::reads).unwrap_or_default(),
+            replay: self.replay.report(self.user.trace.get()),
         }
     }
 
@@ -179,6 +195,7 @@ impl Mounted {
 
     /// Lets go of everything that was kept for another process, and of the folder.
     pub(super) fn forget(&self, files: &LayerFiles, store: &Store) {
+        self.write_trace();
         for layer in &self.layers {
             files.leave(self.id(), &layer.file);
         }

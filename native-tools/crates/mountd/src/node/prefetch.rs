@@ -3,11 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::{Mounted, Node};
 
 /// Read at once; the layers' own read-ahead keeps the requests in flight.
 const STEP: u64 = 1 << 20;
+
+/// Longest sleep without a look at whether the mount is still there.
+const NAP: Duration = Duration::from_millis(100);
 
 impl Node {
     /// Brings the layers of a mount into the cache, one after another, until all are there or it is unmounted. Gives the
@@ -37,7 +41,49 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Brings the layers of a mount into the cache in the caller's time, at the mount's rate.
+    pub(super) fn complete(mounted: &Mounted) {
+        if !mounted.prefetching.swap(true, Ordering::AcqRel) {
+            run(mounted);
+            mounted.prefetching.store(false, Ordering::Release);
+        }
+    }
+}
+
+/// Holds a rate of plain bytes, in naps so short that an end is noticed.
+struct Pace {
+    started: Instant,
+    bytes: u64,
+    rate: Option<u64>,
+}
+
+impl Pace {
+    /// Bytes were brought; waits until they were due.
+    fn brought(&mut self, bytes: u64, mounted: &Mounted) {
+        let Some(rate) = self.rate else { return };
+        self.bytes = self.bytes.saturating_add(bytes);
+        let due = due_after(self.bytes, rate);
+        while !mounted.ended.load(Ordering::Acquire) {
+            let left = due.saturating_sub(self.started.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            thread::sleep(left.min(NAP));
+        }
+    }
+}
+
+fn due_after(bytes: u64, rate: u64) -> Duration {
+    Duration::from_millis(bytes.saturating_mul(1000) / rate.max(1))
+}
+
 fn run(mounted: &Mounted) {
+    let mut pace = Pace {
+        started: Instant::now(),
+        bytes: 0,
+        rate: mounted.replay.rate(),
+    };
     let mut buffer = vec![0; usize::try_from(STEP).unwrap_or_default()];
     for layer in mounted.layers.iter().filter(|layer| !layer.local) {
         let (layer, end) = (&layer.file.layer, layer.file.layer.table().plain_bytes);
@@ -45,13 +91,26 @@ fn run(mounted: &Mounted) {
         while at < end && !mounted.ended.load(Ordering::Acquire) {
             let length = usize::try_from(STEP.min(end - at)).unwrap_or_default();
             let part = buffer.get_mut(..length).unwrap_or_default();
-            if !layer.is_ready(at, length)
-                && let Err(error) = layer.read(at, part)
-            {
-                tracing::warn!(%error, "prefetching ends early");
-                return;
+            if !layer.is_ready(at, length) {
+                if let Err(error) = layer.read(at, part) {
+                    tracing::warn!(%error, "prefetching ends early");
+                    return;
+                }
+                pace.brought(length as u64, mounted);
             }
             at += STEP;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_due_at_the_rate() {
+        assert_eq!(due_after(0, 1 << 20), Duration::ZERO);
+        assert_eq!(due_after(3 << 20, 1 << 20), Duration::from_secs(3));
+        assert_eq!(due_after(512 << 10, 1 << 20), Duration::from_millis(500));
     }
 }

@@ -16,6 +16,7 @@ use super::connection::Connection;
 use super::joined::Joined;
 use super::layer_files::MountUse;
 use super::mounted::{MountedLayer, archive_name, attached_by, state_name};
+use super::replay::Replay;
 use super::right::Right;
 use super::source_request::source_request;
 use super::tree::{TreeConnection, device_name, devices_left, tree_of};
@@ -158,7 +159,9 @@ impl Node {
             in_tree: AtomicBool::new(true),
             ended: AtomicBool::default(),
             prefetching: AtomicBool::default(),
+            replay: Replay::default(),
         });
+        mounted.trace_touches();
         if let Err(error) = mounted.write_record() {
             tracing::warn!(%error, "the mount's record names a process that is gone");
         }
