@@ -10,14 +10,20 @@ use archive_format::digest::{blake3, sha256};
 use archive_format::tables::{Chunk, Codec, LayerTable, RecordKind, SeekColumns};
 use layer_index::pack::SeekableBlob;
 use mountd::cache::Cache;
-use mountd::layer::{Fetcher, Layer, LayerParts, Windows};
+use mountd::layer::{FetchSettings, Fetcher, Layer, LayerParts, Windows};
 use mountd::stats::Stats;
 
 use super::blob::seekable;
 use super::span::{CHUNK_BYTES, Held};
 use crate::file_of;
 
-static FETCHER: LazyLock<Fetcher> = LazyLock::new(|| Fetcher::start(1).expect("a thread"));
+static FETCHER: LazyLock<Fetcher> = LazyLock::new(|| {
+    let one = FetchSettings {
+        max_requests: 1,
+        ..FetchSettings::default()
+    };
+    Fetcher::start(one).expect("a thread")
+});
 static CACHE: LazyLock<PathBuf> =
     LazyLock::new(|| std::env::temp_dir().join(format!("fuzz-points-{}", std::process::id())));
 
