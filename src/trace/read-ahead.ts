@@ -14,7 +14,10 @@ export interface Ahead {
   readonly endChunk: number;
 }
 
-/** Sees who reads a layer front to back: what the daemon does in `layer/readahead.rs`. */
+/**
+ * Sees who reads a layer front to back, with windows that double. An estimate: the daemon goes by the length of reads, strides and
+ * a budget (docs/adr/0015-read-ahead.md), and a trace has the first read of a chunk alone.
+ */
 export class ReadAhead {
   readonly #streams: Stream[] = [];
   readonly #most: number;

@@ -37,7 +37,8 @@ export interface Simulation {
 
 /**
  * Replays the touches of a trace on an empty cache: the same reads in the same order with the same pauses between them.
- * What is fetched follows the daemon's rules; how long it takes is an estimate of `link`. Reads inside a chunk that was
+ * What is fetched because of a read follows the daemon's rules; what is fetched ahead of it is an estimate (`ReadAhead`), and so is
+ * how long it takes. Reads inside a chunk that was
  * touched already are not in a trace, so chunks can be simulated larger and not smaller.
  */
 export function simulate(trace: Trace, layers: readonly LayerRecord[], options: SimulationOptions): Simulation {

@@ -11,9 +11,10 @@ import { addBlobs, layoutOf, type MadeArchive, makeArchive } from '../../support
 import { startOlareg } from '../../support/registry.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
-/** Small files with a chunk and a half between them: each is a read of its own, and none is next to another. */
+/** Small files with more than a chunk between them: each is a read of its own, and none is next to another. */
 const FILES = Array.from({ length: 12 }, (_, at) => `srv/small-${String(at).padStart(2, '0')}`);
-const BETWEEN = 400_000;
+/** No two distances are equal: there is no stride that the daemon could foresee. */
+const between = (at: number) => 400_000 + 20_011 * at * at;
 const stack = new AsyncDisposableStack();
 let dir = '';
 let image: MadeArchive;
@@ -134,7 +135,7 @@ async function archiveOf(name: string, address: string, content: string): Promis
     { name: 'srv/', type: '5', mode: 0o755 },
     ...FILES.flatMap((path, at) => [
       { name: path, type: '0', mode: 0o644, data: noise(at === 4 ? content : path, 2000) },
-      { name: `${path}.large`, type: '0', mode: 0o644, data: noise(`${path} between`, BETWEEN) },
+      { name: `${path}.large`, type: '0', mode: 0o644, data: noise(`${path} between`, between(at)) },
     ]),
   ]);
   const where = { registry: address, repository: 'trace/image' };
