@@ -180,3 +180,56 @@ impl Read for MirroredBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives every blob; says of the login what it is told to.
+    #[derive(Debug)]
+    struct Server {
+        authorised: bool,
+    }
+
+    impl BlobSource for Server {
+        fn open(
+            self: Arc<Self>,
+            _: &Blob,
+            _: Range<u64>,
+        ) -> Result<Box<dyn Read + Send>, FetchError> {
+            Ok(Box::new(&b"bytes"[..]))
+        }
+
+        fn authorise(&self, _: &Blob) -> Result<(), FetchError> {
+            let refused = || FetchError::new(FetchKind::Denied, "no");
+            self.authorised.then_some(()).ok_or_else(refused)
+        }
+
+        fn is_authorised(&self, _: &Blob) -> bool {
+            self.authorised
+        }
+    }
+
+    #[test]
+    fn a_mirror_that_gives_a_blob_proves_no_right_to_it() {
+        let blob = Blob {
+            digest: [0; 32],
+            size: 5,
+        };
+        let source = |authorised| {
+            let mirror: Arc<dyn BlobSource> = Arc::new(Server { authorised: true });
+            Arc::new(MirroredSource::new(
+                vec![mirror],
+                Arc::new(Server { authorised }),
+            ))
+        };
+        let refused = source(false);
+        assert!(Arc::clone(&refused).open(&blob, 0..5).is_ok());
+        assert!(!refused.is_authorised(&blob));
+        assert_eq!(
+            refused.authorise(&blob).map_err(|error| error.kind),
+            Err(FetchKind::Denied)
+        );
+        assert!(source(true).is_authorised(&blob) && source(true).authorise(&blob).is_ok());
+    }
+}
