@@ -165,10 +165,11 @@ fn a_profile_fetches_what_is_left_of_it_in_the_next_image() {
     let without = cold("cold1", vec![]);
     assert!(without.replay.is_none());
     let with = cold("cold2", profile);
-    let waited = |stat: &proto::StatResponse| reads_of(stat, "missing") + reads_of(stat, "coming");
-    assert!(waited(&without) >= 3, "{:?}", without.tiers);
+    let waited = reads_of(&without, "missing") + reads_of(&without, "coming");
+    assert!(waited >= 3, "{:?}", without.tiers);
+    // Not what was coming: the kernel may ask for two parts of the one missing chunk at once.
     assert!(
-        waited(&with) <= 1,
+        reads_of(&with, "missing") <= 1,
         "only what changed is waited for: {:?}",
         with.tiers
     );
