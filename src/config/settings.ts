@@ -71,6 +71,24 @@ export const SettingsSchema = z.object({
     .describe(
       "PEM file of authorities to trust beside the system's, for registries and object stores, in commands and in mounts.",
     ),
+  CLIPYARD_SERVER: z
+    .string()
+    .default('127.0.0.1:7480')
+    .describe('Address of a worker for `submit`, `watch`, `cancel`, `builds`, `drain`: `host:port` or `unix:///path`.'),
+  CLIPYARD_TOKEN: z
+    .string()
+    .optional()
+    .describe('Bearer token for the worker; it names the workspace. Only commands that call one read it.'),
+  CLIPYARD_QUEUE: z
+    .string()
+    .optional()
+    .describe(
+      'Queue of a worker: `sqlite:FILE` (one machine, many processes) or `redis://host:port[/db]`; default `sqlite:` with `queue.db` in CLIPYARD_STATE.',
+    ),
+  CLIPYARD_REDIS: z
+    .string()
+    .optional()
+    .describe('Address of a Redis or Valkey, `redis://host:port[/db]`, for the tests and for `--queue redis`.'),
   CLIPYARD_LOG: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
     .default('info')
@@ -97,6 +115,11 @@ export interface Settings {
   /** PEM file of further authorities. */
   readonly caFile: string | undefined;
   readonly workspace: string;
+  /** Where a worker listens. */
+  readonly server: string;
+  /** `sqlite:FILE` or `redis://…`. */
+  readonly queue: string;
+  readonly redis: string | undefined;
   /** What a layer may cost; `--limit` goes before. */
   readonly limits: Limits;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -129,6 +152,9 @@ export function loadSettings(env: Readonly<Record<string, string | undefined>>):
     packCacheSize: data.CLIPYARD_PACK_CACHE_SIZE,
     caFile: data.CLIPYARD_CA_FILE === undefined ? undefined : resolve(data.CLIPYARD_CA_FILE),
     workspace: data.CLIPYARD_WORKSPACE,
+    server: data.CLIPYARD_SERVER,
+    queue: data.CLIPYARD_QUEUE ?? `sqlite:${join(stateDir, 'queue.db')}`,
+    redis: data.CLIPYARD_REDIS,
     limits: Object.freeze(
       Object.fromEntries(
         LIMIT_NAMES.map((name) => [LIMIT_SETTINGS[name].key, parseLimit(name, limits[limitVariable(name)] ?? '')]),

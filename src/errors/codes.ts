@@ -123,6 +123,84 @@ export const ERROR_CODES = {
     help: 'An answer of buildkitd was unexpected; the message says what.',
   },
 
+  // builds as a service
+  SPEC_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The submitted build has a field that cannot be used; the message names it.',
+  },
+  CONTEXT_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The submitted context is no tar that may be unpacked; the message says why.',
+  },
+  UPLOAD_NOT_FOUND: {
+    category: 'not_found',
+    retryable: false,
+    help: 'No context with this digest was uploaded by the workspace, or it was cleared away; upload it again.',
+  },
+  GIT_FAILED: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The git source could not be read; the message says what git said.',
+  },
+  FRONTEND_DENIED: {
+    category: 'denied',
+    retryable: false,
+    help: 'The Dockerfile asks for a frontend (`# syntax=`) that the worker does not allow by digest.',
+  },
+  SOURCE_DENIED: {
+    category: 'denied',
+    retryable: false,
+    help: "The worker's policy does not allow this base image, address, network or repository.",
+  },
+  BUILD_NOT_FOUND: {
+    category: 'not_found',
+    retryable: false,
+    help: 'The workspace has no build with this id, or it ended so long ago that it was forgotten.',
+  },
+  BUILD_CANCELED: { category: 'canceled', retryable: false, help: 'Everybody who wanted the build has canceled it.' },
+  LEASE_LOST: {
+    category: 'conflict',
+    retryable: true,
+    help: 'The worker did not renew its claim in time and another has the build now; nothing is to be done.',
+  },
+  JOB_ABANDONED: {
+    category: 'internal',
+    retryable: false,
+    help: 'Workers took the build several times and never came back with it; look at what it does to them.',
+  },
+  QUEUE_UNAVAILABLE: {
+    category: 'unavailable',
+    retryable: true,
+    help: 'The queue does not answer; check its address and whether it runs.',
+  },
+  QUEUE_CORRUPT: {
+    category: 'data_loss',
+    retryable: false,
+    help: 'What the queue holds cannot be read; the message says which record.',
+  },
+  WORKER_UNAVAILABLE: {
+    category: 'unavailable',
+    retryable: true,
+    help: 'No worker answers at the address; start one with `clipyard worker` or give `--server`.',
+  },
+  WORKER_DRAINING: {
+    category: 'unavailable',
+    retryable: true,
+    help: 'The worker is going away and takes no builds; ask another.',
+  },
+  WORKER_UNAUTHENTICATED: {
+    category: 'unauthenticated',
+    retryable: false,
+    help: 'The call has no token or one that the worker does not know; set CLIPYARD_TOKEN.',
+  },
+  WORKER_DENIED: {
+    category: 'denied',
+    retryable: false,
+    help: 'The token does not allow this call; the message says what it lacks.',
+  },
+
   // OCI content
   LAYOUT_INVALID: { category: 'invalid', retryable: false, help: 'The folder is no valid OCI layout.' },
   LAYOUT_LOCKED: { category: 'conflict', retryable: true, help: 'Another process writes to the layout.' },

@@ -1,0 +1,15 @@
+export type { BuildQueue, Lease, ListPage, ListQuery, QueueSettings, Submitted } from './build-queue.ts';
+export type {
+  BuildRecord,
+  Job,
+  JournalEntry,
+  Json,
+  NewEvent,
+  Outcome,
+  QueueDepth,
+  StoredEvent,
+  StoredFailure,
+  Submission,
+  WorkerStatus,
+} from './records.ts';
+export { BUILD_STATES, type BuildState, type EndState, isEnd } from './states.ts';
