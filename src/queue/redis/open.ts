@@ -1,0 +1,23 @@
+import { WorkerError } from '../../errors/index.ts';
+import type { BuildQueue, QueueSettings } from '../build-queue.ts';
+import { RedisQueue } from './queue.ts';
+import type { StoreAddress } from './store.ts';
+
+/**
+ * The queue on a Redis or Valkey server, for any number of machines: `redis://[user:password@]host[:port][/db][?prefix=NAME]`.
+ * Throws CONFIG_INVALID when the address is none or the server evicts keys, QUEUE_UNAVAILABLE when it does not answer.
+ */
+export async function openRedisQueue(address: string, settings: QueueSettings): Promise<BuildQueue> {
+  return await RedisQueue.open(storeAddress(address), settings);
+}
+
+function storeAddress(address: string): StoreAddress {
+  const url = URL.parse(address);
+  if (url === null || !/^rediss?:$/.test(url.protocol) || url.hostname === '')
+    throw new WorkerError('CONFIG_INVALID', 'a queue on Redis is redis://host[:port][/db][?prefix=NAME]');
+  const prefix = url.searchParams.get('prefix') ?? 'clipyard';
+  if (!/^[A-Za-z0-9_.-]{1,64}$/.test(prefix))
+    throw new WorkerError('CONFIG_INVALID', 'the prefix of a queue is 1 to 64 of A-Z a-z 0-9 _ . -');
+  url.search = '';
+  return { url: url.href, prefix };
+}
