@@ -2,13 +2,25 @@ import { WorkerError } from '../../errors/index.ts';
 import type { BuildQueue, QueueSettings } from '../build-queue.ts';
 import { RedisQueue } from './queue.ts';
 import type { StoreAddress } from './store.ts';
+import { keepUp } from './upkeep.ts';
+
+export interface RedisQueueOptions {
+  /** Whether this process takes part in looking for silent workers by itself; default true. */
+  readonly upkeep?: boolean;
+}
 
 /**
  * The queue on a Redis or Valkey server, for any number of machines: `redis://[user:password@]host[:port][/db][?prefix=NAME]`.
  * Throws CONFIG_INVALID when the address is none or the server evicts keys, QUEUE_UNAVAILABLE when it does not answer.
  */
-export async function openRedisQueue(address: string, settings: QueueSettings): Promise<BuildQueue> {
-  return await RedisQueue.open(storeAddress(address), settings);
+export async function openRedisQueue(
+  address: string,
+  settings: QueueSettings,
+  { upkeep = true }: RedisQueueOptions = {},
+): Promise<BuildQueue> {
+  const queue = await RedisQueue.open(storeAddress(address), settings);
+  if (upkeep) queue.own(await keepUp(queue, settings));
+  return queue;
 }
 
 function storeAddress(address: string): StoreAddress {

@@ -24,6 +24,7 @@ export class RedisQueue implements BuildQueue {
   readonly name: string;
   readonly #store: Store;
   readonly #settings: QueueSettings;
+  readonly #owned: AsyncDisposable[] = [];
 
   private constructor(store: Store, settings: QueueSettings) {
     this.name = store.name;
@@ -190,9 +191,14 @@ export class RedisQueue implements BuildQueue {
     }
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
+  /** Disposed with the queue, before its connections. */
+  own(it: AsyncDisposable): void {
+    this.#owned.push(it);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const it of this.#owned.splice(0)) await it[Symbol.asyncDispose]();
     this.#store.close();
-    return Promise.resolve();
   }
 
   #shown(view: unknown, workspaceId: string): BuildRecord | undefined {
