@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Queue, Worker } from 'bullmq';
 import type { QueueSettings } from '../build-queue.ts';
 import type { RedisQueue } from './queue.ts';
@@ -5,6 +6,7 @@ import type { RedisQueue } from './queue.ts';
 const NAME = 'upkeep';
 /** A look for silent workers is over within milliseconds; later than this its worker was lost. */
 const LOCK_MS = 10_000;
+const CLOSE_MS = 1000;
 
 /**
  * Takes back what silent workers hold, three times a lease, by one worker of the fleet at a time: a BullMQ schedule, so that
@@ -32,9 +34,9 @@ export async function keepUp(queue: RedisQueue, { leaseMs }: QueueSettings): Pro
   const running = worker.run().catch(() => undefined);
   return {
     async [Symbol.asyncDispose]() {
-      // Not waiting for the server, which may be away.
-      await Promise.allSettled([worker.close(true), schedule.close()]);
-      await running;
+      const closing = Promise.allSettled([worker.close(true), schedule.close(), running]);
+      // A server that is away answers nobody; the queue cuts the connection after this, which ends the rest.
+      await Promise.race([closing, sleep(CLOSE_MS, undefined, { ref: false })]);
     },
   };
 }
