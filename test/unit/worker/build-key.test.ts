@@ -36,7 +36,7 @@ function changed(value: unknown): unknown {
   if (typeof value === 'boolean') return !value;
   if (typeof value === 'number') return value + 1;
   if (typeof value === 'string') return `${value}x`;
-  if (Array.isArray(value)) return [...(value as unknown[]), value[0] ?? 'x'];
+  if (Array.isArray(value)) return (value as unknown[]).concat(value[0] ?? 'x');
   return { ...(value as object), another: 'x' };
 }
 
@@ -45,8 +45,10 @@ describe('the key of a build', () => {
     const value = PARTS[name as keyof KeyParts];
     expect(buildKey({ ...PARTS, [name]: changed(value) })).not.toBe(buildKey(PARTS));
     if (typeof value === 'object' && !Array.isArray(value)) {
-      for (const [key, each] of Object.entries(value))
-        expect(buildKey({ ...PARTS, [name]: { ...value, [key]: changed(each) } })).not.toBe(buildKey(PARTS));
+      for (const [key, each] of Object.entries(value)) {
+        const other = Object.fromEntries([...Object.entries(value), [key, changed(each)]]);
+        expect(buildKey({ ...PARTS, [name]: other })).not.toBe(buildKey(PARTS));
+      }
     }
   });
 
