@@ -28,7 +28,7 @@ export function saysSomething(line: string): boolean {
 
 function splitRecord(line: string): readonly string[] {
   try {
-    const records = parse<string[]>(line, { relax_quotes: true, relax_column_count: true, ltrim: true });
+    const records: string[][] = parse(line, { relax_quotes: true, relax_column_count: true, ltrim: true });
     return (records[0] ?? []).filter((field) => field.trim() !== '');
   } catch (cause) {
     throw new WorkerError('TAG_RULE_INVALID', 'a quote is not closed, or text follows one', {}, { cause });
