@@ -36,7 +36,7 @@ const [record] = (await queue.list(lease.job.workspaceId, { states: ['preparing'
 const watchMs: number[] = [];
 let told = performance.now();
 const event = { timeMs: 0, phase: 'building', bytes: 0, kind: 'log', what: {} } as const;
-for await (const { cursor } of other.watch(lease.job.workspaceId, record?.buildId ?? '', { after: 1, signal })) {
+for await (const { cursor } of other.watch(lease.job.workspaceId, record?.buildId ?? '', { after: 0, signal })) {
   if (cursor > 1000) break;
   if (cursor > 2) watchMs.push(performance.now() - told);
   told = performance.now();
