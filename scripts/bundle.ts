@@ -15,7 +15,7 @@ export interface BundledFile {
  * Loaded late and by few commands, large, and some find files beside themselves: they stay in node_modules. What every start needs
  * (commander, zod, pino) goes into the bundle.
  */
-const LEFT_OUT = /^(?:@aws-sdk\/|@grpc\/|@noble\/|undici$|vega$|vega-lite$)/;
+const LEFT_OUT = /^(?:@aws-sdk\/|@grpc\/|@noble\/|bullmq$|ioredis$|undici$|vega$|vega-lite$)/;
 
 /** Writes the program into a folder below the checkout, from where node_modules is found: `bin/cli.js` and what it loads. */
 export async function bundle(directory: string): Promise<readonly BundledFile[]> {

@@ -1,1 +1,1 @@
-export { openRedisQueue } from './open.ts';
+export { openRedisQueue, type RedisQueueOptions } from './open.ts';

@@ -43,7 +43,7 @@ export class Store {
   readonly #redis: Redis;
   readonly #subscriber: Redis;
   readonly #closed = new AbortController();
-  readonly #digests = new Map<ScriptName, string>();
+  readonly #scripts = new Map<ScriptName, { readonly text: string; readonly digest: string }>();
 
   private constructor({ url, prefix }: StoreAddress) {
     const { protocol, host, pathname } = new URL(url);
@@ -157,15 +157,22 @@ export class Store {
   }
 
   async #run(name: ScriptName, args: string): Promise<unknown> {
-    const script = scriptOf(name);
-    const digest = this.#digests.get(name) ?? createHash('sha1').update(script).digest('hex');
-    this.#digests.set(name, digest);
+    const { text, digest } = this.#script(name);
     try {
       return await this.#redis.evalsha(digest, 1, this.keys, args);
     } catch (error) {
       if (!messageOf(error).startsWith('NOSCRIPT')) throw error;
-      return await this.#redis.eval(script, 1, this.keys, args);
+      return await this.#redis.eval(text, 1, this.keys, args);
     }
+  }
+
+  #script(name: ScriptName): { readonly text: string; readonly digest: string } {
+    const known = this.#scripts.get(name);
+    if (known !== undefined) return known;
+    const text = scriptOf(name);
+    const made = { text, digest: createHash('sha1').update(text).digest('hex') };
+    this.#scripts.set(name, made);
+    return made;
   }
 
   #failed(error: unknown): unknown {
