@@ -21,5 +21,13 @@ export {
 export { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
 export type { Phase, PhaseName } from './phases.ts';
 export { type ProfileName, publishProfile, readProfile } from './profiles.ts';
-export { type Pointer, type ReadPointer, readPointer, storeKeys } from './publish.ts';
+export {
+  movePointer,
+  type Pointer,
+  type PointerContent,
+  putOnce,
+  type ReadPointer,
+  readPointer,
+  storeKeys,
+} from './publish.ts';
 export { parseSecondName } from './second-name.ts';

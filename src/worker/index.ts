@@ -9,6 +9,7 @@ export type {
   WorkerControl,
 } from './api.ts';
 export { type BuildSpec, type ContextSpec, parseBuildSpec, type SecretSpec } from './build-spec.ts';
+export { type ArchivesOptions, createArchives } from './create-archives.ts';
 export { type BuildsOptions, createBuilds } from './create-builds.ts';
 export { DEFAULT_INTAKE_LIMITS, type IntakeLimits } from './intake/intake-limits.ts';
 export { DEFAULT_POLICY, parsePolicy, readPolicy, type WorkerPolicy } from './policy/worker-policy.ts';

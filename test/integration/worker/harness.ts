@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestOf } from '../../../src/digest/index.ts';
 import { openStore } from '../../../src/objects/index.ts';
@@ -63,6 +64,7 @@ export interface Intake extends AsyncDisposable {
 }
 
 export async function openIntake(directory: string, policyValue: unknown = {}): Promise<Intake> {
+  await mkdir(directory, { recursive: true });
   const policy: WorkerPolicy = parsePolicy(policyValue);
   const client = createRegistryClient();
   const store = openStore(`file://${join(directory, 'store')}`, {});
