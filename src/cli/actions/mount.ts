@@ -62,8 +62,9 @@ export async function mount(
 ): Promise<void> {
   const { mounted, storageRef } = await mountSource(source, dir, flags, context);
   const { engine, engineReason, mountMs, mountpoint, pid, record } = mounted;
-  const { writable } = record;
-  const result = { mountpoint, source, storageRef, engine, engineReason, mountMs, pid, id: record.id, writable };
+  const { id, writable } = record;
+  const mountedAt = new Date().toISOString();
+  const result = { mountpoint, source, storageRef, engine, engineReason, mountMs, mountedAt, pid, id, writable };
   writeResult(context.stdout, result, json, () => `${mountpoint}: mounted (${engine}, ${mountMs.toFixed(1)} ms)\n`);
 }
 
