@@ -21,4 +21,13 @@ export {
 export { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
 export type { Phase, PhaseName } from './phases.ts';
 export { type ProfileName, publishProfile, readProfile } from './profiles.ts';
+export {
+  noteRecording,
+  type PendingRecording,
+  type ProfilePlace,
+  type PublishedRecording,
+  profilePathOf,
+  publishRecordings,
+  readProfileBeside,
+} from './recordings.ts';
 export { parseSecondName } from './second-name.ts';
