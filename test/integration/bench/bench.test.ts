@@ -109,7 +109,9 @@ test('bench mount reads one image through every mount, the far file by a small p
     expect(mountOf(lazy)?.receivedBytes).toBe(0);
     expect(received(lazy, 'walk')).toBe(0);
     const ofWalk = mountOf(lazy)?.operations.find(({ name }) => name === 'walk');
-    expect([ofWalk?.requests, ofWalk?.waits, ofWalk?.warmRequests], lazy).toEqual([0, 0, 0]);
+    expect([ofWalk?.requests, ofWalk?.waits], lazy).toEqual([0, 0]);
+    // find(1) asks for statfs once a walk, which no kernel keeps; engine erofs answers it in the kernel.
+    expect(ofWalk?.warmRequests, lazy).toBeLessThanOrEqual(lazy === 'erofs' ? 0 : 3);
     expect(received(lazy, 'far-file')).toBeGreaterThan(farBytes);
     expect(received(lazy, 'far-file')).toBeLessThan(layerBytes / 2);
     expect(received(lazy, 'read-all')).toBeGreaterThan(layerBytes);
@@ -136,6 +138,8 @@ test('bench mount takes a given image with whiteouts and starts a program in it,
     ...['--image', `oci:${given.dir}`, '--rounds', '1', '--link', '200mbit,2ms'],
     ...['--exec', 'test ! -e /d/gone && test ! -e /e/gone && read line < /e/kept; test "$line" = z'],
     ...['--exec', 'exec /bin/sh -c true', '--operations', 'walk'],
+    // The stock mount shows what the marks should hide, and a difference ends the benchmark.
+    ...['--contenders', 'erofs,erofs-profile,fuse,fuse-profile,overlayfs'],
   ]);
   expect(link).toEqual({ bytesPerSecond: 25_000_000, roundTripMs: 2 });
   expect(
@@ -145,7 +149,6 @@ test('bench mount takes a given image with whiteouts and starts a program in it,
     ['erofs-profile', 'exec-2', ''],
     ['fuse', 'exec-2', ''],
     ['fuse-profile', 'exec-2', ''],
-    ['clip', 'exec-2', ''],
     ['overlayfs', 'exec-2', ''],
   ]);
   const operationsOf = (wanted: string) =>
