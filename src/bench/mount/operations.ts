@@ -114,6 +114,6 @@ export async function timeOf(
   { signal, warm = false }: Cancelable & { readonly warm?: boolean },
 ): Promise<number> {
   const chosen = warm ? (warmCommand ?? command) : command;
-  const { seconds, stdout } = await runMeasured({ command: [...chosen, root] }, { signal });
+  const { seconds, stdout } = await runMeasured({ command: [...chosen, root], probesMemory: false }, { signal });
   return timesItself ? Number(stdout) : seconds;
 }
