@@ -1,8 +1,9 @@
 export type { BenchContext } from './bench-context.ts';
-export type { ImageSpec } from './image/generated-image.ts';
+export { filesForEntries, type ImageSpec } from './image/generated-image.ts';
 export type { GivenImage } from './image/place-image.ts';
 export { benchIndex, type IndexBenchRequest } from './index-bench.ts';
 export { type Link, parseLink } from './link/link.ts';
+export { OPERATIONS } from './mount/operations.ts';
 export { benchMount, type MountBenchRequest } from './mount-bench.ts';
 export { benchPipeline, PIPELINE_AFTER, PIPELINE_BEFORE, type PipelineBenchRequest } from './pipeline-bench.ts';
 export { type Chart, drawCharts } from './report/charts.ts';

@@ -1,7 +1,15 @@
 import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { WorkerError } from '../errors/index.ts';
-import { type ProfileName, readProfile } from '../jobs/index.ts';
+import {
+  noteRecording,
+  type ProfileName,
+  type ProfilePlace,
+  profilePathOf,
+  publishRecordings,
+  readProfile,
+  readProfileBeside,
+} from '../jobs/index.ts';
 import type { Recording } from '../mount/index.ts';
 import { formatPlatform, localPlatform } from '../oci/index.ts';
 import { type Profile, parseProfileOrTrace, profileBytes } from '../trace/index.ts';
@@ -15,6 +23,8 @@ export interface RecordingFlags {
   readonly trace?: string;
   readonly entry?: string;
   readonly profile?: string;
+  /** Make this start a part of the image's profile, also when there is one. */
+  readonly record?: boolean;
   readonly complete?: string;
   readonly store?: string;
   readonly platform?: string;
@@ -22,23 +32,58 @@ export interface RecordingFlags {
 
 const IMAGE_NAME = /^[^/]+\/[^/]+$/;
 
-/** What a mount records and fetches first. A profile that `auto` cannot find costs its help, not the mount. */
+/** What a mount records and fetches first, and how to take the note of a recording back. */
+export interface PlannedRecording {
+  readonly recording: Recording;
+  forget(): Promise<void>;
+}
+
+/**
+ * What a mount records and fetches first. With `auto`, and with `--record`, its start becomes a part of the image's profile
+ * when it ends (`publishEnded`); `auto` leaves a profile that is there as it is. One that cannot be read costs its help, not the mount.
+ */
 export async function recordingOf(
   source: string,
   entry: string,
   flags: RecordingFlags,
   context: CommandContext,
-): Promise<Recording> {
+): Promise<PlannedRecording> {
   const traceFile = flags.trace === undefined ? undefined : await placeForTrace(flags.trace);
   const completeBytesPerSecond = flags.complete === undefined ? undefined : parseSize(flags.complete, '--complete');
   const named = { ...flags, entry: flags.entry ?? entry };
-  const profile = await profileFor(source, named, context);
-  return {
-    traceFile,
+  const place = await placeOf(source, flags);
+  if (flags.record === true && place === undefined)
+    throw new WorkerError('USAGE', `--record: ${source} has no place for a profile; name WORKSPACE/IMAGE or a file`);
+  const { isKnown, profile } = await profileFor(place, named, context);
+  const records = flags.record === true || (flags.profile === 'auto' && !isKnown);
+  const pending =
+    records && place !== undefined
+      ? await noteRecording(
+          context.settings.stateDir,
+          { place, entry: named.entry, tracePath: traceFile },
+          { signal: context.signal },
+        )
+      : undefined;
+  const recording = {
+    traceFile: pending?.tracePath ?? traceFile,
     entry: named.entry,
     completeBytesPerSecond,
     ...(profile !== undefined && { profile: profileBytes(profile) }),
   };
+  return { recording, forget: async () => pending?.forget() };
+}
+
+/** Publishes the starts that were recorded on mounts which have ended. Fails for nobody: it is not what the command is for. */
+export async function publishEnded(context: CommandContext, signal = context.signal): Promise<void> {
+  const { log, settings } = context;
+  await publishRecordings(settings.stateDir, {
+    signal,
+    openStore: (url) => objectStore(context, url),
+    told: ({ entry, failure, runs, url }) => {
+      if (failure === undefined) log.info({ entry, url, runs }, 'the recorded start is published');
+      else log.warn({ entry, code: failure.code, reason: failure.message }, 'a recorded start is not published');
+    },
+  });
 }
 
 /** The name of an image's profile. Throws USAGE for what is no WORKSPACE/IMAGE. */
@@ -48,29 +93,51 @@ export function profileName(image: string, entry: string, platform?: string): Pr
   return { workspace, image: name, platform: platform ?? formatPlatform(localPlatform()), entry };
 }
 
+/** Where the profile of a source belongs; nowhere for sources that are neither a file nor a WORKSPACE/IMAGE. */
+async function placeOf(source: string, { platform, store }: RecordingFlags): Promise<ProfilePlace | undefined> {
+  if (await isFile(source)) return { kind: 'file', path: profilePathOf(resolve(source)) };
+  if (!IMAGE_NAME.test(source)) return undefined;
+  const { image, platform: own, workspace } = profileName(source, '', platform);
+  return { kind: 'store', workspace, image, platform: own, ...(store !== undefined && { store }) };
+}
+
+interface FoundProfile {
+  readonly profile?: Profile | undefined;
+  /** Whether there is one, or nobody can say. */
+  readonly isKnown: boolean;
+}
+
 async function profileFor(
-  source: string,
+  own: ProfilePlace | undefined,
   flags: RecordingFlags & { readonly entry: string },
   context: CommandContext,
-): Promise<Profile | undefined> {
+): Promise<FoundProfile> {
   const { entry, platform, profile: wanted } = flags;
-  if (wanted === undefined || wanted === 'none') return undefined;
-  if (wanted !== 'auto' && (await isFile(wanted))) return parseProfileOrTrace(await readTraceFile(wanted));
-  const image = wanted === 'auto' ? source : wanted;
-  if (wanted !== 'auto' && !IMAGE_NAME.test(image))
+  if (wanted === undefined || wanted === 'none') return { isKnown: true };
+  if (wanted !== 'auto' && (await isFile(wanted)))
+    return { profile: parseProfileOrTrace(await readTraceFile(wanted)), isKnown: true };
+  if (wanted !== 'auto' && !IMAGE_NAME.test(wanted))
     throw new WorkerError('PATH_NOT_FOUND', `${wanted}: no such profile (a file, auto, or WORKSPACE/IMAGE)`);
+  const place = wanted === 'auto' ? own : ({ kind: 'store', ...profileName(wanted, entry, platform) } as const);
   try {
-    await using store = objectStore(context, flags.store);
-    const found = IMAGE_NAME.test(image)
-      ? await readProfile(store, profileName(image, entry, platform), context)
-      : undefined;
-    if (found === undefined) context.log.info({ image, entry }, 'no profile is published');
-    return found;
+    const profile = place && (await profileAt(place, flags, context));
+    if (profile === undefined) context.log.info({ entry, place: place?.kind }, 'no profile is published');
+    return { profile, isKnown: profile !== undefined };
   } catch (thrown) {
     if (wanted !== 'auto' || !(thrown instanceof WorkerError)) throw thrown;
-    context.log.warn({ image, code: thrown.code, reason: thrown.message }, 'mounting without a profile');
-    return undefined;
+    context.log.warn({ code: thrown.code, reason: thrown.message }, 'mounting without a profile');
+    return { isKnown: true };
   }
+}
+
+async function profileAt(
+  place: ProfilePlace,
+  { entry, store: url }: RecordingFlags & { readonly entry: string },
+  context: CommandContext,
+): Promise<Profile | undefined> {
+  if (place.kind === 'file') return await readProfileBeside(place.path);
+  await using store = objectStore(context, url);
+  return await readProfile(store, { ...place, entry }, context);
 }
 
 /** The daemon writes the file when nobody is there any more to hear that it cannot. */

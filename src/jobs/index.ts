@@ -30,4 +30,13 @@ export {
   readPointer,
   storeKeys,
 } from './publish.ts';
+export {
+  noteRecording,
+  type PendingRecording,
+  type ProfilePlace,
+  type PublishedRecording,
+  profilePathOf,
+  publishRecordings,
+  readProfileBeside,
+} from './recordings.ts';
 export { parseSecondName } from './second-name.ts';

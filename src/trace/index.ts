@@ -10,6 +10,7 @@ export {
   parseProfileOrTrace,
   profileBytes,
   profileOf,
+  startOf,
 } from './profile.ts';
 export { measuredLink, type Simulation, type SimulationOptions, simulate } from './simulate.ts';
 export { MAX_TRACE_BYTES, parseTrace, type Touch, type Trace } from './trace-file.ts';

@@ -17,6 +17,8 @@ export interface LayerPlaces {
   readonly chunkCount: number;
   readonly chunkBytes: number;
   plainOf(chunk: number): number;
+  /** The chunk that holds a byte of the plain stream. */
+  chunkAt(offset: number): number;
   plan(firstChunk: number, endChunk: number): Plan;
 }
 
@@ -34,6 +36,7 @@ export function layerPlaces(layer: LayerRecord): LayerPlaces {
     chunkCount,
     chunkBytes: layer.chunkBytes,
     plainOf: (chunk) => at(chunkPlain, chunk),
+    chunkAt: (offset) => overlapping(chunkPlain, offset, offset + 1)[0],
     plan(firstChunk, endChunk) {
       const [first, end] = overlapping(spanPlain, at(chunkPlain, firstChunk), at(chunkPlain, endChunk));
       const early = (layer.seek?.[first]?.bits ?? 0) > 0 ? 1 : 0;

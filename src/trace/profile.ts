@@ -46,6 +46,16 @@ export interface Profile {
   readonly chunks: readonly ProfiledChunk[];
 }
 
+/** What comes later is work, not the start: 60 s, which a slow link and a large program take. */
+const START_US = 60e6;
+
+/** A profile of what a mount touched while its program started, however long it ran. */
+export function startOf(trace: Trace): Profile {
+  const [first] = trace.touches;
+  const isStart = ({ atUs }: { readonly atUs: number }) => atUs - (first?.atUs ?? 0) <= START_US;
+  return profileOf({ ...trace, touches: trace.touches.filter(isStart) });
+}
+
 /** A profile of one run. */
 export function profileOf(trace: Trace): Profile {
   const digests = new Set(trace.touches.flatMap((touch) => touch.digests));

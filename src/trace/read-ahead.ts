@@ -1,67 +1,50 @@
-/** Readers told apart in one layer (the daemon's `MAX_STREAMS`). */
+import { type Stretch, Strides } from './strides.ts';
+
+/** The daemon's numbers (`layer/readahead.rs`, docs/adr/0015-read-ahead.md). */
 const MAX_STREAMS = 16;
+const FULL_READ = 96 * 1024;
+const LONG_RUN = 512 * 1024;
+const FIRST_WINDOW = 256 * 1024;
+const LONGEST_WINDOW = 4 * 2 ** 20;
 
 interface Stream {
-  next: number;
-  window: number;
-  marker: number | undefined;
+  end: number;
+  run: number;
   seen: number;
 }
 
-/** Chunks to fetch ahead, and the one that says "go on" when it is read: its first. */
-export interface Ahead {
-  readonly firstChunk: number;
-  readonly endChunk: number;
-}
-
 /**
- * Sees who reads a layer front to back, with windows that double. An estimate: the daemon goes by the length of reads, strides and
- * a budget (docs/adr/0015-read-ahead.md), and a trace has the first read of a chunk alone.
+ * What is worth fetching ahead, from the reads alone: the daemon's rules, on what a trace has of the reads. Those of chunks that
+ * were touched before are not in it, so a reader is taken to have come to the end of the chunk it was in: `unseenFrom`.
  */
 export class ReadAhead {
   readonly #streams: Stream[] = [];
-  readonly #most: number;
-  readonly #count: number;
+  readonly #strides = new Strides();
   #tick = 0;
 
-  constructor(chunkCount: number, mostChunks: number) {
-    this.#count = chunkCount;
-    this.#most = Math.max(1, mostChunks);
+  /** Takes note of a read. `unseenFrom`: reads between there and its start, if there were any, are not in the trace. */
+  read({ end, start }: Stretch, unseenFrom: number): readonly Stretch[] {
+    const { follows, run } = this.#stream({ start, end }, unseenFrom);
+    if (end - start >= FULL_READ || run >= LONG_RUN) {
+      this.#strides.note(start);
+      const window = Math.min(Math.max(Math.floor(run / 2), FIRST_WINDOW), LONGEST_WINDOW);
+      return [{ start: end, end: end + window }];
+    }
+    return follows ? [] : this.#strides.read({ start, end });
   }
 
-  /** A reader had to wait for chunks. */
-  missed(firstChunk: number, endChunk: number): Ahead | undefined {
+  #stream({ end, start }: Stretch, unseenFrom: number): { readonly run: number; readonly follows: boolean } {
     this.#tick += 1;
-    const known = this.#streams.find(({ next }) => next === firstChunk);
+    const known = this.#streams.find((stream) => stream.end <= start && stream.end > unseenFrom);
     if (known !== undefined) {
-      known.next = endChunk;
-      return this.#advance(known);
+      Object.assign(known, { run: known.run + end - known.end, end, seen: this.#tick });
+      return { run: known.run, follows: true };
     }
     if (this.#streams.length >= MAX_STREAMS) {
       const oldest = this.#streams.reduce((a, b) => (b.seen < a.seen ? b : a));
       this.#streams.splice(this.#streams.indexOf(oldest), 1);
     }
-    this.#streams.push({ next: endChunk, window: 0, marker: undefined, seen: this.#tick });
-    return undefined;
-  }
-
-  /** A reader came to chunks, of which one may be a marker. */
-  reached(firstChunk: number, endChunk: number): Ahead | undefined {
-    const stream = this.#streams.findLast(
-      ({ marker }) => marker !== undefined && marker >= firstChunk && marker < endChunk,
-    );
-    if (stream === undefined) return undefined;
-    this.#tick += 1;
-    return this.#advance(stream);
-  }
-
-  #advance(stream: Stream): Ahead | undefined {
-    stream.seen = this.#tick;
-    stream.window = Math.min(Math.max(stream.window * 2, 1), this.#most);
-    const [firstChunk, endChunk] = [stream.next, Math.min(stream.next + stream.window, this.#count)];
-    stream.marker = firstChunk < endChunk ? firstChunk : undefined;
-    if (stream.marker === undefined) return undefined;
-    stream.next = endChunk;
-    return { firstChunk, endChunk };
+    this.#streams.push({ end, run: end - start, seen: this.#tick });
+    return { run: end - start, follows: false };
   }
 }

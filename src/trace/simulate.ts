@@ -1,12 +1,14 @@
 import type { LayerRecord } from '../archive/index.ts';
+import { AheadBudget } from './ahead-budget.ts';
 import { type LayerPlaces, layerPlaces } from './layer-places.ts';
 import { ReadAhead } from './read-ahead.ts';
+import type { Stretch } from './strides.ts';
 import type { Touch, Trace } from './trace-file.ts';
 
 /** Longest request (the daemon's `REQUEST_BYTES`). */
 const REQUEST_BYTES = 4 * 2 ** 20;
-/** Chunks of a profile that are asked for together (the daemon's `BATCH`). */
-const PROFILE_BATCH = 32;
+/** Chunks of a profile that are asked for together (the daemon's `MOST_FLYING`). */
+const PROFILE_BATCH = 128;
 
 /** What a fetch costs: time to the first byte and bytes a second after it. */
 export interface Link {
@@ -37,9 +39,8 @@ export interface Simulation {
 
 /**
  * Replays the touches of a trace on an empty cache: the same reads in the same order with the same pauses between them.
- * What is fetched because of a read follows the daemon's rules; what is fetched ahead of it is an estimate (`ReadAhead`), and so is
- * how long it takes. Reads inside a chunk that was
- * touched already are not in a trace, so chunks can be simulated larger and not smaller.
+ * What is fetched because of a read and ahead of it follows the daemon's rules; how long it takes is an estimate. Reads inside a
+ * chunk that was touched already are not in a trace, so chunks can be simulated larger and not smaller.
  */
 export function simulate(trace: Trace, layers: readonly LayerRecord[], options: SimulationOptions): Simulation {
   return new Run(layers, options).play(trace.touches);
@@ -48,6 +49,9 @@ export function simulate(trace: Trace, layers: readonly LayerRecord[], options: 
 interface LayerState {
   readonly places: LayerPlaces;
   readonly ahead: ReadAhead;
+  readonly budget: AheadBudget;
+  /** Fetched ahead and not read yet. */
+  readonly unread: Set<number>;
   readonly digests: Buffer;
   /** When a chunk is there; none: nobody fetched it. */
   readonly readyUs: Map<number, number>;
@@ -65,8 +69,14 @@ class Run {
     this.#options = options;
     this.#layers = layers.map((layer) => {
       const places = layerPlaces(layer);
-      const most = Math.floor(REQUEST_BYTES / Math.max(1, layer.chunkBytes));
-      return { places, ahead: new ReadAhead(places.chunkCount, most), digests: layer.chunkDigests, readyUs: new Map() };
+      return {
+        places,
+        ahead: new ReadAhead(),
+        budget: new AheadBudget(),
+        unread: new Set(),
+        digests: layer.chunkDigests,
+        readyUs: new Map(),
+      };
     });
   }
 
@@ -92,25 +102,41 @@ class Run {
   }
 
   /** Gives how long the read waits. */
-  #read({ layer, firstChunk, chunkCount }: Touch): number {
+  #read({ chunkCount, firstChunk, layer, length, offset }: Touch): number {
     const state = this.#layers[layer];
     if (state === undefined) return 0;
-    const end = Math.min(firstChunk + chunkCount, state.places.chunkCount);
-    const chunks = Array.from({ length: Math.max(0, end - firstChunk) }, (_, at) => firstChunk + at);
-    const missing = chunks.filter((chunk) => !state.readyUs.has(chunk));
-    for (const run of runsOf(missing)) this.#fetch(state, run.first, run.end);
-    if (this.#options.readAhead !== false) this.#lookAhead(state, firstChunk, end, missing.length > 0);
-    const readyUs = Math.max(0, ...chunks.map((chunk) => state.readyUs.get(chunk) ?? 0));
-    return Math.max(0, Math.round(readyUs - this.#nowUs));
+    const { budget, places, readyUs, unread } = state;
+    const chunks = chunksBetween(firstChunk, Math.min(firstChunk + chunkCount, places.chunkCount));
+    for (const chunk of chunks) if (unread.delete(chunk)) budget.used(storedOf(places, chunk));
+    const missing = chunks.filter((chunk) => !readyUs.has(chunk));
+    for (const chunk of missing) budget.wanted(storedOf(places, chunk));
+    const read = { start: offset, end: Math.min(offset + length, places.plainOf(places.chunkCount)) };
+    const ahead = this.#options.readAhead === false ? [] : this.#ahead(state, read, missing);
+    // What is fetched ahead right behind what is waited for comes in the same request.
+    for (const run of runsOf([...missing, ...ahead].toSorted((a, b) => a - b))) this.#fetch(state, run.first, run.end);
+    const ready = Math.max(0, ...chunks.map((chunk) => readyUs.get(chunk) ?? 0));
+    return Math.max(0, Math.round(ready - this.#nowUs));
   }
 
-  #lookAhead(state: LayerState, firstChunk: number, endChunk: number, missed: boolean): void {
-    const ahead =
-      state.ahead.reached(firstChunk, endChunk) ?? (missed ? state.ahead.missed(firstChunk, endChunk) : undefined);
-    if (ahead === undefined || state.places.plan(firstChunk, endChunk).streamed) return;
-    const chunks = Array.from({ length: ahead.endChunk - ahead.firstChunk }, (_, at) => ahead.firstChunk + at);
-    for (const run of runsOf(chunks.filter((chunk) => !state.readyUs.has(chunk))))
-      this.#fetch(state, run.first, run.end);
+  /** The chunks of the windows that are worth a request now: while half of a window is there, none is. */
+  #ahead({ ahead, budget, places, readyUs, unread }: LayerState, read: Stretch, missing: readonly number[]) {
+    const first = places.chunkAt(read.start);
+    if (places.plan(first, first + 1).streamed) return [];
+    const found: number[] = [];
+    const isMissing = (chunk: number) => !readyUs.has(chunk) && !missing.includes(chunk) && !found.includes(chunk);
+    for (const window of ahead.read(read, first === 0 ? -1 : places.plainOf(first - 1))) {
+      const end = Math.min(window.end, places.plainOf(places.chunkCount));
+      if (window.start >= end) continue;
+      const within = chunksBetween(places.chunkAt(window.start), places.chunkAt(end - 1) + 1).filter(isMissing);
+      const [next] = within;
+      if (next === undefined || places.plainOf(next) > window.start + (end - window.start) / 2) continue;
+      for (const chunk of within) {
+        if (!budget.take(storedOf(places, chunk))) break;
+        found.push(chunk);
+        unread.add(chunk);
+      }
+    }
+    return found;
   }
 
   #fetchProfile(): void {
@@ -128,10 +154,15 @@ class Run {
     const sorted = places.toSorted((a, b) => a.order - b.order);
     for (let at = 0; at < sorted.length; at += PROFILE_BATCH) {
       const batch = Map.groupBy(sorted.slice(at, at + PROFILE_BATCH), ({ state }) => state);
-      for (const [state, of] of batch) {
-        const missing = of.map(({ chunk }) => chunk).filter((chunk) => !state.readyUs.has(chunk));
-        for (const run of runsOf(missing.toSorted((a, b) => a - b))) this.#fetch(state, run.first, run.end);
-      }
+      const runs = [...batch].flatMap(([state, of]) => {
+        const orders = new Map(of.map(({ chunk, order }) => [chunk, order]));
+        const missing = [...orders.keys()].filter((chunk) => !state.readyUs.has(chunk));
+        return runsOf(missing.toSorted((a, b) => a - b)).map((run) => {
+          const wantedAt = chunksBetween(run.first, run.end).map((chunk) => orders.get(chunk) ?? 0);
+          return { state, run, order: Math.min(...wantedAt) };
+        });
+      });
+      for (const { run, state } of runs.toSorted((a, b) => a.order - b.order)) this.#fetch(state, run.first, run.end);
     }
   }
 
@@ -155,6 +186,14 @@ class Run {
       at = Math.max(until, plan.endChunk);
     }
   }
+}
+
+function chunksBetween(first: number, end: number): readonly number[] {
+  return Array.from({ length: Math.max(0, end - first) }, (_, at) => first + at);
+}
+
+function storedOf(places: LayerPlaces, chunk: number): number {
+  return places.plan(chunk, chunk + 1).storedBytes;
 }
 
 function runsOf(chunks: readonly number[]): readonly { readonly first: number; readonly end: number }[] {

@@ -37,6 +37,12 @@ const SIZE_DEVIATION = 1.8;
 const MAX_FILE_BYTES = 8 * 1024 ** 3 - 1;
 const TREES = ['usr/lib', 'opt/app', 'usr/share', 'srv/data', 'home/build'] as const;
 
+/** The number of files with which an image has about so many entries, folders and links included. */
+export function filesForEntries(entries: number): number {
+  const perFile = 1 + 1 / FILES_IN_FOLDER + 1 / (FILES_IN_FOLDER * 2) + 1 / (FILES_IN_FOLDER * FOLDERS_IN_FOLDER);
+  return Math.max(1, Math.round(entries / perFile));
+}
+
 /** An image from a seed: the same spec gives the same bytes on every machine. Throws USAGE. */
 export function generateImage(spec: ImageSpec): readonly GeneratedLayer[] {
   const { files, lastFileBytes, layers, seed, sizeBytes } = spec;

@@ -19,6 +19,8 @@ export interface MeasuredCommand {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** For stdin, which stays open until the program ends: our tools take its end for "stop". */
   readonly input?: string;
+  /** Default true. Looking takes the thread that carries the bytes of a shaped link: not where nobody wants the peak. */
+  readonly probesMemory?: boolean;
 }
 
 /** A process that lives shorter than this is not seen by the memory probe. */
@@ -32,7 +34,7 @@ const WRAPPER = '"$@" 3>&-; code=$?; { times; cat /proc/$$/io; } >&3; exit $code
 
 /** Runs a program to its end and says what it took. Throws BENCH_FAILED when it fails; an abort ends the whole group. */
 export async function runMeasured(
-  { command, env, input }: MeasuredCommand,
+  { command, env, input, probesMemory = true }: MeasuredCommand,
   { signal }: Cancelable,
 ): Promise<Usage & { readonly stdout: string }> {
   signal.throwIfAborted();
@@ -52,9 +54,10 @@ export async function runMeasured(
   };
   signal.addEventListener('abort', stop, { once: true });
   const peaks = new Map<number, number>();
-  const probe = setInterval(() => {
+  const look = () => {
     for (const pid of treeOf(child.pid ?? 0).slice(1)) peaks.set(pid, Math.max(peaks.get(pid) ?? 0, peakBytesOf(pid)));
-  }, PROBE_MS);
+  };
+  const probe = probesMemory ? setInterval(look, PROBE_MS) : undefined;
   try {
     const closed = once(child, 'close') as Promise<[number | null, string | null]>;
     closed.catch(() => undefined); // awaited below

@@ -4,8 +4,12 @@ import { type Cancelable, toWorkerError, WorkerError } from '../../errors/index.
 import type { ShapingProxy } from '../link/shaping-proxy.ts';
 import { peakBytesOf, residentBytesOf } from '../measure/process-tree.ts';
 import { runMeasured } from '../measure/run-measured.ts';
-import type { Operation } from './operations.ts';
+import { median } from '../measure/statistics.ts';
+import { type Operation, timeOf } from './operations.ts';
 import type { MountContender, MountPlace, OpenTree } from './tree.ts';
+
+/** The first of them finds what the cold run left; their median is what stays. */
+const WARM_RUNS = 3;
 
 export interface MountRoundsOptions extends Cancelable {
   readonly rounds: number;
@@ -18,7 +22,7 @@ export interface MountRoundsOptions extends Cancelable {
   readonly say: (line: string) => void;
 }
 
-/** Seconds of one operation on one mount: with nothing there, and once more. */
+/** Seconds of one operation on one mount: with nothing there, and the median of some more. */
 export interface OperationRun {
   readonly name: string;
   readonly coldSeconds: number;
@@ -26,6 +30,13 @@ export interface OperationRun {
   /** Of the mount it ran on. */
   readonly mountSeconds: number;
   readonly servedSeconds: number | undefined;
+  /** From when the serving process began to mount to the end of the cold operation. */
+  readonly fromMountSeconds: number | undefined;
+  /** Of the counting run, where the serving process says: what the cold operation took, and what the kernel asked for after it. */
+  readonly requests?: number;
+  readonly waits?: number;
+  readonly waitedSeconds?: number;
+  readonly warmRequests?: number;
   /** From the registry: by the mount, by the operation while cold. */
   readonly mountReceivedBytes: number;
   readonly receivedBytes: number;
@@ -61,14 +72,15 @@ export async function runMountRounds(
     const counting = round === 0;
     for (const { contender, counted, timed } of results) {
       if (contender.unavailable !== undefined) continue;
-      const groups = contender.opensForEach ? operations.map((operation) => [operation]) : [operations];
+      const own = operations.filter((operation) => contender.takes?.(operation) ?? true);
+      const groups = contender.opensForEach ? own.map((operation) => [operation]) : [own];
       for (const group of groups) {
         signal.throwIfAborted();
         const directory = join(scratchDir, `m${folders++}`);
         await mkdir(directory);
         const place = { directory, registry: counting || shaped ? proxy.address : registry, signal };
         try {
-          await contender.prepare?.(place);
+          await contender.prepare?.(place, group);
           const runs = await runGroup(contender, group, place, { proxy, proofs: counting ? proofs : undefined });
           (counting ? counted : timed).push(...runs);
         } catch (thrown) {
@@ -93,30 +105,34 @@ async function runGroup(
 ): Promise<readonly OperationRun[]> {
   const received = () => proxy.traffic().receivedBytes;
   const before = received();
-  await using tree = await contender.open(place);
-  const { pid, seconds: mountSeconds, servedSeconds } = tree;
+  await using tree = await contender.open(place, operations);
+  const { pid, root, seconds: mountSeconds, servedFromMs, servedSeconds } = tree;
   const mountReceivedBytes = received() - before;
   const mountedBytes = pid === undefined ? undefined : residentBytesOf(pid);
   const runs: OperationRun[] = [];
   for (const operation of operations) {
     const start = received();
-    const coldSeconds = await timeOf(operation, tree, place);
+    const coldSeconds = await timeOf(operation, root, place);
+    const fromMountSeconds = servedFromMs === undefined ? undefined : (performance.now() - servedFromMs) / 1000;
     const receivedBytes = received() - start;
-    const warmSeconds = await timeOf(operation, tree, place);
+    const served = proofs === undefined ? undefined : await tree.served?.();
+    const warm: number[] = [];
+    while (warm.length < WARM_RUNS) warm.push(await timeOf(operation, root, { ...place, warm: true }));
+    const after = served && (await tree.served?.());
     const peakBytes = pid === undefined ? undefined : peakBytesOf(pid);
     const { name } = operation;
     runs.push({
-      ...{ name, coldSeconds, warmSeconds, mountSeconds, servedSeconds },
+      ...{ name, coldSeconds, mountSeconds, servedSeconds, fromMountSeconds },
+      warmSeconds: median(warm),
       ...{ mountReceivedBytes, receivedBytes, mountedBytes, peakBytes },
+      ...(served !== undefined && {
+        ...{ requests: served.requests, waits: served.waits, waitedSeconds: served.waitedSeconds },
+        warmRequests: (after?.kernelRequests ?? 0) - served.kernelRequests,
+      }),
     });
     if (proofs !== undefined) await prove(operation, tree, place, proofs);
   }
   return runs;
-}
-
-async function timeOf({ command, timesItself = false }: Operation, tree: OpenTree, place: MountPlace): Promise<number> {
-  const { seconds, stdout } = await runMeasured({ command: [...command, tree.root] }, place);
-  return timesItself ? Number(stdout) : seconds;
 }
 
 /** Throws BENCH_FAILED when this tree is not the one that the first contender showed. */

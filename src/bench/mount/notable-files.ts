@@ -12,6 +12,8 @@ export interface NotableFiles {
   readonly largest: NotableFile;
   /** Far behind the start of the layer that is the largest as it lies in the registry. */
   readonly far: NotableFile & { readonly layerBytes: number };
+  /** Of all layers, as their tars hold them. */
+  readonly entries: number;
 }
 
 export interface NotableFile {
@@ -31,9 +33,11 @@ interface Found {
 export async function notableFiles({ layout, manifest }: PlacedImage, { signal }: Cancelable): Promise<NotableFiles> {
   const { layers } = parseManifest(await layout.readBlob(manifest, { maxBytes: MAX_MANIFEST_BYTES, signal }));
   const files = new Map<ByteString, Found>();
+  let entries = 0;
   for (const [layer, { digest, mediaType, size }] of layers.entries()) {
     const blob = { path: layout.blobPath(digest), mediaType, expected: { digest, sizeBytes: size } };
     const onEntry = (entry: Entry) => {
+      entries += 1;
       touch(files, entry, layer);
     };
     for await (const _piece of readTar(blob, { onEntry, signal }));
@@ -51,7 +55,7 @@ export async function notableFiles({ layout, manifest }: PlacedImage, { signal }
   if (largest === undefined || far === undefined)
     throw new WorkerError('BENCH_IMAGE_UNSUITABLE', 'the image has no files in its largest layer to read');
   const fileOf = ({ path, sizeBytes }: typeof largest) => ({ path, sizeBytes });
-  return { largest: fileOf(largest), far: { ...fileOf(far), layerBytes } };
+  return { largest: fileOf(largest), far: { ...fileOf(far), layerBytes }, entries };
 }
 
 function touch(files: Map<ByteString, Found>, { kind, path }: Entry, layer: number): void {

@@ -1,4 +1,8 @@
+import type { Cancelable } from '../../errors/index.ts';
+import { runMeasured } from '../measure/run-measured.ts';
 import type { NotableFiles } from './notable-files.ts';
+
+type Command = readonly [program: string, ...args: string[]];
 
 /** A piece of work on a mounted tree, done by programs that cost the same on each. */
 export interface Operation {
@@ -6,73 +10,110 @@ export interface Operation {
   /** A line for people. */
   readonly title: string;
   /** The program, its arguments before the tree's root, which is the last. */
-  readonly command: readonly [program: string, ...args: string[]];
+  readonly command: Command;
+  /** The same work on a tree that has done it before, where once is too short to be measured; default: `command`. */
+  readonly warmCommand?: Command;
   /** Whether what it prints are its seconds, without those of its start. */
   readonly timesItself?: boolean;
+  /** Whether it is the start of a program, which a mount may fetch ahead of by what it recorded of one before. */
+  readonly isStart?: boolean;
   /** Proves on the counting run that all did the same work: prints what must be equal for all. */
-  readonly proof?: readonly [program: string, ...args: string[]];
+  readonly proof?: Command;
 }
+
+export const OPERATIONS = ['walk', 'stat', 'read-all', 'sequential', 'random', 'far-file'] as const;
+export type OperationName = (typeof OPERATIONS)[number];
 
 const RANDOM_READS = 512;
 const RANDOM_BYTES = 4096;
+const SEQUENTIAL_BYTES = 1024 * 1024;
+/** Warm, 512 reads take a millisecond. */
+const WARM_TIMES = 16;
 
-/** $0: path, last argument: root. Places from a fixed seed, so that all read the same. */
-const RANDOM = `
-const [name, root] = process.argv.slice(1);
+/** Arguments: path, times, root. Prints the seconds of one time. Places from a fixed seed, so that all read the same. */
+const reading = (setUp: string, read: string) => `
+const [name, times, root] = process.argv.slice(1);
 const { openSync, readSync, fstatSync } = require('node:fs');
 const file = openSync(root + '/' + name, 'r');
-const blocks = Math.max(1, Math.floor(fstatSync(file).size / ${RANDOM_BYTES}));
-const buffer = Buffer.alloc(${RANDOM_BYTES});
-let state = 1;
+const { size } = fstatSync(file);
+${setUp}
 const began = performance.now();
-for (let count = 0; count < ${RANDOM_READS}; count++) {
-  state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-  readSync(file, buffer, 0, ${RANDOM_BYTES}, Math.floor((state / 2 ** 32) * blocks) * ${RANDOM_BYTES});
-}
-console.log((performance.now() - began) / 1000);
+for (let time = 0; time < Number(times); time++) {${read}}
+console.log((performance.now() - began) / 1000 / Number(times));
 `;
+const RANDOM = reading(
+  `const blocks = Math.max(1, Math.floor(size / ${RANDOM_BYTES}));
+const buffer = Buffer.alloc(${RANDOM_BYTES});`,
+  `
+  let state = 1;
+  for (let count = 0; count < ${RANDOM_READS}; count++) {
+    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+    readSync(file, buffer, 0, ${RANDOM_BYTES}, Math.floor((state / 2 ** 32) * blocks) * ${RANDOM_BYTES});
+  }
+`,
+);
+const SEQUENTIAL = reading(
+  `const buffer = Buffer.alloc(${SEQUENTIAL_BYTES});`,
+  `
+  for (let at = 0; at < size; at += ${SEQUENTIAL_BYTES}) readSync(file, buffer, 0, ${SEQUENTIAL_BYTES}, at);
+`,
+);
 
-/** What every mount is asked to do. `exec` is a shell's command line in the mounted tree. */
-export function operationsOf({ far, largest }: NotableFiles, exec: string | undefined): readonly Operation[] {
+/** What every mount is asked to do. `execs` are a shell's command lines in the mounted tree. */
+export function operationsOf({ far, largest }: NotableFiles, execs: readonly string[]): readonly Operation[] {
   const shell = (script: string, ...args: readonly string[]) => ['/bin/sh', '-ec', script, 'sh', ...args] as const;
   const onFiles = (then: string) => `cd "$1" && find . -xdev -type f -print0 | ${then}`;
-  return [
-    {
-      name: 'walk',
+  const inNode = (script: string, path: string) => ({
+    command: [process.execPath, '-e', script, path, '1'] as const,
+    warmCommand: [process.execPath, '-e', script, path, String(WARM_TIMES)] as const,
+    timesItself: true,
+  });
+  const onTree: Readonly<Record<OperationName, Omit<Operation, 'name'>>> = {
+    walk: {
       title: 'find -printf: readdir and lstat of everything',
       command: shell('find "$1" -xdev -printf "%s %m %U %G %T@\\n" >/dev/null'),
       proof: shell('cd "$1" && find . -xdev ! -type d -printf "%P %y %s %m %U %G\\n" | LC_ALL=C sort | sha256sum'),
     },
-    {
-      name: 'read-all',
+    stat: {
+      title: 'stat of every file, by its full name',
+      command: shell(onFiles('xargs -0 -r stat -c "%s %Y" -- >/dev/null')),
+    },
+    'read-all': {
       title: 'cat of every file',
       command: shell(onFiles('xargs -0 -r cat -- >/dev/null')),
       proof: shell(onFiles('LC_ALL=C sort -z | xargs -0 -r cat -- | sha256sum')),
     },
-    {
-      name: 'sequential',
-      title: `dd of the largest file, ${largest.sizeBytes} bytes`,
-      command: shell('exec dd if="$2/$1" of=/dev/null bs=1M status=none', largest.path),
+    sequential: {
+      title: `the largest file from front to back, ${largest.sizeBytes} bytes in reads of 1 MiB`,
+      ...inNode(SEQUENTIAL, largest.path),
     },
-    {
-      name: 'random',
+    random: {
       title: `${RANDOM_READS} reads of 4 KiB all over the largest file`,
-      command: [process.execPath, '-e', RANDOM, largest.path],
-      timesItself: true,
+      ...inNode(RANDOM, largest.path),
     },
-    {
-      name: 'far-file',
+    'far-file': {
       title: `dd of up to 5 MiB of ${far.path}, at the end of the largest layer`,
       command: shell('exec dd if="$2/$1" of=/dev/null bs=1M count=5 status=none', far.path),
     },
-    ...(exec === undefined
-      ? []
-      : [
-          {
-            name: 'exec',
-            title: `chroot, then ${exec}`,
-            command: shell('exec chroot "$2" /bin/sh -c "$1" >/dev/null', exec),
-          },
-        ]),
+  };
+  return [
+    ...OPERATIONS.map((name) => ({ name, ...onTree[name] })),
+    ...execs.map((exec, at) => ({
+      name: at === 0 ? 'exec' : `exec-${at + 1}`,
+      title: `chroot, then ${exec}`,
+      command: shell('exec chroot "$2" /bin/sh -c "$1" >/dev/null', exec),
+      isStart: true,
+    })),
   ];
+}
+
+/** Does an operation on a tree and gives its seconds. Throws BENCH_FAILED. */
+export async function timeOf(
+  { command, timesItself = false, warmCommand }: Operation,
+  root: string,
+  { signal, warm = false }: Cancelable & { readonly warm?: boolean },
+): Promise<number> {
+  const chosen = warm ? (warmCommand ?? command) : command;
+  const { seconds, stdout } = await runMeasured({ command: [...chosen, root], probesMemory: false }, { signal });
+  return timesItself ? Number(stdout) : seconds;
 }

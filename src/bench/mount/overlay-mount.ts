@@ -46,8 +46,10 @@ export function overlayMountContender(image: PushedImage, client: RegistryClient
         throw thrown;
       }
       const seconds = (performance.now() - beganMs) / 1000;
-      const close = () => unmount(root, undefined);
-      return { root, seconds, servedSeconds: undefined, pid: undefined, [Symbol.asyncDispose]: close };
+      return {
+        ...{ root, seconds, servedSeconds: undefined, servedFromMs: undefined, pid: undefined },
+        [Symbol.asyncDispose]: () => unmount(root, undefined),
+      };
     },
   };
 }

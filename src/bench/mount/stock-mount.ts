@@ -17,11 +17,11 @@ const MAX_OUTPUT_CHARS = 4000;
 const Mounted = z.object({ seconds: z.number() });
 
 /**
- * The stock CLIP mount with its defaults, on an archive of the stock indexer. That one names the registry it was made from,
+ * The stock CLIP mount with its defaults, on an archive of the stock indexer, which reads gzip layers only. That one names the registry it was made from,
  * so there is one for each way to the registry, made in `archivesDir` when it is first needed.
  */
 export function stockMountContender(
-  image: PushedImage & { readonly gzipOnly: boolean },
+  image: PushedImage,
   tools: NativeToolPaths,
   { archivesDir }: { readonly archivesDir: string },
 ): MountContender {
@@ -40,7 +40,7 @@ export function stockMountContender(
   return {
     id: 'clip',
     title: 'stock CLIP mount (FUSE), its own archive and its defaults',
-    unavailable: reader.path === undefined ? reader.missing : cannotMount(reader.path, image),
+    unavailable: reader.path === undefined ? reader.missing : cannotMount(reader.path),
     opensForEach: true,
     prepare: async (place) => {
       await archiveOf(place);
@@ -49,8 +49,7 @@ export function stockMountContender(
   };
 }
 
-function cannotMount(reader: string, { gzipOnly }: { readonly gzipOnly: boolean }): string | undefined {
-  if (!gzipOnly) return 'stock CLIP reads gzip layers only, and the image has others';
+function cannotMount(reader: string): string | undefined {
   const { stderr } = spawnSync(reader, [], { encoding: 'utf8', env: {} });
   return stderr.includes('|mount') ? undefined : 'this clip-reader cannot mount: run scripts/setup.sh in the checkout';
 }
@@ -86,7 +85,8 @@ async function openTree(reader: string, archivePath: string, { directory, signal
     if (line === undefined) throw new WorkerError('BENCH_FAILED', `${reader} mount ended: ${said}`);
     const seconds = (performance.now() - beganMs) / 1000;
     const { seconds: servedSeconds } = Mounted.parse(JSON.parse(String(line[0])));
-    return { root, seconds, servedSeconds, pid: child.pid, [Symbol.asyncDispose]: close };
+    const servedFromMs = beganMs + (seconds - servedSeconds) * 1000;
+    return { root, seconds, servedSeconds, servedFromMs, pid: child.pid, [Symbol.asyncDispose]: close };
   } catch (thrown) {
     child.kill('SIGTERM');
     await close();

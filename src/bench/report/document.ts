@@ -4,6 +4,7 @@ import type { ContenderRuns } from '../contenders/rounds.ts';
 import type { Link } from '../link/link.ts';
 import { thisMachine } from '../measure/machine.ts';
 import { spreadOf } from '../measure/statistics.ts';
+import { MountRatios } from './mount-ratios.ts';
 import { MountResult } from './mount-result.ts';
 import { Spread } from './spread.ts';
 
@@ -38,6 +39,8 @@ const ContenderResult = z.object({
   nodes: z.number().optional(),
   /** Of `bench mount`, which has nothing else. */
   mount: MountResult.optional(),
+  /** Of `bench mount`: to each peer that ran. */
+  ratios: z.record(z.string(), MountRatios).optional(),
   runs: z.array(
     z.object({ seconds: z.number(), cpuSeconds: z.number(), peakBytes: z.number(), readBytes: z.number() }),
   ),

@@ -8,7 +8,7 @@ export function mountCharts({ contenders }: BenchDocument): readonly {
   readonly spec: TopLevelSpec;
 }[] {
   const ran = contenders.flatMap(({ id, mount }) => (mount === undefined ? [] : [{ id, mount }]));
-  const names = ran[0]?.mount.operations.map(({ name }) => name) ?? [];
+  const names = [...new Set(ran.flatMap(({ mount }) => mount.operations.map(({ name }) => name)))];
   const operation = (name: string) =>
     ran.flatMap(({ id, mount }) => {
       const found = mount.operations.find((each) => each.name === name);
@@ -51,6 +51,7 @@ export function mountCharts({ contenders }: BenchDocument): readonly {
         'for',
       ),
     },
+    ...ratioCharts(contenders, names),
     {
       title: 'Memory of the serving process, at most',
       spec: bars(
@@ -59,4 +60,28 @@ export function mountCharts({ contenders }: BenchDocument): readonly {
       ),
     },
   ];
+}
+
+/** A chart a peer: how many times its seconds each operation takes. */
+function ratioCharts(contenders: BenchDocument['contenders'], names: readonly string[]) {
+  const peers = [...new Set(contenders.flatMap(({ ratios = {} }) => Object.keys(ratios)))];
+  const states = [
+    { state: 'warm', title: 'warm' },
+    { state: 'fromNothing', title: 'from nothing to done' },
+  ] as const;
+  return peers.flatMap((peer) =>
+    states.map(({ state, title }) => ({
+      title: `Times ${peer}, ${title}: below 1 is quicker`,
+      spec: bars(
+        contenders.flatMap(({ id, ratios }) =>
+          names.flatMap((name): Row[] => {
+            const value = ratios?.[peer]?.operations[name]?.[state];
+            return value === undefined ? [] : [{ contender: id, operation: name, value }];
+          }),
+        ),
+        'times',
+        'operation',
+      ),
+    })),
+  );
 }

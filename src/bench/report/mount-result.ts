@@ -12,8 +12,16 @@ const OperationResult = z.object({
   warmSeconds: Spread,
   /** Mount and cold operation: from nothing to done. */
   fromNothingSeconds: Spread,
+  /** From the moment the serving process began to mount: what a node's daemon that is there already takes. */
+  fromMountSeconds: Spread.optional(),
   /** From the registry while cold, of the counting round. */
   receivedBytes: z.number(),
+  /** As the serving process counts them, of the counting round: requests with data, reads that waited for one, and how long. */
+  requests: z.number().optional(),
+  waits: z.number().optional(),
+  waitedSeconds: z.number().optional(),
+  /** What the kernel asked the serving process for in the warm repetitions. */
+  warmRequests: z.number().optional(),
 });
 
 /** What `bench mount` says about a contender; absent for one that did not run. */
@@ -46,17 +54,21 @@ export function mountResult({ contender, counted, timed }: MountRuns): MountResu
     receivedBytes: Math.max(...counted.map(({ mountReceivedBytes }) => mountReceivedBytes)),
     ...(mounted.length > 0 && { mountedBytes: Math.max(...mounted) }),
     ...(peaks.length > 0 && { peakBytes: Math.max(...peaks) }),
-    operations: counted.map(({ name, receivedBytes }) => operationResult(name, receivedBytes, timed)),
+    operations: counted.map((run) => operationResult(run, timed)),
   };
 }
 
-function operationResult(name: string, receivedBytes: number, timed: readonly OperationRun[]) {
+function operationResult(counted: OperationRun, timed: readonly OperationRun[]) {
+  const { name, receivedBytes, requests, waitedSeconds, waits, warmRequests } = counted;
   const runs = timed.filter((run) => run.name === name);
+  const fromMount = runs.flatMap(({ fromMountSeconds }) => fromMountSeconds ?? []);
   return {
     name,
     coldSeconds: spreadOf(runs.map(({ coldSeconds }) => coldSeconds)),
     warmSeconds: spreadOf(runs.map(({ warmSeconds }) => warmSeconds)),
     fromNothingSeconds: spreadOf(runs.map(({ coldSeconds, mountSeconds }) => mountSeconds + coldSeconds)),
+    ...(fromMount.length > 0 && { fromMountSeconds: spreadOf(fromMount) }),
     receivedBytes,
+    ...(requests !== undefined && { requests, waits, waitedSeconds, warmRequests }),
   };
 }

@@ -9,7 +9,9 @@ import {
   benchPipeline,
   benchScale,
   drawCharts,
+  filesForEntries,
   type ImageSpec,
+  OPERATIONS,
   type PageTable,
   PIPELINE_AFTER,
   PIPELINE_BEFORE,
@@ -55,7 +57,10 @@ export interface PipelineBenchFlags extends CommonFlags, ImageFlags, RegistryFla
 
 export interface MountBenchFlags extends CommonFlags, ImageFlags, RegistryFlags {
   readonly image?: string;
-  readonly exec?: string;
+  readonly exec: readonly string[];
+  readonly operations?: string;
+  readonly entries?: string;
+  readonly farFile?: string;
 }
 
 export interface ScaleBenchFlags extends CommonFlags {
@@ -100,16 +105,34 @@ export async function runPipelineBench(
 
 /** `clipyard bench mount`. */
 export async function runMountBench(flags: MountBenchFlags, json: boolean, context: CommandContext): Promise<void> {
+  const { entries, farFile, ...given } = flags;
+  const layer = farFile === undefined ? {} : { size: farFile, layers: '1' };
+  const files = entries === undefined ? {} : { files: String(filesForEntries(parseSize(entries, '--entries'))) };
   const request = {
     ...registryOf(flags, context),
-    image: imageOf(flags),
+    image: imageOf({ ...given, ...layer, ...files }),
     rounds: roundsOf(flags),
-    exec: flags.exec,
+    execs: flags.exec,
+    operations: operationsOf(flags),
   };
   await checkOutput(flags.output);
   await using client = await registryClient(context);
   const document = await benchMount(request, { ...benchContext(context), client });
   await writeBench(document, flags.output, json, context);
+}
+
+/** A size that was asked for is about one thing, so that is what is measured of it. */
+function operationsOf({ entries, farFile, image, operations }: MountBenchFlags) {
+  if (image !== undefined && (entries ?? farFile) !== undefined)
+    throw new WorkerError('USAGE', '--entries and --far-file are of a generated image, not of --image');
+  const usual = [...(entries === undefined ? [] : ['walk']), ...(farFile === undefined ? [] : ['far-file'])];
+  const names = operations === undefined ? usual : operations.split(',').filter((name) => name !== '');
+  const chosen = names.map((name) => {
+    const known = OPERATIONS.find((each) => each === name);
+    if (known === undefined) throw new WorkerError('USAGE', `--operations ${name}: there is ${OPERATIONS.join(', ')}`);
+    return known;
+  });
+  return operations === undefined && usual.length === 0 ? undefined : chosen;
 }
 
 /** `clipyard bench scale`. */

@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
+import { namesIn } from '../../files/index.ts';
 import type { MountableArchive } from '../../jobs/index.ts';
 import {
   listMounts,
@@ -9,7 +10,6 @@ import {
   type MountStat,
   mountArchive,
   mountWritable,
-  type Recording,
   repairMounts,
   statMount,
   traceMount,
@@ -23,7 +23,7 @@ import { blobOrigin } from '../blob-origin.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
 import { parseBandwidth, parseCount, parseSize } from '../parse-options.ts';
-import type { RecordingFlags, recordingOf } from '../recording.ts';
+import type { PlannedRecording, RecordingFlags, recordingOf } from '../recording.ts';
 import type { ListingFlags } from '../trace-input.ts';
 
 /** As many as the daemon itself takes. */
@@ -62,13 +62,15 @@ export async function mount(
 ): Promise<void> {
   const { mounted, storageRef } = await mountSource(source, dir, flags, context);
   const { engine, engineReason, mountMs, mountpoint, pid, record } = mounted;
-  const { writable } = record;
-  const result = { mountpoint, source, storageRef, engine, engineReason, mountMs, pid, id: record.id, writable };
+  const { id, writable } = record;
+  const mountedAt = new Date().toISOString();
+  const result = { mountpoint, source, storageRef, engine, engineReason, mountMs, mountedAt, pid, id, writable };
   writeResult(context.stdout, result, json, () => `${mountpoint}: mounted (${engine}, ${mountMs.toFixed(1)} ms)\n`);
 }
 
 export async function umount(dir: string, json: boolean, context: CommandContext): Promise<void> {
   const stat = await unmount(mountDaemon(context), resolve(dir), context);
+  await publishStarts(context);
   const did = stat === undefined ? '' : ` (${statLine(stat)})`;
   writeResult(context.stdout, { mountpoint: resolve(dir), stat }, json, () => `${dir}: unmounted${did}\n`);
 }
@@ -132,13 +134,19 @@ function readsText({ fetchedBytes, replay, tiers, waitedUs, waits, wantedBytes }
   return parts.map((part) => `${part}\n`).join('');
 }
 
-function records({ complete, entry, profile, trace }: RecordingFlags): boolean {
-  return [complete, entry, profile, trace].some((flag) => flag !== undefined);
+function records({ complete, entry, profile, record, trace }: RecordingFlags): boolean {
+  return [complete, entry, profile, record, trace].some((flag) => flag !== undefined);
 }
 
 /** Most mounts record nothing and load none of it. */
-async function recordingFor(...args: Parameters<typeof recordingOf>): Promise<Recording> {
+async function recordingFor(...args: Parameters<typeof recordingOf>): Promise<PlannedRecording> {
   return await (await import('../recording.ts')).recordingOf(...args);
+}
+
+/** What was recorded on mounts that have ended becomes a part of their images' profiles; most states have none. */
+export async function publishStarts(context: CommandContext, signal = context.signal): Promise<void> {
+  if ((await namesIn(join(context.settings.stateDir, 'recordings'))).length === 0) return;
+  await (await import('../recording.ts')).publishEnded(context, signal);
 }
 
 /** What the mount waited for, by file; the archive's list names them. */
@@ -187,6 +195,7 @@ export async function mountSource(
   const storageRef = flags.storageRef ?? formatReference(archive.storage);
   if (flags.storageRef === undefined)
     log.info({ source_ref: storageRef }, 'cached source image reference from metadata');
+  const planned = records(flags) ? await recordingFor(source, entryOf(archive.config), flags, context) : undefined;
   const options = {
     ...mountDaemon(context),
     signal,
@@ -196,7 +205,7 @@ export async function mountSource(
     ...(flags.maxRequests !== undefined && { maxRequests: parseCount(flags.maxRequests, '--max-requests', REQUESTS) }),
     ...(flags.bandwidth !== undefined && { bytesPerSecond: parseBandwidth(flags.bandwidth) }),
     ...(flags.cacheSize !== undefined && { cacheBytes: parseSize(flags.cacheSize, '--cache-size') }),
-    ...(records(flags) && { recording: await recordingFor(source, entryOf(archive.config), flags, context) }),
+    ...(planned !== undefined && { recording: planned.recording }),
   };
   const found = {
     archive: archive.path,
@@ -205,12 +214,17 @@ export async function mountSource(
     origin,
     localLayers: archive.localLayers,
   };
-  const mounted =
-    flags.rw === undefined
-      ? await mountArchive(found, resolve(dir), options)
-      : await mountWritable(found, resolve(dir), resolve(flags.rw), options);
-  log.info({ engine: mounted.engine, reason: mounted.engineReason }, 'mount engine chosen');
-  return { mounted, archive, storageRef };
+  try {
+    const mounted =
+      flags.rw === undefined
+        ? await mountArchive(found, resolve(dir), options)
+        : await mountWritable(found, resolve(dir), resolve(flags.rw), options);
+    log.info({ engine: mounted.engine, reason: mounted.engineReason }, 'mount engine chosen');
+    return { mounted, archive, storageRef };
+  } catch (thrown) {
+    await planned?.forget();
+    throw thrown;
+  }
 }
 
 export function statLine({ fetchedBytes, requests, wantedBytes }: MountStat): string {

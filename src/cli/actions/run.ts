@@ -8,7 +8,7 @@ import {
   unmount,
 } from '../../mount/index.ts';
 import type { CommandContext } from '../context.ts';
-import { type MountFlags, mountDaemon, mountSource, statLine } from './mount.ts';
+import { type MountFlags, mountDaemon, mountSource, publishStarts, statLine } from './mount.ts';
 
 export interface RunFlags extends MountFlags {
   readonly rw?: string;
@@ -21,6 +21,8 @@ export interface RunFlags extends MountFlags {
 
 /** Unmounting must work even when the command was interrupted. */
 const UNMOUNT_DEADLINE_MS = 30_000;
+/** Of a store that does not answer the next command tries again. */
+const PUBLISH_DEADLINE_MS = 10_000;
 
 /** `clipyard run`: the exit code of the command in the container. */
 export async function run(
@@ -67,6 +69,7 @@ export async function run(
       );
     } finally {
       const stat = await unmount(daemon, lower, { signal: AbortSignal.timeout(UNMOUNT_DEADLINE_MS) });
+      await publishStarts(context, AbortSignal.timeout(PUBLISH_DEADLINE_MS));
       if (stat !== undefined && json)
         context.stderr.write(
           `${JSON.stringify({ event: 'stat', mountMs: mounted.mountMs, archiveBytes: archive.fetchedBytes, ...stat })}\n`,

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { IndexBenchFlags, MountBenchFlags, PipelineBenchFlags, ScaleBenchFlags } from '../actions/bench.ts';
+import { collect } from '../collect.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
 
 const INDEX_EXAMPLES = `
@@ -68,10 +69,21 @@ export function addBenchCommands(program: Command, context: CommandContext): voi
   withOutput(withImage(bench.command('mount'), '2GB', '35000'), '3')
     .description('Mount one image by every contender; walk and read it cold and warm')
     .option('--image <source>', 'docker://REF or oci:DIR[:NAME] instead of a generated image')
-    .option('--contenders <names>', 'some of erofs, fuse, clip, overlayfs')
+    .option('--entries <n>', 'opening an image of so many entries, and a walk through it')
+    .option('--far-file <bytes>', 'the 5 MiB at the end of one layer of so many bytes')
+    .option(
+      '--operations <names>',
+      'some of walk, stat, read-all, sequential, random, far-file; or "" for starts alone',
+    )
+    .option('--contenders <names>', 'some of erofs, erofs-profile, fuse, fuse-profile, clip, overlayfs')
     .option('--registry <host>', 'registry for the time of the benchmark (CLIPYARD_REGISTRY)')
     .option('--link <bandwidth,rtt>', 'shape the way to the registry: 90mbit,20ms')
-    .option('--exec <command>', "a shell's command line to start in the mounted tree (chroot; needs root)")
+    .option(
+      '--exec <command>',
+      "a shell's command line to start in the mounted tree (chroot; needs root); again for more",
+      collect,
+      [],
+    )
     .addHelpText('after', MOUNT_EXAMPLES)
     .action(async (flags: MountBenchFlags, command: Command) => {
       const { runMountBench } = await import('../actions/bench.ts');

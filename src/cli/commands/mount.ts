@@ -83,8 +83,9 @@ export function withMountOptions(command: Command): Command {
     .option('--trace <file>', 'record what is read first; written when the mount ends (see `clipyard explain`)')
     .option(
       '--profile <name>',
-      'fetch first what recorded starts read: auto, a trace or profile file, or WORKSPACE/IMAGE',
+      'fetch first what recorded starts read: auto (where there is none, record it), a trace or profile file, or WORKSPACE/IMAGE',
     )
+    .option('--record', "make this start a part of the image's profile when it ends, also where there is one")
     .option('--complete <rate>', 'then fetch the rest in the background, at most so many plain bytes a second (20MB)')
     .option('--entry <text>', 'what runs on the mount: profiles are kept for each (run: its command)');
 }

@@ -66,6 +66,24 @@ test('a trace explains a start, and its simulation fetches what the start fetche
   });
 });
 
+test('what is fetched ahead is simulated, too: files from front to back, and back to front', async () => {
+  const path = join(dir, 'ahead.trace');
+  const large = [11, 4, 9].map((at) => `${FILES[at] ?? ''}.large`);
+  const reads = async (mountpoint: string) => {
+    for (const name of large) await readFile(join(mountpoint, name));
+  };
+  const stats = await start(image, { cache: 'ahead', args: ['--trace', path], look: reads });
+  const { tiers, whatIf } = await commandJson<Explanation>(['explain', path, '--archive', image.path], env);
+  const named = (name: string) => whatIf.find((each) => each.name === name)?.simulation;
+  const [cold, without] = [named('cold'), named('cold without read-ahead')];
+  expect(stats.requests).toBeLessThan(without?.requests ?? 0);
+  // A trace lacks the reads inside chunks that were touched, and which of two reads at one moment was noticed.
+  const near = (simulated = 0, real: number, share: number) => Math.abs(simulated - real) <= real * share;
+  const real = { requests: stats.requests, fetchedBytes: stats.fetchedBytes, tiers };
+  expect(near(cold?.fetchedBytes, stats.fetchedBytes, 0.15), JSON.stringify({ cold, real })).toBe(true);
+  expect(near(cold?.requests, stats.requests, 0.35), JSON.stringify({ cold, real })).toBe(true);
+});
+
 test('a published profile spares the rebuilt image its waits', async () => {
   const path = join(dir, 'record.trace');
   await start(image, { cache: 'record', args: ['--trace', path] });
@@ -102,7 +120,7 @@ interface StartOptions {
   readonly args: readonly string[];
   /** Waits until what the profile names is there. */
   readonly afterReplay?: boolean;
-  /** What to ask before the end. */
+  /** What to ask or read before the end. */
   readonly look?: (mountpoint: string) => Promise<void>;
 }
 

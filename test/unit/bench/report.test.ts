@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { BenchDocument, drawCharts, phaseTable, renderPage } from '../../../src/bench/index.ts';
 import { benchDocument } from '../../../src/bench/report/document.ts';
+import { mountRatios } from '../../../src/bench/report/mount-ratios.ts';
 import { mountResult } from '../../../src/bench/report/mount-result.ts';
 import { benchTables } from '../../../src/cli/actions/bench-tables.ts';
 
@@ -84,7 +85,14 @@ test('a scale result draws time and memory', async () => {
 test('a mount result has medians, what came from nothing, and a chart an operation', async () => {
   const open = () => Promise.reject(new Error('not run'));
   const operation = (name: string, seconds: number) => ({
-    ...{ name, coldSeconds: seconds, warmSeconds: seconds / 10, mountSeconds: 1, servedSeconds: 0.01 },
+    ...{
+      name,
+      coldSeconds: seconds,
+      warmSeconds: seconds / 10,
+      mountSeconds: 1,
+      fromMountSeconds: undefined,
+      servedSeconds: 0.01,
+    },
     ...{ mountReceivedBytes: 3, receivedBytes: 4, mountedBytes: 5, peakBytes: 6 },
   });
   const contender = { id: 'erofs', title: 'ours', opensForEach: true, open };
@@ -98,13 +106,28 @@ test('a mount result has medians, what came from nothing, and a chart an operati
       { name: 'random', coldSeconds: { median: 4 }, fromNothingSeconds: { median: 5 } },
     ],
   });
+  if (mount === undefined) throw new Error('it ran');
+  const slower = { ...mount, operations: mount.operations.map((each) => ({ ...each, receivedBytes: 8 })) };
+  const ratios = mountRatios({ id: 'erofs', mount }, [
+    { id: 'erofs', mount },
+    { id: 'overlayfs', mount: { ...slower, seconds: { median: 4, min: 4, max: 4 }, mountedBytes: undefined } },
+  ]);
+  expect(ratios).toEqual({
+    overlayfs: {
+      ...{ seconds: 0.25, served: 1 },
+      operations: {
+        walk: { cold: 1, warm: 1, fromNothing: 1, received: 0.5 },
+        random: { cold: 1, warm: 1, fromNothing: 1, received: 0.5 },
+      },
+    },
+  });
   const absent = { ...contender, id: 'clip', unavailable: 'not built' };
   expect(mountResult({ contender: absent, counted: [], timed: [] })).toBeUndefined();
   const whole = BenchDocument.parse({
     ...document,
     bench: 'mount',
     contenders: [
-      { id: 'erofs', title: 'ours', mount, runs: [] },
+      { id: 'erofs', title: 'ours', mount, ratios, runs: [] },
       { id: 'clip', title: 'theirs', unavailable: 'not built', runs: [] },
     ],
   });
@@ -113,4 +136,6 @@ test('a mount result has medians, what came from nothing, and a chart an operati
   const page = renderPage(whole, { charts, tables: benchTables(whole, []) });
   expect(page).toContain('not available: not built');
   expect(page).toContain('2.000 / 0.200');
+  expect(page).toContain('× overlayfs, warm');
+  expect(charts.map(({ title }) => title)).toContain('Times overlayfs, warm: below 1 is quicker');
 });

@@ -36,14 +36,15 @@ export function touchOf(
     atUs = 0,
     waitUs = 0,
     tier = 'missing',
-  }: Partial<Pick<Touch, 'chunkCount' | 'atUs' | 'waitUs' | 'tier'>> = {},
+    length = 4096,
+  }: Partial<Pick<Touch, 'chunkCount' | 'length' | 'atUs' | 'waitUs' | 'tier'>> = {},
 ): Touch {
   const digests = Array.from({ length: chunkCount }, (_, at) =>
     (layers[layer]?.chunkDigests ?? Buffer.alloc(0))
       .subarray((firstChunk + at) * 32, (firstChunk + at) * 32 + 16)
       .toString('base64url'),
   );
-  return { layer, firstChunk, chunkCount, offset: firstChunk * CHUNK, length: 4096, atUs, waitUs, tier, digests };
+  return { layer, firstChunk, chunkCount, offset: firstChunk * CHUNK, length, atUs, waitUs, tier, digests };
 }
 
 export function traceOf(layers: readonly LayerRecord[], touches: readonly Touch[]): Trace {

@@ -6,10 +6,10 @@ const STORED = CHUNK / 2;
 /** A chunk takes 10 ms to begin and 1 ms to pass. */
 const link = { firstByteUs: 10_000, bytesPerSecond: STORED * 1000 };
 const layers = [madeLayer('a', 400), madeLayer('b', 40)];
-/** Far apart, 20 ms between them. */
+/** Far apart and at no equal steps, 20 ms between them. */
 const scattered = traceOf(
   layers,
-  [0, 50, 100, 150].map((chunk, at) => touchOf(layers, 0, chunk, { atUs: at * 20_000 })),
+  [0, 50, 130, 170].map((chunk, at) => touchOf(layers, 0, chunk, { atUs: at * 20_000 })),
 );
 
 test('scattered reads fetch a chunk each and wait for it', () => {
@@ -42,14 +42,38 @@ test('neighbours of one read share a request, of one chunk larger than another t
   expect(larger).toMatchObject({ requests: 2, fetchedBytes: 8 * STORED, waits: 2 });
 });
 
-test('a reader from front to back is read ahead for in growing windows', () => {
-  const trace = traceOf(
+/** Reads of the kernel's 128 KiB, of which a trace has the first of each chunk. */
+const full = (chunks: readonly number[]) =>
+  traceOf(
     layers,
-    Array.from({ length: 9 }, (_, at) => touchOf(layers, 0, at, { atUs: at * 100_000 })),
+    chunks.map((chunk, at) => touchOf(layers, 0, chunk, { atUs: at * 100_000, length: CHUNK / 2 })),
   );
-  // Misses at 0 and 1; windows of 1, 2, 4 and 8 chunks behind them.
-  expect(simulate(trace, layers, { link })).toMatchObject({ requests: 6, fetchedBytes: 17 * STORED, waits: 2 });
-  expect(simulate(trace, layers, { link, readAhead: false })).toMatchObject({ requests: 9, waits: 9 });
+
+test('a reader from front to back waits once, and what is fetched ahead is half of what it read', () => {
+  const run = simulate(full(Array.from({ length: 64 }, (_, at) => at)), layers, { link });
+  expect(run.waits).toBe(1);
+  expect(run.requests).toBeLessThan(32);
+  expect(run.fetchedBytes).toBeGreaterThan(64 * STORED);
+  expect(run.fetchedBytes).toBeLessThanOrEqual((64 + 64 / 4 + 8) * STORED);
+  const without = simulate(full([0, 1, 2]), layers, { link, readAhead: false });
+  expect(without).toMatchObject({ requests: 3, fetchedBytes: 3 * STORED, waits: 3 });
+});
+
+test('long reads that nothing follows waste no more than the budget', () => {
+  const places = [0, 50, 130, 170, 260, 310, 380, 20, 90, 200, 340, 110];
+  const { fetchedBytes } = simulate(full(places), layers, { link });
+  expect(fetchedBytes).toBeGreaterThan(places.length * STORED);
+  expect(fetchedBytes).toBeLessThanOrEqual(places.length * STORED * 1.25 + 2 ** 20);
+});
+
+test('equal steps are followed either way', () => {
+  const steps = Array.from({ length: 30 }, (_, at) => at * 10);
+  for (const chunks of [steps, steps.toReversed()]) {
+    const touches = chunks.map((chunk, at) => touchOf(layers, 0, chunk, { atUs: at * 100_000 }));
+    const run = simulate(traceOf(layers, touches), layers, { link });
+    expect(run.waits).toBeLessThanOrEqual(5);
+    expect(run.fetchedBytes).toBeLessThanOrEqual(34 * STORED);
+  }
 });
 
 test('one frame is fetched whole, once', () => {

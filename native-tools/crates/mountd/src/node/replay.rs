@@ -12,10 +12,10 @@ use crate::error::Error;
 use crate::layer::Coming;
 use crate::stats::{Counter, ReplayReport};
 
-/// Chunks that are asked for together: neighbours among them become one request.
+/// Fewest chunks that are worth asking for together: neighbours among them become one request.
 const BATCH: usize = 32;
-/// Batches in flight, so that no request thread waits for the end of one.
-const BATCHES: usize = 2;
+/// Most chunks in flight: all that a start needs at first, and what goes on after an unmount is soon over.
+const MOST_FLYING: usize = 128;
 /// Chunks that are fetched ahead and not used yet: 64 MiB where chunks are 256 KiB. Then it goes on as they are used.
 const MOST_AHEAD: u64 = 256;
 /// Touches that tell nothing yet.
@@ -67,7 +67,8 @@ impl Profile {
 /// What to do next.
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
-    GoOn,
+    /// At most so many chunks.
+    Fetch(usize),
     Wait,
     GiveUp,
 }
@@ -78,10 +79,11 @@ fn next_step(fetched: u64, fit: Fit) -> Step {
     if used + unforeseen >= FEW_TOUCHES && used.saturating_mul(WORST_FIT) < used + unforeseen {
         return Step::GiveUp;
     }
-    if fetched.saturating_sub(used) >= MOST_AHEAD {
-        return Step::Wait;
+    let ahead = fetched.saturating_sub(used);
+    match usize::try_from(MOST_AHEAD.saturating_sub(ahead)) {
+        Ok(room) if room < BATCH => Step::Wait,
+        room => Step::Fetch(room.unwrap_or(BATCH)),
     }
-    Step::GoOn
 }
 
 const RUNNING: u8 = 0;
@@ -178,46 +180,64 @@ fn replay(mounted: &Mounted, profile: &Profile) {
 }
 
 fn bring(mounted: &Mounted, trace: &Trace, places: &[(usize, u32)]) -> u8 {
-    let mut flying: VecDeque<Vec<Coming>> = VecDeque::new();
-    for batch in places.chunks(BATCH) {
-        loop {
+    // Nobody needs the bytes of what has landed: what flies is let go in the order in which it was asked for.
+    let mut flying: VecDeque<Coming> = VecDeque::new();
+    let mut rest = places;
+    while !rest.is_empty() {
+        let room = loop {
             if mounted.ended.load(Ordering::Acquire) {
                 return ENDED;
             }
             match next_step(mounted.replay.fetched.get(), trace.fit()) {
-                Step::GoOn => break,
+                Step::Fetch(room) => break room,
                 Step::GiveUp => return UNUSED,
                 Step::Wait => trace.wait_touched(PATIENCE),
             }
-        }
-        if flying.len() >= BATCHES {
-            flying
-                .pop_front()
-                .into_iter()
-                .flatten()
-                .for_each(Coming::wait);
-        }
-        // Layers in the order of their first chunk: what is wanted first is asked for first.
-        let mut layers: Vec<(usize, Vec<u32>)> = vec![];
-        for (layer, chunk) in batch {
-            match layers.iter_mut().find(|(known, _)| known == layer) {
-                Some((_, chunks)) => chunks.push(*chunk),
-                None => layers.push((*layer, vec![*chunk])),
+        };
+        let mut in_flight: usize = flying.iter().map(Coming::len).sum();
+        if in_flight > MOST_FLYING - BATCH {
+            while in_flight > MOST_FLYING / 2
+                && let Some(coming) = flying.pop_front()
+            {
+                in_flight -= coming.len();
+                coming.wait();
             }
+            continue; // what it has done meanwhile may say that it is enough
         }
-        let mut coming = vec![];
-        for (layer, mut chunks) in layers {
-            chunks.sort_unstable();
+        let count = room.min(MOST_FLYING - in_flight).min(rest.len());
+        let (batch, later) = rest.split_at(count);
+        rest = later;
+        for (layer, chunks) in runs_of(batch) {
             if let Some(layer) = mounted.layers.get(layer) {
                 let brought = layer.file.layer.fetch_ahead(&chunks);
                 mounted.replay.fetched.add(brought.len() as u64);
-                coming.push(brought);
+                flying.push_back(brought);
             }
         }
-        flying.push_back(coming);
     }
-    flying.into_iter().flatten().for_each(Coming::wait);
+    flying.into_iter().for_each(Coming::wait);
     DONE
+}
+
+/// Chunks that follow each other in a layer, so that a request holds as many as it may; the run with the chunk that is wanted
+/// first goes first. One request for ten neighbours takes a round trip where ten take one each of the few that are in flight.
+fn runs_of(batch: &[(usize, u32)]) -> Vec<(usize, Vec<u32>)> {
+    let mut sorted: Vec<_> = batch.iter().copied().zip(0usize..).collect();
+    sorted.sort_unstable();
+    let mut runs: Vec<(usize, (usize, Vec<u32>))> = vec![];
+    for ((layer, chunk), order) in sorted {
+        match runs.last_mut() {
+            Some((first, (of, chunks)))
+                if *of == layer && chunks.last().is_some_and(|last| chunk - last <= 1) =>
+            {
+                *first = order.min(*first);
+                chunks.push(chunk);
+            }
+            _ => runs.push((order, (layer, vec![chunk]))),
+        }
+    }
+    runs.sort_unstable_by_key(|(first, _)| *first);
+    runs.into_iter().map(|(_, run)| run).collect()
 }
 
 #[cfg(test)]
@@ -248,12 +268,34 @@ mod tests {
     #[test]
     fn it_waits_for_its_reader_and_gives_up_on_a_stranger() {
         let fit = |used, unforeseen| Fit { used, unforeseen };
-        assert_eq!(next_step(0, fit(0, 0)), Step::GoOn);
+        let most = usize::try_from(MOST_AHEAD).unwrap();
+        assert_eq!(next_step(0, fit(0, 0)), Step::Fetch(most));
         assert_eq!(next_step(MOST_AHEAD, fit(0, 0)), Step::Wait);
-        assert_eq!(next_step(MOST_AHEAD, fit(1, 0)), Step::GoOn);
-        assert_eq!(next_step(10, fit(0, FEW_TOUCHES - 1)), Step::GoOn);
+        assert_eq!(next_step(MOST_AHEAD, fit(BATCH as u64 - 1, 0)), Step::Wait);
+        assert_eq!(
+            next_step(MOST_AHEAD, fit(BATCH as u64, 0)),
+            Step::Fetch(BATCH)
+        );
+        assert_eq!(
+            next_step(10, fit(0, FEW_TOUCHES - 1)),
+            Step::Fetch(most - 10)
+        );
         assert_eq!(next_step(10, fit(0, FEW_TOUCHES)), Step::GiveUp);
-        assert_eq!(next_step(10, fit(100, 100)), Step::GoOn);
+        assert_eq!(next_step(10, fit(100, 100)), Step::Fetch(most));
         assert_eq!(next_step(MOST_AHEAD, fit(0, FEW_TOUCHES)), Step::GiveUp);
+    }
+
+    #[test]
+    fn neighbours_are_one_run_and_what_is_wanted_first_goes_first() {
+        let runs = runs_of(&[(1, 9), (0, 4), (1, 3), (0, 5), (1, 8), (0, 3), (0, 7)]);
+        assert_eq!(
+            runs,
+            [
+                (1, vec![8, 9]),
+                (0, vec![3, 4, 5]),
+                (1, vec![3]),
+                (0, vec![7])
+            ]
+        );
     }
 }
