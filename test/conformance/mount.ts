@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compareTrees, snapshotTree, type TreeSnapshot } from '../support/oracle/index.ts';
 
 const run = promisify(execFile);
+const NOBODY = 65_534;
 const PROBE = join(import.meta.dirname, '../support/mount/probe.py');
 
 /** What a tree is held against. */
@@ -38,6 +39,7 @@ export function describeMount(
     sparse,
     ownDisk,
     direct,
+    attributes,
   }: {
     readonly expected: () => ExpectedTree;
     readonly open: () => Promise<OpenTree>;
@@ -46,6 +48,8 @@ export function describeMount(
     readonly ownDisk: boolean;
     /** Files open with O_DIRECT. */
     readonly direct: boolean;
+    /** Extended attributes are there. */
+    readonly attributes: boolean;
   },
 ): void {
   describe(`a tree (${name})`, () => {
@@ -115,6 +119,28 @@ export function describeMount(
         kind === 'static' ? ['echo', 'ran'] : ['ran'],
       );
       expect(stdout).toBe('ran\n');
+    });
+
+    /** Runs a program as a user that owns nothing. */
+    const asNobody = (user: number, ...command: readonly string[]) =>
+      run('setpriv', [`--reuid=${user}`, '--regid=65534', '--clear-groups', ...command]).then(
+        ({ stdout }) => stdout,
+        () => 'refused',
+      );
+
+    test('runs a set-user-id program as its owner, and one with a capability with that', async () => {
+      expect(await asNobody(NOBODY, at('program/id'), '-u')).toBe(`${NOBODY}\n`);
+      expect(await asNobody(NOBODY, at('program/setuid'), '-u')).toBe('0\n');
+      expect(await asNobody(NOBODY, at('program/cat'), at('program/secret'))).toBe('refused');
+      expect(await asNobody(NOBODY, at('program/capable'), at('program/secret'))).toBe(
+        attributes ? 'secret' : 'refused',
+      );
+    });
+
+    test('lets in whom an access control list names', async () => {
+      const listed = attributes ? 'listed' : 'refused';
+      expect(await asNobody(NOBODY, at('program/cat'), at('program/listed'))).toBe(listed);
+      expect(await asNobody(NOBODY - 1, at('program/cat'), at('program/listed'))).toBe('refused');
     });
 
     test('serves many readers of one file at once', async () => {
