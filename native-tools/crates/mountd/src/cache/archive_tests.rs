@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use super::{Cache, hold_archive};
@@ -82,4 +83,22 @@ fn what_dead_processes_left_goes_and_what_is_being_written_stays() {
     assert_eq!(cache.reap().unwrap(), 4);
     assert!(left.iter().all(|path| !path.exists()));
     assert!(stay.iter().all(|path| path.exists()));
+}
+
+#[test]
+fn who_looks_at_the_cache_keeps_no_mount_from_holding_its_archive() {
+    let (_directory, cache) = open();
+    let archive = put(&cache, "wanted.clip", 2 * HOUR);
+    for _ in 0..50 {
+        let file = File::open(&archive).unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..100 {
+                    cache.list_archives().unwrap();
+                }
+            });
+            hold_archive(&file);
+        });
+        assert!(cache.list_archives().unwrap()[0].in_use);
+    }
 }

@@ -4,17 +4,22 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use archive_format::FormatError;
 use archive_format::footer::SectionType;
 use archive_format::read::Archive;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 /// What a command found is handed to a daemon, which locks it, within this time.
 const GRACE: Duration = Duration::from_secs(60);
 /// What nobody wrote to for so long belongs to a process that is gone.
 const ABANDONED: Duration = Duration::from_hours(1);
+/// A look takes microseconds.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(1);
 const END: &str = "clip";
 /// The plain layer that belongs to an archive of the same name.
 const LAYER_END: &str = "tar";
@@ -52,9 +57,16 @@ pub(super) enum Checked {
 }
 
 /// Takes note that a mount has an archive, for as long as the file or a copy of its descriptor is open.
+///
+/// Who looks whether it is in use has the lock for a moment. It is not waited for without end: anybody may lock an archive
+/// that lies elsewhere. Where there are no locks, nobody evicts by them either.
 pub fn hold_archive(file: &File) {
-    // On a filesystem without locks nobody can evict it by them either.
-    let _ = flock(file, FlockOperation::NonBlockingLockShared);
+    for _ in 0..LOCK_TRIES {
+        match flock(file, FlockOperation::NonBlockingLockShared) {
+            Err(Errno::WOULDBLOCK) => thread::sleep(LOCK_PAUSE),
+            _ => return,
+        }
+    }
 }
 
 /// The archives, those first that were handed out longest ago. There is no folder where none was ever kept.

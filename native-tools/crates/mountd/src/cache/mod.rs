@@ -95,8 +95,8 @@ impl Cache {
     /// # Errors
     /// The system's.
     pub fn evict(&self, keep_bytes: u64, dry_run: bool) -> io::Result<Evicted> {
-        if !dry_run {
-            self.reap()?;
+        if !dry_run && let Err(error) = self.reap() {
+            tracing::warn!(%error, "what dead processes left in the cache stays");
         }
         evict::evict(self, keep_bytes, dry_run)
     }
