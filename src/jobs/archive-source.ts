@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fetchForMount, fileSource, parseImageId, parseWorkspaceId, readDocuments } from '../archive/index.ts';
@@ -10,7 +10,13 @@ import { type ObjectStore, readObject } from '../objects/index.ts';
 import { type ImageConfig, parseImageConfig } from '../oci/index.ts';
 import { formatReference, manifestNameOf, parseReference, type Reference, type Repository } from '../registry/index.ts';
 import { type Secret } from '../telemetry/index.ts';
-import { archivesDirectory, completeInPlaceOf, dropDamaged, replaceByComplete, takeCached } from './cached-archive.ts';
+import {
+  completeInPlaceOf,
+  dropDamaged,
+  makeArchivesDirectory,
+  replaceByComplete,
+  takeCached,
+} from './cached-archive.ts';
 import { type CompleteOptions, completeArchive } from './complete-archive.ts';
 import { v1LayerOf } from './complete-v1.ts';
 import { objectSource } from './object-source.ts';
@@ -242,8 +248,7 @@ async function readArchive(path: string, fetchedBytes: number, { signal }: Cance
 }
 
 async function cachedPath(cacheDir: string, name: string): Promise<string> {
-  const directory = archivesDirectory(cacheDir);
-  await mkdir(directory, { recursive: true });
+  const directory = await makeArchivesDirectory(cacheDir);
   return join(directory, `${name}.clip`);
 }
 

@@ -1,4 +1,4 @@
-import { access, readFile, rm, utimes } from 'node:fs/promises';
+import { access, mkdir, readFile, rm, utimes } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type Cancelable, systemCodeOf, toWorkerError, WorkerError } from '../errors/index.ts';
 import { writeFileAtomically } from '../files/index.ts';
@@ -11,6 +11,18 @@ const DAMAGE = new Set(['ARCHIVE_CORRUPT', 'ARCHIVE_TRUNCATED', 'ARCHIVE_NOT_CLI
 /** Where archives are kept that were fetched or made for mounting (docs/formats/cache.md, "Archives"). */
 export function archivesDirectory(cacheDir: string): string {
   return join(cacheDir, 'archives');
+}
+
+/** The same, made where it is missing. Throws FILESYSTEM_READ_ONLY. */
+export async function makeArchivesDirectory(cacheDir: string): Promise<string> {
+  const directory = archivesDirectory(cacheDir);
+  try {
+    await mkdir(cacheDir, { recursive: true });
+    await mkdir(directory); // by itself: Node calls a read-only filesystem ENOENT when it makes parents too
+  } catch (thrown) {
+    if (systemCodeOf(thrown) !== 'EEXIST') throw toWorkerError(thrown, `make ${directory}`);
+  }
+  return directory;
 }
 
 /** Whether a file of the cache is there. It counts as used now, and nobody evicts it before it is handed to the daemon. */

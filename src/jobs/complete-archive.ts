@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, rename } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Archive, fileSource, type OciStorage, openArchive } from '../archive/index.ts';
 import type { Digest } from '../digest/index.ts';
@@ -8,7 +8,7 @@ import { removeQuietly, syncFile } from '../files/index.ts';
 import { DEFAULT_CHUNK_BYTES } from '../indexer/index.ts';
 import { localPlatform } from '../oci/index.ts';
 import { formatReference, parseReference, type Reference, type Repository } from '../registry/index.ts';
-import { archivesDirectory, takeCached } from './cached-archive.ts';
+import { makeArchivesDirectory, takeCached } from './cached-archive.ts';
 import { type CompleteV1Options, completeV1 } from './complete-v1.ts';
 import { makeArchive } from './index-image.ts';
 
@@ -126,8 +126,7 @@ function requireSame(what: string, expected: readonly string[], actual: readonly
 }
 
 async function pathOf(parts: readonly string[], { cacheDir }: CompleteOptions): Promise<string> {
-  const directory = archivesDirectory(cacheDir);
-  await mkdir(directory, { recursive: true });
+  const directory = await makeArchivesDirectory(cacheDir);
   const name = createHash('sha256')
     .update(['complete', ...parts].join('\n'))
     .digest('hex');

@@ -12,7 +12,7 @@ import { assembleArchive, DEFAULT_CHUNK_BYTES, packLayers } from '../indexer/ind
 import type { ObjectStore } from '../objects/index.ts';
 import { localPlatform, MEDIA_TYPES } from '../oci/index.ts';
 import { formatReference } from '../registry/index.ts';
-import { archivesDirectory, takeCached } from './cached-archive.ts';
+import { makeArchivesDirectory, takeCached } from './cached-archive.ts';
 import type { IndexContext } from './index-image.ts';
 import { type V1Report, v1Plan } from './v1-plan.ts';
 
@@ -50,8 +50,7 @@ export async function completeV1(v1: V1Source, options: CompleteV1Options): Prom
   const { archive, source } = v1;
   await using data = await dataOf(v1, options);
   const nodes = await archive.nodes(options);
-  const directory = archivesDirectory(options.cacheDir);
-  await mkdir(directory, { recursive: true });
+  const directory = await makeArchivesDirectory(options.cacheDir);
   const { indexBytes, indexOffset } = archive.header;
   const key = createHash('sha256').update('v1\n');
   key.update(await source.read(indexOffset, indexBytes, options));
