@@ -35,7 +35,7 @@ enum Step {
     Copied {
         at: u64,
         left: u64,
-        proof: Option<Proof>,
+        proof: Option<Box<Proof>>,
     },
 }
 
@@ -71,8 +71,8 @@ impl Planned {
                     return Ok(part.len());
                 }
                 Step::Copied { left: 0, at, proof } => {
-                    if let Some(Proof { hasher, expected }) = proof.take()
-                        && hasher.finish() != expected
+                    if let Some(proof) = proof.take()
+                        && proof.hasher.finish() != proof.expected
                     {
                         return Err(FormatError::Corrupt(format!(
                             "the bytes of the file before byte {at} do not have their digest"
@@ -84,8 +84,8 @@ impl Planned {
                 Step::Copied { at, left, proof } => {
                     let part = up_to(out, *left);
                     let length = read_at(&self.data, part, *at)?;
-                    if let Some(Proof { hasher, .. }) = proof {
-                        hasher.update(part.get(..length).unwrap_or_default());
+                    if let Some(proof) = proof {
+                        proof.hasher.update(part.get(..length).unwrap_or_default());
                     }
                     *at += length as u64;
                     *left -= length as u64;
@@ -113,7 +113,7 @@ impl Planned {
                 let mut expected = [0; 32];
                 self.plan.read_exact(&mut expected).map_err(bad_plan)?;
                 let hasher = Sha256::new();
-                Some(Proof { hasher, expected })
+                Some(Box::new(Proof { hasher, expected }))
             }
             _ => return Err(IndexError::Usage("no plan of a stream".to_owned())),
         };
