@@ -6,22 +6,13 @@ import { buildkitFlowContender } from './contenders/buildkit-flow.ts';
 import { clipyardIndexContenders } from './contenders/clipyard-index.ts';
 import type { Contender } from './contenders/contender.ts';
 import { pushImage, removeImage } from './contenders/registry-image.ts';
-import { runRounds } from './contenders/rounds.ts';
-import { nodesOf, stockClipContender } from './contenders/stock-clip.ts';
-import type { ImageSpec } from './image/generated-image.ts';
-import { describePlaced, type GivenImage, type PlacedImage, placeImage } from './image/place-image.ts';
+import { stockClipContender } from './contenders/stock-clip.ts';
+import { describePlaced, type PlacedImage, placeImage } from './image/place-image.ts';
 import { writeImage } from './image/write-image.ts';
-import type { Link } from './link/link.ts';
+import { type ImageBenchRequest, placeOf, runImageRounds } from './image-bench.ts';
 import { type BenchDocument, benchDocument } from './report/document.ts';
 
-export interface IndexBenchRequest {
-  readonly image: GivenImage | { readonly kind: 'generated'; readonly spec: ImageSpec };
-  /** `host:port` of the registry that the image is put into for a while. */
-  readonly registry: string;
-  readonly rounds: number;
-  readonly contenders: readonly string[] | undefined;
-  readonly link: Link | undefined;
-}
+export type IndexBenchRequest = ImageBenchRequest;
 
 const PEER = 'clip';
 const CONTENDERS = ['native', 'native-cached', 'portable', 'legacy', PEER, 'buildkit-gzip-clip'];
@@ -52,14 +43,7 @@ export async function benchIndex(
       ],
       request.contenders,
     );
-    const results = await runRounds(contenders, {
-      ...request,
-      scratchDir: scratch.directory,
-      say,
-      signal,
-      inspect: async (_contender, { archivePath }) =>
-        archivePath === undefined ? {} : { nodes: await nodesOf(archivePath, tools, { signal }) },
-    });
+    const results = await runImageRounds(contenders, request, scratch, context);
     const { link, rounds } = request;
     return benchDocument({ bench: 'index', input: inputOf(request, placed), rounds, link, peer: PEER, results });
   } finally {
@@ -103,5 +87,5 @@ function inputOf({ image }: IndexBenchRequest, placed: PlacedImage): Readonly<Re
     const { files, seed, sizeBytes } = image.spec;
     return { image: 'generated', sizeBytes, files, seed, ...facts };
   }
-  return { image: image.kind === 'oci' ? 'OCI layout' : 'registry', ...facts };
+  return { image: placeOf(image), ...facts };
 }

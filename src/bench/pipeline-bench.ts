@@ -3,22 +3,13 @@ import type { RegistryClient } from '../registry/index.ts';
 import { type BenchContext, chooseContenders, openScratch } from './bench-context.ts';
 import { BUILDKIT_FLOWS, buildkitFlowContender } from './contenders/buildkit-flow.ts';
 import { clipyardBuildContender } from './contenders/clipyard-build.ts';
-import { runRounds } from './contenders/rounds.ts';
-import { nodesOf } from './contenders/stock-clip.ts';
-import type { ImageSpec } from './image/generated-image.ts';
-import { type GivenImage, placeImage } from './image/place-image.ts';
+import { placeImage } from './image/place-image.ts';
 import { unpackImage } from './image/unpack-image.ts';
 import { writeImage } from './image/write-image.ts';
-import type { Link } from './link/link.ts';
+import { type ImageBenchRequest, placeOf, runImageRounds } from './image-bench.ts';
 import { type BenchDocument, benchDocument } from './report/document.ts';
 
-export interface PipelineBenchRequest {
-  readonly image: GivenImage | { readonly kind: 'generated'; readonly spec: ImageSpec };
-  /** `host:port` */
-  readonly registry: string;
-  readonly rounds: number;
-  readonly contenders: readonly string[] | undefined;
-  readonly link: Link | undefined;
+export interface PipelineBenchRequest extends ImageBenchRequest {
   /** Flags of `clipyard build` beside the named ones. */
   readonly buildFlags: readonly string[];
 }
@@ -32,7 +23,7 @@ export async function benchPipeline(
   request: PipelineBenchRequest,
   context: BenchContext & { readonly client: RegistryClient },
 ): Promise<BenchDocument> {
-  const { say, signal, stateDir, tools } = context;
+  const { say, stateDir, tools } = context;
   const { buildFlags, link, rounds } = request;
   await using scratch = await openScratch(stateDir);
   const contextDir = join(scratch.directory, 'context');
@@ -46,14 +37,7 @@ export async function benchPipeline(
   );
   say('preparing the build context');
   const input = await writeContext(request, contextDir, scratch.directory, context);
-  const results = await runRounds(contenders, {
-    ...request,
-    scratchDir: scratch.directory,
-    say,
-    signal,
-    inspect: async (_contender, { archivePath }) =>
-      archivePath === undefined ? {} : { nodes: await nodesOf(archivePath, tools, { signal }) },
-  });
+  const results = await runImageRounds(contenders, request, scratch, context);
   return benchDocument({ bench: 'pipeline', input, rounds, link, peer: PIPELINE_BEFORE, results });
 }
 
@@ -72,7 +56,7 @@ async function writeContext(
   const placed = await placeImage(image, directory, { client, signal });
   const { entries, plainBytes } = await unpackImage(placed, contextDir, { jobs, signal });
   return {
-    image: image.kind === 'oci' ? 'OCI layout' : 'registry',
+    image: placeOf(image),
     layers: placed.layers,
     manifest: placed.manifest.digest,
     plainBytes,

@@ -37,6 +37,14 @@ export function parseSize(text: string, flag: string): number {
   return bytes;
 }
 
+/** `10GB` or `5%`, as the mount daemon takes it: bytes, or a share of the filesystem. Throws USAGE. */
+export function parseFree(text: string, flag: string): string {
+  if (!text.endsWith('%')) return String(parseSize(text, flag));
+  if (!/^\d{1,3}%$/.test(text) || Number.parseInt(text, 10) > 100)
+    throw new WorkerError('USAGE', `${flag} ${text}: write a size, or 0% to 100%`);
+  return text;
+}
+
 /** Less than this is taken for a stall (clipyard-mountd, `--bytes-per-second`). */
 const LEAST_BANDWIDTH = 65_536;
 

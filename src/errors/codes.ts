@@ -479,6 +479,11 @@ export const ERROR_CODES = {
   },
   CANCELED: { category: 'canceled', retryable: false, help: 'The work was cancelled.' },
   DEADLINE_EXCEEDED: { category: 'deadline', retryable: true, help: 'The work took longer than its deadline.' },
+  FILESYSTEM_READ_ONLY: {
+    category: 'invalid',
+    retryable: false,
+    help: 'A folder that must be written to is read-only; name another one (`--cache` for a mount).',
+  },
   IO_FAILED: {
     category: 'internal',
     retryable: false,

@@ -37,6 +37,7 @@ export function systemCodeOf(thrown: unknown): string | undefined {
 const SYSTEM_CODES: Readonly<Record<string, ErrorCode>> = {
   ENOENT: 'PATH_NOT_FOUND',
   ENOSPC: 'DISK_FULL',
+  EROFS: 'FILESYSTEM_READ_ONLY',
   EDQUOT: 'DISK_FULL',
   ABORT_ERR: 'CANCELED',
 };

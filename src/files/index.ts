@@ -7,5 +7,5 @@ export {
   writeFileAtomically,
 } from './atomic.ts';
 export { type LockOptions, lockFile } from './lock.ts';
-export { namesIn } from './names.ts';
+export { filesIn, longestUnusedFirst, type NamedFile, namesIn } from './names.ts';
 export { syncDirectory, syncFile } from './sync.ts';

@@ -1,6 +1,7 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cancelable, systemCodeOf, toWorkerError } from '../errors/index.ts';
+import { longestUnusedFirst, namesIn } from '../files/index.ts';
 import { ARCHIVE_FILES, type ArchiveDocument, parseArchiveDocument } from './archive-entry.ts';
 import { fileHolds } from './hash-file.ts';
 import { PACK_FOLDERS } from './pack-entry.ts';
@@ -16,16 +17,12 @@ export interface ArchiveListing {
 /** The archives of a cache, the longest unused first. */
 export async function listArchives(root: string): Promise<readonly ArchiveListing[]> {
   const folder = join(root, PACK_FOLDERS.archives);
-  const names = await readdir(folder).catch((thrown: unknown) => {
-    if (systemCodeOf(thrown) === 'ENOENT') return [];
-    throw toWorkerError(thrown, `list ${folder}`);
-  });
   const listings: ArchiveListing[] = [];
-  for (const name of names) {
+  for (const name of await namesIn(folder)) {
     const listing = await listingOf(join(folder, name), name);
     if (listing !== undefined) listings.push(listing);
   }
-  return listings.toSorted((a, b) => a.lastUsedMs - b.lastUsedMs || (a.name < b.name ? -1 : 1));
+  return longestUnusedFirst(listings);
 }
 
 /** Names of the archives that are not what they were when they were put. */

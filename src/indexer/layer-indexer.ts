@@ -10,6 +10,8 @@ export interface LayerTask {
   readonly id: string;
   /** A file, or `socket:` and a unix socket that serves blobs (layer-feed.ts). */
   readonly source: string;
+  /** The file with the stretches of a stream that is put together; `source` is then its plan. */
+  readonly data?: string;
   readonly mediaType: string;
   readonly diffId?: Digest;
   readonly expected?: { readonly digest: Digest; readonly sizeBytes: number };
@@ -65,11 +67,12 @@ export async function* packLayers(
 function layerRequest(task: LayerTask, compression: Compression) {
   const { codec } = compression;
   const level = compression.level === 'auto' ? DEFAULT_LEVEL : compression.level;
-  const { id, source, mediaType, diffId, expected, output, index } = task;
+  const { id, source, data, mediaType, diffId, expected, output, index } = task;
   const action = output === undefined ? { kind: 'keep' } : { kind: 'pack', codec, level, output };
   return {
     id,
     source,
+    data,
     mediaType,
     diffId,
     expectedDigest: expected?.digest,

@@ -1,7 +1,8 @@
-import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestOfHex, hexOf, isDigest } from '../digest/index.ts';
 import { type Cancelable, systemCodeOf, toWorkerError } from '../errors/index.ts';
+import { filesIn, longestUnusedFirst, type NamedFile } from '../files/index.ts';
 import { type ArchiveListing, damagedArchives, listArchives } from './archive-upkeep.ts';
 import { removeEntry } from './entry-folder.ts';
 import { fileHolds } from './hash-file.ts';
@@ -22,13 +23,13 @@ export interface PackListing {
 
 /** The entries of a cache, the longest unused first. A cache that was never used is empty. */
 export async function listPacks(root: string): Promise<readonly PackListing[]> {
-  const names = await namesIn(join(root, PACK_FOLDERS.entries));
+  const names = await filesIn(join(root, PACK_FOLDERS.entries));
   const listings: PackListing[] = [];
   for (const { name } of names) {
     const listing = await listingOf(root, name);
     if (listing !== undefined) listings.push(listing);
   }
-  return listings.toSorted((a, b) => a.lastUsedMs - b.lastUsedMs || (a.name < b.name ? -1 : 1));
+  return longestUnusedFirst(listings);
 }
 
 export interface PackGarbage {
@@ -52,8 +53,8 @@ export async function collectPacks(
 ): Promise<PackGarbage> {
   const listings = await listPacks(root);
   const archives = await listArchives(root);
-  const plan = planGarbage({ listings, archives, blobs: await namesIn(join(root, PACK_FOLDERS.blobs)) }, maxBytes);
-  const stale = (await namesIn(join(root, PACK_FOLDERS.temporary))).filter(isStale);
+  const plan = planGarbage({ listings, archives, blobs: await filesIn(join(root, PACK_FOLDERS.blobs)) }, maxBytes);
+  const stale = (await filesIn(join(root, PACK_FOLDERS.temporary))).filter(isStale);
   if (!dryRun) {
     for (const name of plan.entries) {
       signal.throwIfAborted();
@@ -64,12 +65,6 @@ export async function collectPacks(
     for (const { name } of stale) await rm(join(root, PACK_FOLDERS.temporary, name), { recursive: true, force: true });
   }
   return { ...plan, temporaryFiles: stale.length };
-}
-
-interface NamedFile {
-  readonly name: string;
-  readonly sizeBytes: number;
-  readonly ageMs: number;
 }
 
 /** What a cache holds. */
@@ -165,7 +160,7 @@ export async function verifyPacks(
     if (damagedNames.has(name)) damaged.push({ name, part: 'archive' });
     else bytes += sizeBytes;
   }
-  const blobs = await namesIn(join(root, PACK_FOLDERS.blobs));
+  const blobs = await filesIn(join(root, PACK_FOLDERS.blobs));
   for (const { name, sizeBytes } of blobs) {
     const whole =
       isDigest(`sha256:${name}`) &&
@@ -213,17 +208,4 @@ function blobNamesOf({ document }: PackListing): readonly string[] {
 
 function isStale({ ageMs }: NamedFile): boolean {
   return ageMs > GRACE_MS;
-}
-
-async function namesIn(directory: string): Promise<readonly NamedFile[]> {
-  const names = await readdir(directory).catch((thrown: unknown) => {
-    if (systemCodeOf(thrown) === 'ENOENT') return [];
-    throw toWorkerError(thrown, `list ${directory}`);
-  });
-  const files: NamedFile[] = [];
-  for (const name of names) {
-    const stats = await stat(join(directory, name)).catch(() => undefined);
-    if (stats !== undefined) files.push({ name, sizeBytes: stats.size, ageMs: Date.now() - stats.mtimeMs });
-  }
-  return files;
 }

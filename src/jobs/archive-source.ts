@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
-import { access, mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fetchForMount, fileSource, parseImageId, parseWorkspaceId, readDocuments } from '../archive/index.ts';
@@ -11,6 +10,13 @@ import { type ObjectStore, readObject } from '../objects/index.ts';
 import { type ImageConfig, parseImageConfig } from '../oci/index.ts';
 import { formatReference, manifestNameOf, parseReference, type Reference, type Repository } from '../registry/index.ts';
 import { type Secret } from '../telemetry/index.ts';
+import {
+  completeInPlaceOf,
+  dropDamaged,
+  makeArchivesDirectory,
+  replaceByComplete,
+  takeCached,
+} from './cached-archive.ts';
 import { type CompleteOptions, completeArchive } from './complete-archive.ts';
 import { v1LayerOf } from './complete-v1.ts';
 import { objectSource } from './object-source.ts';
@@ -131,9 +137,39 @@ async function fetchedArchive(
   expected?: StoredArchive,
 ): Promise<MountableArchive> {
   const address = await store.readAddress(key, context);
-  const there = await exists(path);
-  const fetched = there ? 0 : await fetchParts(store, key, path, address !== undefined, context, expected);
-  return { ...(await describeArchive(path, fetched, context)), address };
+  const standIn = await readStandIn(path, context);
+  if (standIn !== undefined) return standIn;
+  const fetch = () => fetchParts(store, key, path, address !== undefined, context, expected);
+  const there = await takeCached(path);
+  const fetched = there ? 0 : await fetch();
+  try {
+    return { ...(await describeFetched(path, fetched, context)), address };
+  } catch (thrown) {
+    if (!there || !(await dropDamaged(path, context.cacheDir, thrown))) throw thrown;
+  }
+  return { ...(await describeFetched(path, await fetch(), context)), address };
+}
+
+/** What was made of the archive at `path`; undefined when it is not there any more, or damaged. */
+async function readStandIn(path: string, context: ArchiveSourceContext): Promise<MountableArchive | undefined> {
+  const complete = await completeInPlaceOf(path);
+  try {
+    return complete === undefined ? undefined : await readArchive(complete, 0, context);
+  } catch (thrown) {
+    if (complete === undefined || !(await dropDamaged(complete, context.cacheDir, thrown))) throw thrown;
+    return undefined;
+  }
+}
+
+/** Of a V1 archive what was made for mounting has every byte: what was fetched is not kept beside it. */
+async function describeFetched(
+  path: string,
+  fetchedBytes: number,
+  context: ArchiveSourceContext,
+): Promise<MountableArchive> {
+  const archive = await describeArchive(path, fetchedBytes, context);
+  if (archive.localLayers !== undefined) await replaceByComplete(path, archive.path, context);
+  return archive;
 }
 
 async function fetchParts(
@@ -192,8 +228,14 @@ async function describeArchive(
   } catch (thrown) {
     if (!isNotLazy(thrown)) throw thrown;
   }
-  const complete = await completeArchive(path, { ...context, blobsAt: context.blobsAt });
-  return await readArchive(complete, fetchedBytes, context);
+  const complete = () => completeArchive(path, { ...context, blobsAt: context.blobsAt });
+  const made = await complete();
+  try {
+    return await readArchive(made, fetchedBytes, context);
+  } catch (thrown) {
+    if (!(await dropDamaged(made, context.cacheDir, thrown))) throw thrown;
+  }
+  return await readArchive(await complete(), fetchedBytes, context);
 }
 
 async function readArchive(path: string, fetchedBytes: number, { signal }: Cancelable): Promise<MountableArchive> {
@@ -206,16 +248,8 @@ async function readArchive(path: string, fetchedBytes: number, { signal }: Cance
 }
 
 async function cachedPath(cacheDir: string, name: string): Promise<string> {
-  const directory = join(cacheDir, 'archives');
-  await mkdir(directory, { recursive: true });
+  const directory = await makeArchivesDirectory(cacheDir);
   return join(directory, `${name}.clip`);
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await access(path, constants.R_OK).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function isFile(path: string): Promise<boolean> {

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { access, mkdir, rename } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Archive, fileSource, type OciStorage, openArchive } from '../archive/index.ts';
 import type { Digest } from '../digest/index.ts';
@@ -8,6 +8,7 @@ import { removeQuietly, syncFile } from '../files/index.ts';
 import { DEFAULT_CHUNK_BYTES } from '../indexer/index.ts';
 import { localPlatform } from '../oci/index.ts';
 import { formatReference, parseReference, type Reference, type Repository } from '../registry/index.ts';
+import { makeArchivesDirectory, takeCached } from './cached-archive.ts';
 import { type CompleteV1Options, completeV1 } from './complete-v1.ts';
 import { makeArchive } from './index-image.ts';
 
@@ -28,11 +29,11 @@ export async function completeArchive(path: string, options: CompleteOptions): P
   const archive = await openArchive(source, options);
   if (archive.footer?.sections.some(({ name }) => name === 'erofs') === true) return path;
   const storage = await archive.storage(options);
-  if (storage.type !== 'oci') return await completeV1(archive, source, options);
+  if (storage.type !== 'oci') return await completeV1({ archive, source, path }, options);
   const { blobs, named } = await placesOf(storage, options);
   const chunkBytes = await chunkBytesOf(archive, options);
   const output = await pathOf([formatReference(blobs), formatReference(named), String(chunkBytes)], options);
-  if (await isThere(output)) return output;
+  if (await takeCached(output)) return output;
   options.log.warn(
     { archive: path, reason: archive.footer === undefined ? 'no sections' : 'no metadata image' },
     'the archive does not say all that a mount needs: its layers are fetched once and indexed',
@@ -125,17 +126,9 @@ function requireSame(what: string, expected: readonly string[], actual: readonly
 }
 
 async function pathOf(parts: readonly string[], { cacheDir }: CompleteOptions): Promise<string> {
-  const directory = join(cacheDir, 'archives');
-  await mkdir(directory, { recursive: true });
+  const directory = await makeArchivesDirectory(cacheDir);
   const name = createHash('sha256')
     .update(['complete', ...parts].join('\n'))
     .digest('hex');
   return join(directory, `${name}.clip`);
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false,
-  );
 }

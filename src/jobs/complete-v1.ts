@@ -1,24 +1,33 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { access, chmod, mkdir, rename, rm } from 'node:fs/promises';
+import { chmod, mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type Archive, type ClipNode, nodeTree, type RangeSource } from '../archive/index.ts';
-import { type Digest, digestOf, digestOfHex } from '../digest/index.ts';
+import { type Digest, digestOf } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
-import { syncDirectory, syncFile } from '../files/index.ts';
-import { DEFAULT_CHUNK_BYTES } from '../indexer/index.ts';
+import { syncDirectory, syncFile, writeFileAtomically } from '../files/index.ts';
+import { assembleArchive, DEFAULT_CHUNK_BYTES, packLayers } from '../indexer/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
-import { localPlatform, MEDIA_TYPES, OciLayout } from '../oci/index.ts';
-import { type IndexContext, makeArchive } from './index-image.ts';
-import { objectSource } from './object-source.ts';
-import { type V1TarReport, v1Tar } from './v1-tar.ts';
+import { localPlatform, MEDIA_TYPES } from '../oci/index.ts';
+import { formatReference } from '../registry/index.ts';
+import { makeArchivesDirectory, takeCached } from './cached-archive.ts';
+import type { IndexContext } from './index-image.ts';
+import { type V1Report, v1Plan } from './v1-plan.ts';
 
 export interface CompleteV1Options extends IndexContext {
   readonly cacheDir: string;
   /** Cores to use. */
   readonly jobs: number;
   readonly openStore: (url?: string) => ObjectStore;
+}
+
+/** A V1 archive and where it lies. */
+export interface V1Source {
+  readonly archive: Archive;
+  readonly source: RangeSource;
+  readonly path: string;
 }
 
 /** No registry has the layer: the name says so, and `.invalid` never resolves (RFC 2606). */
@@ -32,30 +41,31 @@ export function v1LayerOf(path: string): string | undefined {
 
 /**
  * Makes of a V1 archive what can be mounted: its files as one plain layer, and the archive of an image of that layer. The files lie at
- * any offset in a V1 archive, and the kernel reads whole blocks; so they are copied, once, and kept in the cache directory. Where
- * the archive has digests of its files, each is proven. Gives the archive's path; the layer is `v1LayerOf` it. Throws
- * ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, STORE_OBJECT_NOT_FOUND, ARCHIVE_NOT_LAZY for names that no layer can hold, and what
- * indexing throws.
+ * any offset in a V1 archive, and the kernel reads whole blocks; so they are copied, once, by the native tool, which proves each file
+ * that the archive has a digest of and indexes the layer on the way. Both are kept in the cache directory. Gives the archive's path; the
+ * layer is `v1LayerOf` it. Throws ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED, STORE_OBJECT_NOT_FOUND, ARCHIVE_NOT_LAZY for names that no layer
+ * can hold, and what indexing throws.
  */
-export async function completeV1(archive: Archive, source: RangeSource, options: CompleteV1Options): Promise<string> {
-  await using data = await dataOf(archive, source, options);
+export async function completeV1(v1: V1Source, options: CompleteV1Options): Promise<string> {
+  const { archive, source } = v1;
+  await using data = await dataOf(v1, options);
   const nodes = await archive.nodes(options);
-  const directory = join(options.cacheDir, 'archives');
-  await mkdir(directory, { recursive: true });
+  const directory = await makeArchivesDirectory(options.cacheDir);
   const { indexBytes, indexOffset } = archive.header;
   const key = createHash('sha256').update('v1\n');
   key.update(await source.read(indexOffset, indexBytes, options));
-  if (!nodes.every(isProven)) key.update(await data.identity());
+  if (!nodes.every(isProven)) key.update(data.identity);
   const output = join(directory, `${key.digest('hex')}${ARCHIVE_END}`);
   const layer = v1LayerOf(output) ?? output;
-  if ((await isThere(layer)) && (await isThere(output))) return output;
+  if ((await takeCached(layer)) && (await takeCached(output))) return output;
   options.log.warn(
     { reason: 'V1: the files inside, no layers' },
     'the archive does not say all that a mount needs: its files are copied into one layer, once, and indexed',
   );
   const scratch = join(directory, `.${randomUUID()}.v1.tmp`);
   try {
-    const made = await imageOf(nodes, data.source, scratch, options);
+    await mkdir(scratch, { mode: 0o700 });
+    const made = await imageOf(nodes, await data.open(scratch), scratch, options);
     await chmod(made.layer, 0o600); // the files may be private
     await syncFile(made.layer);
     await rename(made.layer, layer);
@@ -73,17 +83,27 @@ function isProven({ contentHash, dataBytes, type }: ClipNode): boolean {
 }
 
 interface Data extends AsyncDisposable {
-  readonly source: RangeSource;
   /** Another one when the bytes are others. */
-  readonly identity: () => Promise<string>;
+  readonly identity: string;
+  /** The file that has them; what has to be fetched for that lies in a folder of the caller. */
+  open(scratch: string): Promise<DataFile>;
+}
+
+interface DataFile {
+  readonly path: string;
+  readonly sizeBytes: number;
 }
 
 /** The bytes of the files: in the archive itself, or in the S3 object that it is the index of, read with this machine's settings. */
-async function dataOf(archive: Archive, source: RangeSource, options: CompleteV1Options): Promise<Data> {
+async function dataOf({ archive, path }: V1Source, options: CompleteV1Options): Promise<Data> {
   const storage = await archive.storage(options);
   if (storage.type === 'local') {
-    const identity = () => digestOfSource(source, options);
-    return { source, identity, [Symbol.asyncDispose]: () => Promise.resolve() };
+    const { ctimeNs, dev, ino, size } = await stat(path, { bigint: true });
+    return {
+      identity: [dev, ino, size, ctimeNs].join(' '),
+      open: () => Promise.resolve({ path, sizeBytes: Number(size) }),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
   }
   if (storage.type !== 's3') throw new WorkerError('INTERNAL', 'no V1 archive');
   const store = options.openStore(`s3://${storage.bucket}`);
@@ -92,8 +112,8 @@ async function dataOf(archive: Archive, source: RangeSource, options: CompleteV1
     if (head === undefined)
       throw new WorkerError('STORE_OBJECT_NOT_FOUND', `there is no ${store.urlOf(storage.key)}`, { key: storage.key });
     return {
-      source: objectSource(store, storage.key, head.sizeBytes),
-      identity: () => Promise.resolve(`${store.urlOf(storage.key)}\n${head.etag}`),
+      identity: `${store.urlOf(storage.key)}\n${head.etag}`,
+      open: (scratch) => fetchObject(store, storage.key, join(scratch, 'object'), options),
       [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
     };
   } catch (thrown) {
@@ -102,95 +122,78 @@ async function dataOf(archive: Archive, source: RangeSource, options: CompleteV1
   }
 }
 
-async function digestOfSource(source: RangeSource, options: Cancelable): Promise<string> {
-  const [hash, step] = [createHash('sha256'), 1 << 20];
-  for (let at = 0; at < source.sizeBytes; at += step)
-    hash.update(await source.read(at, Math.min(step, source.sizeBytes - at), options));
-  return hash.digest('hex');
+async function fetchObject(store: ObjectStore, key: string, path: string, { signal }: Cancelable): Promise<DataFile> {
+  const { body, sizeBytes } = await store.get(key, { signal });
+  await writeFileAtomically(path, body, { signal, mode: 0o600 });
+  return { path, sizeBytes };
 }
 
-/** An image of one layer in an OCI layout, and its archive. */
+/** The files as one layer, written and indexed in one pass, and the archive of an image of it. */
 async function imageOf(
   nodes: readonly ClipNode[],
-  data: RangeSource,
+  data: DataFile,
   scratch: string,
   options: CompleteV1Options,
 ): Promise<{ readonly layer: string; readonly archive: string }> {
-  const { jobs, log, signal } = options;
-  const layout = await OciLayout.open(join(scratch, 'layout'), { create: true, signal });
-  const path = await layout.temporaryPath();
-  const { report, ...layer } = await writeTar(nodes, data, path, { signal });
-  if (report.sockets > 0) log.warn({ sockets: report.sockets }, 'sockets of the archive are left out');
-  await layout.adoptFile(path, layer);
-  const reference = await tagImage(layout, layer, { signal });
-  const archive = join(scratch, 'made.clip');
-  const request = {
-    source: { kind: 'oci', directory: layout.directory, name: 'latest' },
-    storage: { ...PLACE, digest: reference },
-    output: archive,
-    platform: localPlatform(),
-    platformAsked: false,
-    engine: 'native',
-    jobs,
-    chunkBytes: DEFAULT_CHUNK_BYTES,
-    useCache: false,
-    format: 'clipyard',
-  } as const;
-  await makeArchive(request, options);
-  return { layer: layout.blobPath(layer.digest), archive };
+  const { jobs, limits, log, signal, tools } = options;
+  const at = (name: string) => join(scratch, name);
+  const { sockets } = await writePlan(nodes, data, at('plan'), { signal });
+  if (sockets > 0) log.warn({ sockets }, 'sockets of the archive are left out');
+  const task = { id: 'files', source: at('plan'), data: data.path, mediaType: MEDIA_TYPES.ociLayer };
+  const compression = { codec: 'none', level: 0, chunkBytes: DEFAULT_CHUNK_BYTES } as const;
+  const output = { output: at('layer'), index: at('index') };
+  let layer: PackedFiles | undefined;
+  for await (const packed of packLayers([{ ...task, ...output }], { compression, jobs, limits, signal, tools }))
+    layer = packed.layer;
+  if (layer === undefined) throw new WorkerError('NATIVE_TOOL_FAILED', 'clipyard-index pack ended without its layer');
+  const { config, manifest } = documentsOf(layer);
+  await Promise.all([writeFile(at('config'), config), writeFile(at('manifest'), manifest)]);
+  const reference = digestOf(manifest);
+  await assembleArchive(
+    {
+      output: at('archive'),
+      layers: [{ index: at('index'), digest: layer.digest, mediaType: layer.mediaType }],
+      config: at('config'),
+      manifest: at('manifest'),
+      storage: { ...PLACE, reference },
+      imageName: formatReference({ ...PLACE, digest: reference }),
+    },
+    { signal, tools },
+  );
+  return { layer: at('layer'), archive: at('archive') };
 }
 
-interface WrittenLayer {
+async function writePlan(
+  nodes: readonly ClipNode[],
+  { sizeBytes }: DataFile,
+  path: string,
+  options: Cancelable,
+): Promise<V1Report> {
+  let report: V1Report = { sockets: 0 };
+  function* records(): Generator<Buffer> {
+    report = yield* v1Plan(nodeTree(nodes).all(), sizeBytes);
+  }
+  await pipeline(Readable.from(records()), createWriteStream(path, { flags: 'wx', mode: 0o600 }), options);
+  return report;
+}
+
+interface PackedFiles {
   readonly digest: Digest;
+  readonly diffId: Digest;
+  readonly mediaType: string;
   readonly sizeBytes: number;
 }
 
-async function writeTar(
-  nodes: readonly ClipNode[],
-  data: RangeSource,
-  path: string,
-  options: Cancelable,
-): Promise<WrittenLayer & { readonly report: V1TarReport }> {
-  const hash = createHash('sha256');
-  let sizeBytes = 0;
-  let report: V1TarReport = { sockets: 0 };
-  async function* hashed(): AsyncGenerator<Buffer> {
-    const tar = v1Tar(nodeTree(nodes).all(), data, options);
-    for (let next = await tar.next(); ; next = await tar.next()) {
-      if (next.done === true) {
-        report = next.value;
-        return;
-      }
-      hash.update(next.value);
-      sizeBytes += next.value.length;
-      yield next.value;
-    }
-  }
-  await pipeline(hashed(), createWriteStream(path, { flags: 'wx', mode: 0o600 }), options);
-  return { digest: digestOfHex(hash.digest('hex')), sizeBytes, report };
-}
-
-async function tagImage(layout: OciLayout, layer: WrittenLayer, options: Cancelable): Promise<Digest> {
+function documentsOf({ diffId, digest, mediaType, sizeBytes }: PackedFiles) {
   const { architecture, os } = localPlatform();
   const config = Buffer.from(
-    JSON.stringify({ architecture, os, config: {}, rootfs: { type: 'layers', diff_ids: [layer.digest] } }),
+    JSON.stringify({ architecture, os, config: {}, rootfs: { type: 'layers', diff_ids: [diffId] } }),
   );
-  const configDigest = digestOf(config);
-  await layout.addBlob(config, { digest: configDigest, sizeBytes: config.length }, options);
   const manifest = {
     schemaVersion: 2,
     mediaType: MEDIA_TYPES.ociManifest,
-    config: { mediaType: MEDIA_TYPES.ociConfig, digest: configDigest, size: config.length },
-    layers: [{ mediaType: MEDIA_TYPES.ociLayer, digest: layer.digest, size: layer.sizeBytes }],
+    config: { mediaType: MEDIA_TYPES.ociConfig, digest: digestOf(config), size: config.length },
+    layers: [{ mediaType, digest, size: sizeBytes }],
   };
-  const descriptor = await layout.putManifest(Buffer.from(JSON.stringify(manifest)), MEDIA_TYPES.ociManifest, options);
-  await layout.setTag('latest', descriptor, options);
-  return descriptor.digest;
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false,
-  );
+  return { config, manifest: Buffer.from(JSON.stringify(manifest)) };
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Limits } from '../config/index.ts';
 import { type Digest } from '../digest/index.ts';
@@ -37,6 +37,7 @@ import { type EngineChoice, engineOf, type IndexEngine } from './index-engine.ts
 import { readImages } from './landing.ts';
 import { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
 import { type PackedLayer, type PackRules, packStep } from './pack-step.ts';
+import { createScratch } from './scratch.ts';
 import { trimCache } from './trim-cache.ts';
 
 /** An image that is there already: in an OCI layout, or in a registry. */
@@ -115,12 +116,11 @@ export async function makeArchive(request: IndexRequest, context: IndexContext):
     throw new WorkerError('USAGE', 'a V1 archive is made by the native engine');
   const began = performance.now();
   const output = resolve(request.output);
-  const scratchDir = join(stateDir, 'tmp', `index-${randomUUID()}`);
   const temporary = join(dirname(output), `.${randomUUID()}.clip.tmp`);
   const storageRef = formatReference(request.storage);
   await checkOutput(output);
+  const scratchDir = await createScratch(stateDir);
   try {
-    await mkdir(scratchDir, { recursive: true });
     const layout = await sourceLayout(request.source, scratchDir, request.platform, context);
     const entry = await layout.resolve(request.source.kind === 'oci' ? request.source.name : undefined);
     const [image] = await readImages(layout, entry, {

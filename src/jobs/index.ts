@@ -8,6 +8,7 @@ export type {
   ImageBuild,
   IndexFrom,
 } from './build-request.ts';
+export { archivesDirectory, dropDamaged } from './cached-archive.ts';
 export type { JobEvent, JobReporter, UntimedJobEvent } from './events.ts';
 export type { EngineChoice, IndexEngine } from './index-engine.ts';
 export { type IndexContext, type IndexRequest, type IndexResult, type IndexSource, indexImage } from './index-image.ts';

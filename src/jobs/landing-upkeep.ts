@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
-import { namesIn } from '../files/index.ts';
+import { filesIn, longestUnusedFirst, namesIn } from '../files/index.ts';
 import { OciLayout } from '../oci/index.ts';
 
 /** The landing layout of an image (its tag), between builds. */
@@ -40,7 +40,7 @@ export async function listLandings(stateDir: string): Promise<readonly LandingLi
       (await sizeOfFiles(join(directory, 'blobs', 'sha256'))) + (await sizeOfFiles(join(directory, '.ingest')));
     if (bytes > 0) listings.push({ name, bytes, lastUsedMs: used.mtimeMs });
   }
-  return listings.toSorted((a, b) => a.lastUsedMs - b.lastUsedMs || (a.name < b.name ? -1 : 1));
+  return longestUnusedFirst(listings);
 }
 
 export interface LandingBounds {
@@ -109,8 +109,5 @@ async function empty(
 }
 
 async function sizeOfFiles(directory: string): Promise<number> {
-  let bytes = 0;
-  for (const name of await namesIn(directory))
-    bytes += (await stat(join(directory, name)).catch(() => undefined))?.size ?? 0;
-  return bytes;
+  return (await filesIn(directory)).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }

@@ -1,8 +1,8 @@
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { messageOf, WorkerError } from '../errors/index.ts';
+import { isAlive } from '../native/index.ts';
 import type { MountDaemon } from './mount-daemon.ts';
 import { listMountFolders, type MountFolder, type MountRecord, removeMountFolder } from './mount-record.ts';
 import { isMounted, mountTable } from './mount-table.ts';
@@ -84,14 +84,4 @@ async function isDaemon(pid: number): Promise<boolean> {
     (line) => line.split('\0')[1] === 'daemon',
     () => false,
   );
-}
-
-/** A zombie is dead: in a container PID 1 may not collect what was left to it (proc(5), field 3 of stat). */
-export function isAlive(pid: number): boolean {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2));
-  } catch {
-    return false;
-  }
 }

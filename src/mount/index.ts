@@ -4,7 +4,7 @@ export { repairMounts } from './dead-mounts.ts';
 export {
   type CachedLayer,
   collectCachedLayers,
-  listCachedLayers,
+  listCache,
   pinCachedLayers,
   verifyCachedLayers,
 } from './layer-cache.ts';

@@ -12,26 +12,34 @@ const CachedLayer = z.object({
   inUse: z.boolean(),
   pinned: z.boolean(),
 });
-const Listing = z.object({ layers: z.array(CachedLayer) });
-const Garbage = z.object({ layers: z.number(), freedBytes: z.number(), keptBytes: z.number() });
+const CachedArchive = z.object({ name: z.string(), bytes: z.number(), lastUsedMs: z.number(), inUse: z.boolean() });
+const Listing = z.object({ layers: z.array(CachedLayer), archives: z.array(CachedArchive) });
+const Garbage = z.object({ layers: z.number(), archives: z.number(), freedBytes: z.number(), keptBytes: z.number() });
 const Verified = z.object({
   chunks: z.number(),
   bytes: z.number(),
   damaged: z.number(),
   unknownLayers: z.number(),
+  archives: z.number(),
+  damagedArchives: z.number(),
+  unknownArchives: z.number(),
 });
 const Pinned = z.object({ layers: z.number() });
 
 export type CachedLayer = z.infer<typeof CachedLayer>;
+export type CacheListing = z.infer<typeof Listing>;
 
 type Options = Cancelable & { readonly tools: NativeToolPaths };
 
-/** What the runtime cache holds, the longest unused layer first. Mounts may come and go meanwhile. */
-export async function listCachedLayers(cacheDir: string, options: Options): Promise<readonly CachedLayer[]> {
-  return Listing.parse(await ask(cacheDir, { action: 'ls' }, options)).layers;
+/** What the runtime cache holds, the longest unused first. Mounts may come and go meanwhile. */
+export async function listCache(cacheDir: string, options: Options): Promise<CacheListing> {
+  return Listing.parse(await ask(cacheDir, { action: 'ls' }, options));
 }
 
-/** Removes layers that no mount uses and nobody pinned, the longest unused first, until at most `keepBytes` are left. */
+/**
+ * Removes layers and archives that no mount uses and nobody pinned, the longest unused first, until at most `keepBytes` are left, and
+ * what dead processes left half-made.
+ */
 export async function collectCachedLayers(
   cacheDir: string,
   { dryRun, keepBytes, ...options }: Options & { readonly dryRun: boolean; readonly keepBytes: number },
@@ -51,8 +59,9 @@ export async function verifyCachedLayers(cacheDir: string, daemon: MountDaemon, 
     const found = await callDaemon(await daemonSocket(daemon), (client) => client.verifyCache.bind(client), request, {
       signal,
     });
-    const { bytes, chunks, damaged, unknownLayers } = found;
-    return { chunks: Number(chunks), bytes: Number(bytes), damaged: Number(damaged), unknownLayers };
+    const { archives, damagedArchives, unknownArchives, unknownLayers } = found;
+    const numbers = { chunks: Number(found.chunks), bytes: Number(found.bytes), damaged: Number(found.damaged) };
+    return { ...numbers, unknownLayers, archives, damagedArchives, unknownArchives };
   } catch (thrown) {
     const isGone = thrown instanceof WorkerError && thrown.code === 'MOUNT_DAEMON_UNAVAILABLE';
     if (!isGone || daemon.mountSocket !== undefined) throw thrown;

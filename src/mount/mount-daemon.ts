@@ -19,6 +19,8 @@ export interface MountDaemon {
   readonly mountSocket: string | undefined;
   /** What a daemon that is started keeps each cache below; absent: no bound. One that runs goes by its own options. */
   readonly cacheBytes?: number;
+  /** What it keeps free on a cache's filesystem: bytes, or a share as `5%`. */
+  readonly cacheMinFree?: string;
 }
 
 /** A folder a mount, with its record. */
@@ -79,6 +81,7 @@ async function startHolder(daemon: MountDaemon, socketPath: string, { signal }: 
   await using log = await open(logPath(daemon), 'a', 0o600);
   const args = ['hold', '--idle-exit', '--socket', socketPath, '--state', mountsDirectory(daemon)];
   if (daemon.cacheBytes !== undefined) args.push('--cache-size', String(daemon.cacheBytes));
+  if (daemon.cacheMinFree !== undefined) args.push('--min-free', daemon.cacheMinFree);
   const child = spawn(tool, args, { stdio: ['ignore', 'ignore', log.fd], detached: true });
   const ended = new AbortController();
   for (const event of ['error', 'exit'])

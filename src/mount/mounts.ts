@@ -50,6 +50,8 @@ export interface MountOptions extends Cancelable, MountDaemon {
   readonly maxRequests?: number;
   /** What this mount may fetch in a second; default: any number. */
   readonly bytesPerSecond?: number;
+  /** Keep the layers in the cache, also when the mount is gone. */
+  readonly pin?: boolean;
   readonly recording?: Recording;
 }
 
@@ -217,6 +219,7 @@ function mountRequest(source: ArchiveSource, mountpoint: string, options: MountO
     archiveUrl: archiveAddress?.reveal() ?? '',
     source: options.sourceName,
     storageRef: options.storageRef,
+    pin: options.pin ?? false,
     startedAt: new Date().toISOString(),
     ...recordingFields(options.recording),
   };

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
-import { isAlive } from './dead-mounts.ts';
+import { isAlive } from '../native/index.ts';
 import type { MountDaemon } from './mount-daemon.ts';
 import { mountsBelow } from './mount-table.ts';
 import { unmount } from './mounts.ts';

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compareTrees, snapshotTree, type TreeSnapshot } from '../support/oracle/index.ts';
 
 const run = promisify(execFile);
+const NOBODY = 65_534;
 const PROBE = join(import.meta.dirname, '../support/mount/probe.py');
 
 /** What a tree is held against. */
@@ -38,6 +39,7 @@ export function describeMount(
     sparse,
     ownDisk,
     direct,
+    attributes,
   }: {
     readonly expected: () => ExpectedTree;
     readonly open: () => Promise<OpenTree>;
@@ -46,6 +48,8 @@ export function describeMount(
     readonly ownDisk: boolean;
     /** Files open with O_DIRECT. */
     readonly direct: boolean;
+    /** Extended attributes are there. */
+    readonly attributes: boolean;
   },
 ): void {
   describe(`a tree (${name})`, () => {
@@ -78,6 +82,10 @@ export function describeMount(
       const sha256 = expected().tree.get('/data/large')?.sha256;
       for (const way of ['read', 'shared', 'private', 'sendfile', 'splice']) expect(probe[way], way).toBe(sha256);
       expect(probe['pastEnd']).toBe(0);
+      // A layer goes on behind a file with other bytes; a mapping of its last page does not show them.
+      const zeros = { some: true, zeros: true };
+      expect(probe['tails']).toEqual([zeros, zeros]);
+      expect(probe['written']).toBe(true);
       // Refused by the kernel, or right: never another byte. copy_file_range leaves one kind of filesystem for no other.
       expect([probe['direct'], probe['copyFileRange']]).toEqual([
         direct ? sha256 : 'Invalid argument',
@@ -115,6 +123,28 @@ export function describeMount(
         kind === 'static' ? ['echo', 'ran'] : ['ran'],
       );
       expect(stdout).toBe('ran\n');
+    });
+
+    /** Runs a program as a user that owns nothing. */
+    const asNobody = (user: number, ...command: readonly string[]) =>
+      run('setpriv', [`--reuid=${user}`, '--regid=65534', '--clear-groups', ...command]).then(
+        ({ stdout }) => stdout,
+        () => 'refused',
+      );
+
+    test('runs a set-user-id program as its owner, and one with a capability with that', async () => {
+      expect(await asNobody(NOBODY, at('program/id'), '-u')).toBe(`${NOBODY}\n`);
+      expect(await asNobody(NOBODY, at('program/setuid'), '-u')).toBe('0\n');
+      expect(await asNobody(NOBODY, at('program/cat'), at('program/secret'))).toBe('refused');
+      expect(await asNobody(NOBODY, at('program/capable'), at('program/secret'))).toBe(
+        attributes ? 'secret' : 'refused',
+      );
+    });
+
+    test('lets in whom an access control list names', async () => {
+      const listed = attributes ? 'listed' : 'refused';
+      expect(await asNobody(NOBODY, at('program/cat'), at('program/listed'))).toBe(listed);
+      expect(await asNobody(NOBODY - 1, at('program/cat'), at('program/listed'))).toBe('refused');
     });
 
     test('serves many readers of one file at once', async () => {

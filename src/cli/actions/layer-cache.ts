@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { collectCachedLayers, listCachedLayers, pinCachedLayers, verifyCachedLayers } from '../../mount/index.ts';
+import { collectCachedLayers, listCache, pinCachedLayers, verifyCachedLayers } from '../../mount/index.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
 import { parseSize } from '../parse-options.ts';
@@ -16,14 +16,12 @@ const DAMAGED = 65;
 /** `clipyard cache layers ls`. */
 export async function list(cache: string | undefined, json: boolean, context: CommandContext): Promise<void> {
   const directory = directoryOf(cache, context);
-  const layers = await listCachedLayers(directory, context);
-  const bytes = layers.reduce((sum, layer) => sum + layer.bytes, 0);
-  const entries = layers.map(({ lastUsedMs, ...layer }) => ({
-    ...layer,
-    lastUsed: new Date(lastUsedMs).toISOString(),
-  }));
-  writeResult(context.stdout, { directory, bytes, layers: entries }, json, () => {
-    const rows = entries.map(({ bytes, diffId, inUse, lastUsed, pinned, plainBytes }) => [
+  const listing = await listCache(directory, context);
+  const layers = listing.layers.map(withTime);
+  const archives = listing.archives.map(withTime);
+  const bytes = [...layers, ...archives].reduce((sum, one) => sum + one.bytes, 0);
+  writeResult(context.stdout, { directory, bytes, layers, archives }, json, () => {
+    const rows = layers.map(({ bytes, diffId, inUse, lastUsed, pinned, plainBytes }) => [
       diffId.slice(7, 19),
       formatBytes(bytes),
       formatBytes(plainBytes),
@@ -32,8 +30,19 @@ export async function list(cache: string | undefined, json: boolean, context: Co
       lastUsed,
     ]);
     const table = formatTable(['layer', 'held >', 'plain >', 'in use', 'pinned', 'last used'], rows);
-    return `${table}${entries.length} layers, ${formatBytes(bytes)}\n`;
+    const archiveRows = archives.map((one) => [
+      one.name.slice(0, 12),
+      formatBytes(one.bytes),
+      one.inUse ? 'yes' : '',
+      one.lastUsed,
+    ]);
+    const archiveTable = formatTable(['archive', 'held >', 'in use', 'last used'], archiveRows);
+    return `${table}\n${archiveTable}${layers.length} layers, ${archives.length} archives, ${formatBytes(bytes)}\n`;
   });
+}
+
+function withTime<T extends { readonly lastUsedMs: number }>({ lastUsedMs, ...rest }: T) {
+  return { ...rest, lastUsed: new Date(lastUsedMs).toISOString() };
 }
 
 /** `clipyard cache layers gc`. */
@@ -48,13 +57,13 @@ export async function gc(
   const maxBytes = parseSize(flags.maxSize, '--max-size');
   const dryRun = flags.dryRun ?? false;
   const garbage = await collectCachedLayers(directory, { dryRun, keepBytes: maxBytes, signal, tools });
-  const { freedBytes, keptBytes, layers } = garbage;
+  const { archives, freedBytes, keptBytes, layers } = garbage;
   writeResult(
     stdout,
     { directory, dryRun, maxBytes, ...garbage },
     json,
     () =>
-      `${dryRun ? 'would remove' : 'removed'} ${layers} layers, ${formatBytes(freedBytes)}; ${formatBytes(keptBytes)} ${dryRun ? 'would stay' : 'stay'}\n`,
+      `${dryRun ? 'would remove' : 'removed'} ${layers} layers, ${archives} archives, ${formatBytes(freedBytes)}; ${formatBytes(keptBytes)} ${dryRun ? 'would stay' : 'stay'}\n`,
   );
 }
 
@@ -62,15 +71,16 @@ export async function gc(
 export async function verify(cache: string | undefined, json: boolean, context: CommandContext): Promise<number> {
   const directory = directoryOf(cache, context);
   const found = await verifyCachedLayers(directory, mountDaemon(context), context);
-  const { bytes, chunks, damaged, unknownLayers } = found;
-  writeResult(context.stdout, { ok: damaged === 0, directory, ...found }, json, () =>
+  const { archives, bytes, chunks, damaged, damagedArchives, unknownLayers } = found;
+  const ok = damaged === 0 && damagedArchives === 0;
+  writeResult(context.stdout, { ok, directory, ...found }, json, () =>
     [
-      `${chunks} chunks, ${formatBytes(bytes)} read, ${damaged} damaged`,
+      `${chunks} chunks, ${formatBytes(bytes)} read, ${damaged} damaged; ${archives} archives, ${damagedArchives} damaged`,
       unknownLayers > 0 ? `, ${unknownLayers} layers cannot be checked before their next mount` : '',
       '\n',
     ].join(''),
   );
-  return damaged === 0 ? 0 : DAMAGED;
+  return ok ? 0 : DAMAGED;
 }
 
 /** `clipyard cache layers pin|unpin`. */

@@ -1,7 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { messageOf, toWorkerError } from '../../errors/index.ts';
 import { namesIn } from '../../files/index.ts';
-import type { MountableArchive } from '../../jobs/index.ts';
+import { dropDamaged, type MountableArchive } from '../../jobs/index.ts';
 import {
   listMounts,
   type MountDaemon,
@@ -22,7 +23,7 @@ import { type ArchiveFlags, mountableArchive } from '../archive-source.ts';
 import { blobOrigin } from '../blob-origin.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
-import { parseBandwidth, parseCount, parseSize } from '../parse-options.ts';
+import { parseBandwidth, parseCount, parseFree, parseSize } from '../parse-options.ts';
 import type { PlannedRecording, RecordingFlags, recordingOf } from '../recording.ts';
 import type { ListingFlags } from '../trace-input.ts';
 
@@ -37,6 +38,10 @@ export interface MountFlags extends ArchiveFlags, RecordingFlags {
   readonly bandwidth?: string;
   /** What a daemon that this command starts keeps the cache below. */
   readonly cacheSize?: string;
+  /** And what it keeps free on the cache's filesystem. */
+  readonly cacheMinFree?: string;
+  /** Keep the layers in the cache, also when the mount is gone. */
+  readonly pin?: boolean;
   /** Where changes go; absent: read-only. */
   readonly rw?: string | undefined;
 }
@@ -179,18 +184,58 @@ export function mountDaemon({ settings, tools }: CommandContext): MountDaemon {
   return { stateDir: settings.stateDir, mountSocket: settings.mountSocket, tools };
 }
 
-/** Fetches what a mount needs of the archive and has the daemon mount it. */
+export interface MountedSource {
+  readonly mounted: Mounted;
+  readonly archive: MountableArchive;
+  readonly storageRef: string;
+}
+
+/**
+ * Fetches what a mount needs of the archive and has the daemon mount it. What was kept of it in the cache and is damaged, as the daemon
+ * finds before it mounts, is fetched or made again, once.
+ */
 export async function mountSource(
   source: string,
   dir: string,
   flags: MountFlags,
   context: CommandContext,
   entryOf: (config: ImageConfig) => string = () => '',
-): Promise<{ readonly mounted: Mounted; readonly archive: MountableArchive; readonly storageRef: string }> {
-  const { log, settings, signal } = context;
-  const cacheDir = resolve(flags.cache ?? settings.cacheDir);
-  await mkdir(cacheDir, { recursive: true });
+): Promise<MountedSource> {
+  const cacheDir = resolve(flags.cache ?? context.settings.cacheDir);
+  await makeCacheDirectory(cacheDir);
   const archive = await mountableArchive(source, flags, context);
+  const mount = (found: MountableArchive) =>
+    mountFound(found, source, dir, { ...flags, cache: cacheDir }, context, entryOf);
+  try {
+    return await mount(archive);
+  } catch (thrown) {
+    if (!(await dropDamaged(archive.path, cacheDir, thrown))) throw thrown;
+    context.log.warn(
+      { archive: archive.path, reason: messageOf(thrown) },
+      'a copy in the cache was damaged: it is made again',
+    );
+  }
+  return await mount(await mountableArchive(source, flags, context));
+}
+
+async function makeCacheDirectory(cacheDir: string): Promise<void> {
+  try {
+    await mkdir(cacheDir, { recursive: true });
+  } catch (thrown) {
+    throw toWorkerError(thrown, `make the cache directory ${cacheDir}`);
+  }
+}
+
+async function mountFound(
+  archive: MountableArchive,
+  source: string,
+  dir: string,
+  flags: MountFlags & { readonly cache: string },
+  context: CommandContext,
+  entryOf: (config: ImageConfig) => string,
+): Promise<MountedSource> {
+  const { log, signal } = context;
+  const cacheDir = flags.cache;
   const origin = await blobOrigin(archive.storage, flags, context);
   const storageRef = flags.storageRef ?? formatReference(archive.storage);
   if (flags.storageRef === undefined)
@@ -206,6 +251,8 @@ export async function mountSource(
     ...(flags.bandwidth !== undefined && { bytesPerSecond: parseBandwidth(flags.bandwidth) }),
     ...(flags.cacheSize !== undefined && { cacheBytes: parseSize(flags.cacheSize, '--cache-size') }),
     ...(planned !== undefined && { recording: planned.recording }),
+    ...(flags.cacheMinFree !== undefined && { cacheMinFree: parseFree(flags.cacheMinFree, '--cache-min-free') }),
+    ...(flags.pin !== undefined && { pin: flags.pin }),
   };
   const found = {
     archive: archive.path,

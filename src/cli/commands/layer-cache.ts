@@ -4,11 +4,11 @@ import type { CommandContext, GlobalOptions } from '../context.ts';
 
 const jsonOf = (command: Command) => command.optsWithGlobals<GlobalOptions>().json ?? false;
 
-/** `cache layers ls|gc|verify|pin|unpin`: upkeep of the runtime cache. Images may be mounted meanwhile. */
+/** `cache layers ls|gc|verify|pin|unpin`: upkeep of the runtime cache, its archives too. Images may be mounted meanwhile. */
 export function addLayerCacheCommands(cache: Command, context: CommandContext): void {
   const layers = cache
     .command('layers')
-    .description('Look after the runtime cache: the layer data that mounts have fetched')
+    .description('Look after the runtime cache: layer data and archives that mounts have fetched')
     .option('--cache <dir>', 'the cache directory (CLIPYARD_CACHE)')
     .addHelpText(
       'after',
@@ -18,7 +18,7 @@ export function addLayerCacheCommands(cache: Command, context: CommandContext): 
 
   layers
     .command('ls')
-    .description('List the layers, the longest unused first')
+    .description('List layers and archives, the longest unused first')
     .addHelpText('after', '\nExample:\n  clipyard --json cache layers ls\n')
     .action(async (_flags: unknown, command: Command) => {
       const { list } = await import('../actions/layer-cache.ts');
@@ -27,7 +27,7 @@ export function addLayerCacheCommands(cache: Command, context: CommandContext): 
 
   layers
     .command('gc')
-    .description('Remove layers that no mount uses, the longest unused first, until the rest fits')
+    .description('Remove layers and archives that no mount uses, the longest unused first, until the rest fits')
     .requiredOption('--max-size <size>', 'what may stay')
     .option('--dry-run', 'only say what would go')
     .addHelpText('after', '\nExample:\n  clipyard cache layers gc --max-size 20GB --dry-run\n')
@@ -38,7 +38,9 @@ export function addLayerCacheCommands(cache: Command, context: CommandContext): 
 
   layers
     .command('verify')
-    .description('Prove every cached chunk; damaged ones go and are fetched again; exit code 65 when there were any')
+    .description(
+      'Prove every cached chunk and archive; damaged ones go and are fetched again; exit code 65 when there were any',
+    )
     .addHelpText('after', '\nExample:\n  clipyard cache layers verify\n')
     .action(async (_flags: unknown, command: Command) => {
       const { verify } = await import('../actions/layer-cache.ts');

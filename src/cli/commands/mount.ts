@@ -69,6 +69,8 @@ export function withMountOptions(command: Command): Command {
     .option('--store <url>', 'object store of WORKSPACE/IMAGE and docker:// sources (CLIPYARD_STORE)')
     .option('--cache <dir>', 'cache directory, on a real filesystem (CLIPYARD_CACHE)')
     .option('--cache-size <size>', 'evict unused layers beyond this size; for a daemon that this command starts')
+    .option('--cache-min-free <size>', 'keep this much free there: a size, or a share as 5%; for a daemon as above')
+    .option('--pin', 'keep the layers in the cache until `clipyard cache layers unpin`, also after umount')
     .option('--storage-ref <ref>', 'read the blobs from here instead of where the archive says')
     .option('--mirror <url>', 'server to ask for blobs before the registry; again for more, in order', collect, [])
     .option('--max-requests <n>', 'requests in flight for this mount (default: what the daemon allows for all)')

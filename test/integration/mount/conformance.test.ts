@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 import { describeMount, type ExpectedTree, type OpenTree } from '../../conformance/mount.ts';
@@ -25,6 +25,7 @@ beforeAll(async () => {
   tars = [...plain, await programLayer()];
   const startNs = BigInt(Date.now()) * 1_000_000n;
   control = await umociUnpack((await layoutOf(scratch.path, tars, 'gzip')).dir, join(scratch.path, 'bundle'));
+  for (const open of [scratch.path, join(scratch.path, 'bundle')]) await chmod(open, 0o755); // other users look too
   const tree = await snapshotTree(control);
   const touched = [...tree].filter(
     ([, { mtimeNs }]) => mtimeNs >= startNs && mtimeNs <= BigInt(Date.now() + 1) * 1_000_000n,
@@ -33,12 +34,30 @@ beforeAll(async () => {
 });
 afterAll(() => scratch[Symbol.asyncDispose]());
 
+/** cap_dac_read_search=ep (linux/capability.h, `vfs_cap_data`, revision 2). */
+const MAY_READ = Buffer.from('0100000204000000000000000000000000000000', 'hex');
+const ACL = 'system.posix_acl_access';
+/** user::rw-, user:65534:r--, group::---, mask::r--, other::--- (linux/posix_acl_xattr.h). */
+const NOBODY_READS = Buffer.from(
+  ['02000000', '01000600ffffffff', '02000400feff0000', '04000000ffffffff', '10000400ffffffff', '20000000ffffffff'].join(
+    '',
+  ),
+  'hex',
+);
+
 /** A program with everything in it, and one that the host's loader completes. */
 async function programLayer(): Promise<Buffer> {
+  const [id, cat] = await Promise.all([readFile('/usr/bin/id'), readFile('/bin/cat')]);
   return tarStream([
     { name: 'program/', type: '5', mode: 0o755 },
     { name: 'program/busybox', type: '0', data: await readFile('/bin/busybox'), mode: 0o755 },
     { name: 'program/dynamic', type: '0', data: await readFile('/bin/echo'), mode: 0o755 },
+    { name: 'program/id', type: '0', data: id, mode: 0o755 },
+    { name: 'program/setuid', type: '0', data: id, mode: 0o4755 },
+    { name: 'program/cat', type: '0', data: cat, mode: 0o755 },
+    { name: 'program/capable', type: '0', data: cat, mode: 0o755, xattrs: { 'security.capability': MAY_READ } },
+    { name: 'program/secret', type: '0', data: 'secret', mode: 0o600 },
+    { name: 'program/listed', type: '0', data: 'listed', mode: 0o640, xattrs: { [ACL]: NOBODY_READS } },
   ]);
 }
 
@@ -61,6 +80,7 @@ describeMount('a plain unpack', {
   sparse: false,
   ownDisk: true,
   direct: true,
+  attributes: true,
 });
 
 for (const engine of engines)
@@ -71,6 +91,7 @@ for (const engine of engines)
       sparse: make !== 'v1',
       ownDisk: false,
       direct: engine === 'fuse', // EROFS over files refuses it
+      attributes: make !== 'v1',
     });
 
 async function mounted(engine: string, source: LayoutCodec, make: (typeof kinds)[number][2]): Promise<OpenTree> {

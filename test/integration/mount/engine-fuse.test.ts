@@ -3,7 +3,7 @@ import { chmod, chown, copyFile, lstat, mkdir, readdir, readFile, readlink } fro
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, describe as group, test } from 'vitest';
-import { isAlive } from '../../../src/mount/dead-mounts.ts';
+import { isAlive } from '../../../src/native/index.ts';
 import { commandError, commandJson, runCommand } from '../../support/command-line.ts';
 import { tarStream } from '../../support/corpus/index.ts';
 import { addBlobs, awkwardTars, layoutOf, type MadeArchive, makeArchive } from '../../support/native/index.ts';

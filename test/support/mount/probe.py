@@ -5,6 +5,8 @@ import ctypes, hashlib, json, mmap, os, sys, tempfile
 root, name, sparse, folder = (os.fsencode(argument) for argument in sys.argv[1:])
 path, sparse, folder = (os.path.join(root, part) for part in (name, sparse, folder))
 libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype, libc.munmap.argtypes = ctypes.c_void_p, (ctypes.c_void_p, ctypes.c_size_t)
+libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
 size = os.stat(path).st_size
 sha = lambda data: hashlib.sha256(data).hexdigest()
 
@@ -119,6 +121,24 @@ def mapped(access):
     return lambda fd: sha(mmap.mmap(fd, size, access=access)[:])
 
 
+def tail(flags):
+    """What a mapping shows of the last page behind the end of the file."""
+    def act(fd):
+        length = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+        at = libc.mmap(None, length, mmap.PROT_READ, flags, fd, 0)
+        rest = ctypes.string_at(at + size, length - size)
+        libc.munmap(at, length)
+        return {"some": len(rest) > 0, "zeros": not any(rest)}
+    return act
+
+
+def written(fd):
+    """Whether a private mapping takes a write, and the file does not."""
+    with mmap.mmap(fd, size, access=mmap.ACCESS_COPY) as mapping:
+        mapping[0] ^= 0xFF
+        return os.pread(fd, 1, 0)[0] == mapping[0] ^ 0xFF
+
+
 def code(act):
     try:
         act()
@@ -132,6 +152,8 @@ print(json.dumps({
     "read": with_fd(lambda fd: sha(os.pread(fd, size + 1, 0))),
     "shared": with_fd(mapped(mmap.ACCESS_READ)),
     "private": with_fd(mapped(mmap.ACCESS_COPY)),
+    "tails": [with_fd(tail(flags)) for flags in (mmap.MAP_SHARED, mmap.MAP_PRIVATE)],
+    "written": with_fd(written),
     "direct": or_refused(direct, os.O_RDONLY | os.O_DIRECT),
     "sendfile": with_fd(copied(lambda fd, to, count: os.sendfile(to, fd, None, count))),
     "splice": with_fd(copied(spliced)),

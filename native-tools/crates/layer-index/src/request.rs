@@ -39,6 +39,8 @@ struct PackLayer {
     id: String,
     /// A path, or `socket:` and the path of a unix socket.
     source: String,
+    /// The file that has the stretches of a stream; `source` is then its plan.
+    data: Option<PathBuf>,
     media_type: String,
     diff_id: Option<String>,
     expected_digest: Option<String>,
@@ -125,15 +127,19 @@ impl PackLayer {
                 output,
             },
         };
-        let source = match self.source.strip_prefix("socket:") {
-            Some(_) if self.expected_digest.is_none() => {
+        let source = match (self.source.strip_prefix("socket:"), self.data) {
+            (_, Some(data)) => Origin::Planned {
+                plan: self.source.into(),
+                data,
+            },
+            (Some(_), None) if self.expected_digest.is_none() => {
                 return Err(usage(format!(
                     "layer {:?} from a socket needs an expectedDigest",
                     self.id
                 )));
             }
-            Some(path) => Origin::Socket(path.into()),
-            None => Origin::File(self.source.into()),
+            (Some(path), None) => Origin::Socket(path.into()),
+            (None, None) => Origin::File(self.source.into()),
         };
         Ok(LayerJob {
             id: self.id,

@@ -1,7 +1,7 @@
 //! `clipyard-mountd cache`: looks after a cache directory, with daemons that use it or without any.
 
 use std::path::PathBuf;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ pub struct CacheRequest {
     rename_all_fields = "camelCase"
 )]
 enum Action {
-    /// The layers, the longest unused first.
+    /// The layers and the archives, the longest unused first.
     Ls,
     /// Removes what nobody uses and nobody pinned until so much is left.
     Gc {
@@ -55,34 +55,55 @@ pub fn care(request: &CacheRequest) -> Result<Value, Error> {
                 .map(|layer| {
                     let name = layer.path.file_name().unwrap_or_default().to_string_lossy();
                     let diff_id = name.split('-').next().unwrap_or_default();
-                    let used = layer.used.duration_since(UNIX_EPOCH).unwrap_or_default();
                     json!({
                         "diffId": format!("sha256:{diff_id}"),
                         "key": name,
                         "bytes": layer.bytes,
                         "plainBytes": layer.plain_bytes,
-                        "lastUsedMs": u64::try_from(used.as_millis()).unwrap_or(u64::MAX),
+                        "lastUsedMs": milliseconds(layer.used),
                         "inUse": layer.in_use,
                         "pinned": layer.pinned,
                     })
                 })
                 .collect();
-            json!({ "layers": shown })
+            let archives = cache.list_archives().map_err(failed)?;
+            let archives: Vec<_> = archives
+                .iter()
+                .map(|archive| {
+                    let name = archive.path.file_name().unwrap_or_default();
+                    json!({
+                        "name": name.to_string_lossy(),
+                        "bytes": archive.bytes,
+                        "lastUsedMs": milliseconds(archive.used),
+                        "inUse": archive.in_use,
+                    })
+                })
+                .collect();
+            json!({ "layers": shown, "archives": archives })
         }
         Action::Gc {
             keep_bytes,
             dry_run,
         } => {
             let evicted = cache.evict(*keep_bytes, *dry_run).map_err(failed)?;
-            json!({ "layers": evicted.layers, "freedBytes": evicted.bytes, "keptBytes": evicted.left_bytes })
+            json!({
+                "layers": evicted.layers,
+                "archives": evicted.archives,
+                "freedBytes": evicted.bytes,
+                "keptBytes": evicted.left_bytes,
+            })
         }
         Action::Verify => {
             let found = cache.verify(|_| true).map_err(failed)?;
+            let found = found.and(cache.verify_archives().map_err(failed)?);
             json!({
                 "chunks": found.chunks,
                 "bytes": found.bytes,
                 "damaged": found.damaged,
                 "unknownLayers": found.unknown_layers,
+                "archives": found.archives,
+                "damagedArchives": found.damaged_archives,
+                "unknownArchives": found.unknown_archives,
             })
         }
         Action::Pin { diff_id, pinned } => {
@@ -99,6 +120,11 @@ pub fn care(request: &CacheRequest) -> Result<Value, Error> {
     })
 }
 
+fn milliseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,7 +139,7 @@ mod tests {
         };
         assert_eq!(
             ask(json!({ "action": "ls" })).unwrap(),
-            json!({ "layers": [] })
+            json!({ "layers": [], "archives": [] })
         );
         let gc = ask(json!({ "action": "gc", "keepBytes": 0, "dryRun": true }));
         assert_eq!(gc.unwrap()["freedBytes"], 0);

@@ -139,6 +139,9 @@ impl Coded for Error {
             Self::LocalLayer { .. } => "BLOB_MISMATCH",
             Self::Request(_) => "INTERNAL",
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => "DISK_FULL",
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                "FILESYSTEM_READ_ONLY"
+            }
             Self::Io { .. } => "IO_FAILED",
         }
     }

@@ -12,7 +12,7 @@ use archive_format::footer::SectionType;
 use archive_format::read::Archive;
 use archive_format::tables::{LayerTable, RecordKind};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, hold_archive};
 use crate::error::Error;
 use crate::layer::{FetchSettings, Fetcher, Layer, LayerParts, Windows};
 use crate::limit::{Bandwidth, Gate};
@@ -57,6 +57,7 @@ impl Image {
     /// As [`Image::open`].
     pub fn of(file: File, request: &SourceRequest) -> Result<Self, Error> {
         let path = &request.archive;
+        hold_archive(&file);
         let kept = file
             .try_clone()
             .map_err(|error| Error::io_at("open the archive", path, error))?;

@@ -20,7 +20,7 @@ use tracing_subscriber::EnvFilter;
 
 const USAGE: &str =
     "usage: clipyard-mountd hold --socket PATH --state DIR [--cache DIR] [--max-requests N]
-                            [--cache-size BYTES] [--min-free BYTES]
+                            [--cache-size BYTES] [--min-free BYTES|N%]
                             [--metrics ADDRESS:PORT|PATH] [--idle-exit]
                             [--no-handover] [--page-cache shared|single]
        clipyard-mountd replace --socket PATH [PROGRAM]

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::cache::Limits;
+use crate::cache::{Free, Limits};
 use crate::layer::FetchSettings;
 use crate::metrics::Address;
 
@@ -74,7 +74,7 @@ impl Options {
                     fetch.bytes_per_second = number(&name, &value()?, 1 << 16..=u64::MAX)?;
                 }
                 "--cache-size" => limits.most_bytes = Some(bytes(&name, &value()?)?),
-                "--min-free" => limits.least_free = Some(bytes(&name, &value()?)?),
+                "--min-free" => limits.least_free = Some(free(&name, &value()?)?),
                 "--metrics" => {
                     let address = Address::parse(&value()?.to_string_lossy());
                     metrics = Some(address.ok_or("--metrics: a loopback address or a path")?);
@@ -128,15 +128,11 @@ impl Options {
             let most = self.fetch.bytes_per_second.to_string();
             out.extend(["--bytes-per-second".into(), most.into()]);
         }
-        for (name, bytes) in [
-            ("--cache-size", self.limits.most_bytes),
-            ("--min-free", self.limits.least_free),
-        ] {
-            out.extend(
-                bytes
-                    .into_iter()
-                    .flat_map(|bytes| [name.into(), bytes.to_string().into()]),
-            );
+        if let Some(bytes) = self.limits.most_bytes {
+            out.extend(["--cache-size".into(), bytes.to_string().into()]);
+        }
+        if let Some(free) = self.limits.least_free {
+            out.extend(["--min-free".into(), free.to_string().into()]);
         }
         if let Some(address) = &self.metrics {
             out.extend(["--metrics".into(), address.to_string().into()]);
@@ -173,6 +169,11 @@ fn bytes(name: &str, value: &OsStr) -> Result<u64, String> {
     number.ok_or_else(|| format!("{name}: a number of bytes"))
 }
 
+fn free(name: &str, value: &OsStr) -> Result<Free, String> {
+    let free = value.to_string_lossy().parse().ok();
+    free.ok_or_else(|| format!("{name}: a number of bytes, or 0% to 100%"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,6 +186,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         for text in [
             "--socket /s --state /d",
+            "--socket /s --state /d --min-free 5%",
             "--state /d --socket /s --cache /c --max-requests 3 --ahead-percent 0 --hedge-percent 7 --fetch-memory 8 --bytes-per-second 65536 --cache-size 5 --min-free 7 --metrics 127.0.0.1:9100 --idle-exit --no-handover --page-cache single",
         ] {
             let options = parse(text).unwrap();
@@ -200,6 +202,8 @@ mod tests {
             ("--socket /s", "--state"),
             ("--socket /s --state /d --max-requests 0", "--max-requests"),
             ("--socket /s --state /d --cache-size lots", "--cache-size"),
+            ("--socket /s --state /d --min-free 101%", "--min-free"),
+            ("--socket /s --state /d --min-free -1", "--min-free"),
             ("--socket /s --state /d --metrics 0.0.0.0:9100", "--metrics"),
             ("--socket /s --state /d --page-cache 3", "--page-cache"),
             (

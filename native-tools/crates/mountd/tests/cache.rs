@@ -15,12 +15,15 @@ use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use archive_format::digest::oci;
+use archive_format::tables::LayerTable;
 use mountd::proto;
 use serde_json::{Value, json};
 use support::TestImage;
 use support::daemon::{Node, drop_page_cache, folder, signal, text, wait_until};
+use support::testing::server::Server;
 use support::testing::{Stored, assert_same, layer, sample};
 
 const SMALL: &[(Stored, &[usize])] = &[(Stored::ZstdFrames, &[300_000, 300_000, 300_000])];
@@ -99,59 +102,179 @@ fn a_login_without_a_right_that_came_first_shares_nothing_that_comes_later() {
     }
 }
 
-#[test]
-fn a_forged_archive_spoils_nothing_and_shows_nothing() {
+/// What a forger writes: another chunk table for a layer's diffID, and the layer's own chunk table over a blob of the
+/// forger's, in a registry that lets the forger in.
+struct Forger {
+    poisoned: LayerTable,
+    borrowed: LayerTable,
+    registry: Server,
+}
+
+impl Forger {
+    fn of(image: &TestImage) -> Self {
+        let registry = Server::start();
+        let evil = sample(image.streams[0].len(), 99);
+        let (table, blob) = layer(&evil, Stored::ZstdFrames, support::CHUNK_BYTES);
+        registry.add(&oci(&table.digest), blob);
+        let mut poisoned = table;
+        poisoned.diff_id = image.tables[0].diff_id;
+        let mut borrowed = poisoned.clone();
+        borrowed.chunks.clone_from(&image.tables[0].chunks);
+        Self {
+            poisoned,
+            borrowed,
+            registry,
+        }
+    }
+
+    fn request(&self, image: &TestImage, directory: &Path, forged: &LayerTable) -> Value {
+        let archive = directory.join("forged.clip");
+        image.forge(&archive, std::slice::from_ref(forged));
+        let mut request = image.request(&directory.join("cache"));
+        request["archive"] = text(&archive).into();
+        request["registry"]["baseUrl"] = self.registry.url.clone().into();
+        request
+    }
+}
+
+fn forged_archive(engine: &str) {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), SMALL);
     image.server.want_basic(BOB);
-    let cache = directory.path().join("cache");
     let [good, bad] = ["good", "bad"].map(|name| folder(directory.path(), name));
-    // The forger's own registry, with a blob of the forger's making.
-    let evil = sample(image.streams[0].len(), 99);
-    let (own_table, own_blob) = layer(&evil, Stored::ZstdFrames, support::CHUNK_BYTES);
-    let own = support::testing::server::Server::start();
-    own.add(&oci(&own_table.digest), own_blob);
-    // Another chunk table for the layer's diffID.
-    let mut poisoned = own_table.clone();
-    poisoned.diff_id = image.tables[0].diff_id;
-    // The layer's chunk table and diffID over the forger's blob, which the forger's login may read.
-    let mut borrowed = poisoned.clone();
-    borrowed.chunks.clone_from(&image.tables[0].chunks);
-    for (forged, comes_first) in [(poisoned, true), (borrowed, false)] {
-        let node = Node::start(directory.path(), &[]);
-        let archive = directory.path().join("forged.clip");
-        image.forge(&archive, std::slice::from_ref(&forged));
-        let mut request = image.request(&cache);
-        request["archive"] = text(&archive).into();
-        request["registry"]["baseUrl"] = own.url.clone().into();
-        let honest = with_login(&image.request(&cache), "bob");
-        let read_bad = || {
-            let names = image.files.iter();
-            names
-                .map(|(name, bytes)| (fs::read(bad.join(name)), bytes))
-                .collect::<Vec<_>>()
-        };
-        if comes_first {
-            node.mount("forger", &request, &bad).unwrap();
-            for (found, bytes) in read_bad() {
-                assert_ne!(found.unwrap(), **bytes, "the forger sees the forger's data");
-            }
-            node.mount("honest", &honest, &good).unwrap();
-            read_all(&image, &good);
-        } else {
-            node.mount("honest", &honest, &good).unwrap();
-            read_all(&image, &good);
-            node.mount("forger", &request, &bad).unwrap();
-            for (found, _) in read_bad() {
-                assert!(found.is_err(), "the blob does not hold these chunks");
+    let forger = Forger::of(&image);
+    let node = Node::start(directory.path(), &[]);
+    let with_engine = |mut request: Value| {
+        request["engine"] = engine.into();
+        request
+    };
+    let honest = image.request(&directory.path().join("cache"));
+    let honest = with_engine(with_login(&honest, "bob"));
+    // The forger first: whoever comes then is not poisoned.
+    let request = forger.request(&image, directory.path(), &forger.poisoned);
+    node.mount("forger", &with_engine(request), &bad).unwrap();
+    for (name, bytes) in &image.files {
+        let found = fs::read(bad.join(name)).unwrap();
+        assert_ne!(found, *bytes, "the forger sees the forger's data");
+    }
+    node.mount("honest", &honest, &good).unwrap();
+    read_all(&image, &good);
+    node.unmount(&bad).unwrap();
+    // And then: what is cached by now is not the forger's to read.
+    let request = forger.request(&image, directory.path(), &forger.borrowed);
+    node.mount("forger", &with_engine(request), &bad).unwrap();
+    for name in image.files.keys() {
+        let found = fs::read(bad.join(name));
+        assert!(found.is_err(), "the blob does not hold these chunks");
+    }
+    drop_page_cache();
+    read_all(&image, &good);
+    assert_eq!(node.stat(&good).unwrap()["cacheDamaged"], 0);
+}
+
+#[test]
+fn a_forged_archive_spoils_nothing_and_shows_nothing_with_engine_erofs() {
+    forged_archive("erofs");
+}
+
+#[test]
+fn a_forged_archive_spoils_nothing_and_shows_nothing_with_engine_fuse() {
+    forged_archive("fuse");
+}
+
+#[test]
+fn a_layer_that_is_handed_over_goes_to_no_login_that_may_not_read_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    image.server.want_basic(BOB);
+    let node = Node::start(directory.path(), &[]);
+    let mut honest = with_login(&image.request(&directory.path().join("cache")), "bob");
+    honest["engine"] = "erofs".into();
+    let is_handed_over = |at: &Path| {
+        let stat = node.stat(at).unwrap();
+        let reason = stat["layers"][0]["reason"].as_str().unwrap_or_default();
+        reason.starts_with("handed over")
+    };
+    let [first, bad] = ["first", "bad"].map(|name| folder(directory.path(), name));
+    node.mount("first", &honest, &first).unwrap();
+    read_all(&image, &first);
+    let mut tries = 0;
+    let mut good = first.clone();
+    wait_until("it is handed over", || {
+        tries += 1;
+        good = folder(directory.path(), &format!("good{tries}"));
+        node.mount(&format!("good{tries}"), &honest, &good).unwrap();
+        is_handed_over(&good)
+    });
+    let mut eve = with_login(&honest, "eve");
+    for engine in ["erofs", "fuse"] {
+        eve["engine"] = engine.into();
+        let refused = node.mount("eve", &eve, &bad).unwrap_err();
+        assert_eq!(refused["code"], "REGISTRY_UNAUTHENTICATED", "{refused}");
+    }
+    let forger = Forger::of(&image);
+    for (id, forged) in [("one", &forger.poisoned), ("two", &forger.borrowed)] {
+        let mut request = forger.request(&image, directory.path(), forged);
+        request["engine"] = "erofs".into();
+        node.mount(id, &request, &bad).unwrap();
+        assert!(!is_handed_over(&bad));
+        for (name, bytes) in &image.files {
+            let found = fs::read(bad.join(name));
+            assert!(found.is_err() || found.unwrap() != *bytes, "{name}");
+        }
+        node.unmount(&bad).unwrap();
+    }
+    drop_page_cache();
+    read_all(&image, &good);
+}
+
+#[test]
+fn two_daemons_and_evictions_at_one_cache_give_no_wrong_byte_and_no_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let cache = directory.path().join("cache");
+    let images = [300_000, 290_000, 280_000].map(|length| {
+        let at = folder(directory.path(), &format!("image{length}"));
+        TestImage::make(&at, &[(Stored::ZstdFrames, &[length, length])])
+    });
+    // Less than two of the three images: something always has to go.
+    let nodes = [(); 2].map(|()| Node::start(directory.path(), &["--cache-size", "1000000"]));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let mut workers = vec![];
+        for (number, node) in nodes.iter().enumerate() {
+            for (worker, engine) in ["erofs", "fuse"].into_iter().enumerate() {
+                let (images, cache, directory) = (&images, &cache, directory.path());
+                workers.push(scope.spawn(move || {
+                    for round in 0..6 {
+                        let image = &images[(round + number + worker) % images.len()];
+                        let id = format!("n{number}w{worker}r{round}");
+                        let mut request = image.request(cache);
+                        request["engine"] = engine.into();
+                        let at = folder(directory, &id);
+                        node.mount(&id, &request, &at).unwrap();
+                        read_all(image, &at);
+                        drop_page_cache();
+                        read_all(image, &at);
+                        node.unmount(&at).unwrap();
+                    }
+                }));
             }
         }
-        drop_page_cache();
-        read_all(&image, &good);
-        assert_eq!(node.stat(&good).unwrap()["cacheDamaged"], 0);
-        node.unmount(&bad).unwrap();
-        node.unmount(&good).unwrap();
-    }
+        let evictor = scope.spawn(|| {
+            let mut evicted = 0;
+            while !done.load(Ordering::Relaxed) {
+                for node in &nodes {
+                    evicted += evict_all(node, &cache).layers;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            evicted
+        });
+        let results: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+        done.store(true, Ordering::Relaxed);
+        assert!(evictor.join().unwrap() > 0, "something was evicted");
+        assert!(results.iter().all(Result::is_ok));
+    });
 }
 
 #[test]
@@ -213,6 +336,121 @@ fn a_cache_is_kept_below_its_size_while_mounts_come_and_go() {
     node.mount("m2", &image.request(&cache), &mountpoint)
         .unwrap();
     read_all(&image, &mountpoint);
+}
+
+/// An image whose archive lies in the cache, as a command leaves it there, last used an hour ago.
+fn with_cached_archive(directory: &Path, image: &TestImage) -> (std::path::PathBuf, Value) {
+    let cache = directory.join("cache");
+    fs::create_dir_all(cache.join("archives")).unwrap();
+    let archive = cache.join("archives/image.clip");
+    fs::copy(&image.archive, &archive).unwrap();
+    let hour = std::time::Duration::from_secs(3600);
+    let file = File::open(&archive).unwrap();
+    file.set_modified(std::time::SystemTime::now() - hour)
+        .unwrap();
+    let mut request = image.request(&cache);
+    request["archive"] = text(&archive).into();
+    (archive, request)
+}
+
+fn evict_all(node: &Node, cache: &Path) -> proto::EvictResponse {
+    let request = proto::EvictRequest {
+        cache_dir: text(cache),
+        keep_bytes: 0,
+        dry_run: false,
+    };
+    node.call(|calls| Box::pin(calls.evict(request))).unwrap()
+}
+
+#[test]
+fn an_archive_is_evicted_when_no_mount_has_it_also_over_a_change_of_daemons() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    for engine in ["erofs", "fuse"] {
+        let (archive, mut request) = with_cached_archive(directory.path(), &image);
+        request["engine"] = engine.into();
+        let cache = directory.path().join("cache");
+        let node = Node::start(directory.path(), &[]);
+        let mountpoint = folder(directory.path(), &format!("mnt-{engine}"));
+        node.mount("m1", &request, &mountpoint).unwrap();
+        assert_eq!(evict_all(&node, &cache).archives, 0);
+        let before = node.daemon_pid();
+        signal("KILL", &[before]);
+        wait_until("the next daemon is there", || node.daemon_pid() != before);
+        assert_eq!(evict_all(&node, &cache).archives, 0);
+        assert!(archive.exists());
+        read_all(&image, &mountpoint);
+        node.unmount(&mountpoint).unwrap();
+        wait_until("nobody has it", || evict_all(&node, &cache).archives == 1);
+        assert!(!archive.exists());
+    }
+}
+
+#[test]
+fn a_bounded_cache_counts_its_archives() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    let (archive, _) = with_cached_archive(directory.path(), &image);
+    let node = Node::start(directory.path(), &["--cache-size", "4096"]);
+    let mountpoint = folder(directory.path(), "mnt");
+    node.mount(
+        "m1",
+        &image.request(&directory.path().join("cache")),
+        &mountpoint,
+    )
+    .unwrap();
+    wait_until("it is evicted", || !archive.exists());
+    read_all(&image, &mountpoint);
+}
+
+#[test]
+fn a_check_removes_a_damaged_archive() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    let (archive, _) = with_cached_archive(directory.path(), &image);
+    let node = Node::start(directory.path(), &[]);
+    let verify = || {
+        let request = proto::VerifyCacheRequest {
+            cache_dir: text(&directory.path().join("cache")),
+        };
+        let found = node.call(|calls| Box::pin(calls.verify_cache(request)));
+        let found = found.unwrap();
+        (found.archives, found.damaged_archives)
+    };
+    assert_eq!(verify(), (1, 0));
+    let length = fs::metadata(&archive).unwrap().len();
+    let file = File::options().write(true).open(&archive).unwrap();
+    file.write_all_at(&[0xa5; 64], length - 4096).unwrap();
+    assert_eq!(verify(), (1, 1));
+    assert_eq!(verify(), (0, 0));
+}
+
+#[test]
+fn layers_that_a_mount_pinned_stay_until_they_are_unpinned() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), SMALL);
+    let cache = directory.path().join("cache");
+    let node = Node::start(directory.path(), &[]);
+    let mountpoint = folder(directory.path(), "mnt");
+    let mut request = image.request(&cache);
+    request["pin"] = true.into();
+    // One that does not come up pins nothing.
+    let busy = folder(directory.path(), "busy");
+    fs::write(busy.join("file"), b"x").unwrap();
+    node.mount("m0", &request, &busy).unwrap_err();
+    let pin = image.cache_data(&cache, 0).with_file_name("pin");
+    assert!(!pin.exists());
+    node.mount("m1", &request, &mountpoint).unwrap();
+    read_all(&image, &mountpoint);
+    node.unmount(&mountpoint).unwrap();
+    assert_eq!(evict_all(&node, &cache).layers, 0);
+    image.server.clear_log();
+    node.mount("m2", &request, &mountpoint).unwrap();
+    read_all(&image, &mountpoint);
+    assert!(image.server.log().is_empty());
+    node.unmount(&mountpoint).unwrap();
+    fs::remove_file(&pin).unwrap();
+    wait_until("it goes", || evict_all(&node, &cache).layers == 1);
 }
 
 #[test]

@@ -629,7 +629,19 @@ fn a_full_disk_under_the_cache_costs_the_copies_and_not_the_data() {
         drop_page_cache();
     }
     assert!(daemon.ask("stat")["notKept"].as_u64().unwrap() > 0);
+    // With space again what is read is kept again, and needs the registry no more.
+    fs::remove_file(disk.path.join("filler")).unwrap();
+    drop_page_cache();
+    for name in image.files.keys() {
+        daemon.read(name).unwrap();
+    }
+    image.server.fail_always(Some(Fault::Status(500, vec![])));
+    drop_page_cache();
+    for (name, bytes) in &image.files {
+        assert_same(daemon.read(name).unwrap(), bytes, name.to_string());
+    }
     drop(daemon);
+    fs::write(disk.path.join("filler"), vec![1; 32 << 20]).unwrap_err();
     // What its metadata image took is free again.
     let mut left = fs::OpenOptions::new()
         .append(true)
@@ -655,9 +667,10 @@ fn a_cache_that_is_read_only_is_refused_and_nothing_is_left() {
     let error = serve(image.request(&disk.path), directory.path())
         .err()
         .unwrap();
-    assert_eq!(error["code"], "IO_FAILED", "{error}");
-    assert!(error.to_string().contains("Read-only"), "{error}");
+    assert_eq!(error["code"], "FILESYSTEM_READ_ONLY", "{error}");
+    assert!(error.to_string().contains("disk"), "it says which: {error}");
     assert!(image.server.log().is_empty());
+    assert!(!is_mounted(&directory.path().join("mnt")));
 }
 
 /// An ext4 of a few megabytes in a file.

@@ -11,7 +11,7 @@ use archive_format::digest::{Digest, Sha256, oci};
 use super::hash::Hashed;
 use super::{LayerJob, Origin};
 use crate::error::IndexError;
-use crate::source::{Input, Stream};
+use crate::source::{Input, Planned, Stream};
 use crate::stop::Stop;
 
 /// How long a socket is waited for before the stop flag is looked at.
@@ -28,6 +28,10 @@ pub(super) fn open_source(job: &LayerJob) -> Result<Input, IndexError> {
                 check_size(job, metadata.len())?;
             }
             Ok(Input::File(file))
+        }
+        Origin::Planned { plan, data } => {
+            let planned = Planned::open(plan, data).map_err(failed)?;
+            Ok(Input::Planned(Box::new(planned)))
         }
         Origin::Socket(path) => {
             let socket = ask(path, job).map_err(failed)?;

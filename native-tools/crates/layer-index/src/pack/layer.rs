@@ -326,7 +326,7 @@ pub(crate) fn source_of(
 /// A second reader of a blob that comes over a socket: for its rest, when the first one stumbles.
 fn rest_of(job: &LayerJob, source: &Input) -> Result<Option<Stream>, IndexError> {
     match source {
-        Input::File(_) => Ok(None),
+        Input::File(_) | Input::Planned(_) => Ok(None),
         Input::Stream(stream) => stream
             .rest()
             .map(Some)

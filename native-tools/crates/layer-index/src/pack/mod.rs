@@ -49,6 +49,13 @@ pub enum Origin {
     File(PathBuf),
     /// A unix socket that serves blobs: the reader says the digest and a line feed, and gets the bytes to their end.
     Socket(PathBuf),
+    /// A stream that a plan puts together, with stretches of a data file.
+    Planned {
+        /// What the stream is made of.
+        plan: PathBuf,
+        /// Where the stretches are.
+        data: PathBuf,
+    },
 }
 
 impl From<PathBuf> for Origin {
@@ -62,6 +69,7 @@ impl std::fmt::Display for Origin {
         match self {
             Self::File(path) => path.display().fmt(out),
             Self::Socket(path) => write!(out, "socket:{}", path.display()),
+            Self::Planned { data, .. } => data.display().fmt(out),
         }
     }
 }

@@ -4,12 +4,14 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 
+use super::Planned;
 use crate::error::IndexError;
 use crate::stop::Stop;
 
 /// A blob as it lies on disk, or as it comes.
 pub(crate) enum Input {
     File(File),
+    Planned(Box<Planned>),
     Stream(Stream),
 }
 
@@ -58,12 +60,13 @@ impl Input {
     ) -> Result<usize, IndexError> {
         loop {
             let outcome = match self {
+                Self::Planned(planned) => return planned.read(out),
                 Self::File(file) => file.read(out),
                 Self::Stream(stream) => stream.socket.read(out),
             };
             match (outcome, &mut *self) {
                 (Ok(length), Self::Stream(stream)) => return stream.took(length),
-                (Ok(length), Self::File(_)) => return Ok(length),
+                (Ok(length), Self::File(_) | Self::Planned(_)) => return Ok(length),
                 (Err(error), _) => match error.kind() {
                     ErrorKind::Interrupted => {}
                     ErrorKind::WouldBlock | ErrorKind::TimedOut => stop.check()?,

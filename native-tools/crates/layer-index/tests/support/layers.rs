@@ -104,7 +104,7 @@ impl Bench {
             Action::Pack { output, .. } => output.as_path(),
             Action::Keep => match &job.source {
                 Origin::File(path) => path.as_path(),
-                Origin::Socket(_) => Path::new("/dev/null"),
+                Origin::Socket(_) | Origin::Planned { .. } => Path::new("/dev/null"),
             },
         };
         Ok(Outcome {

@@ -1,10 +1,12 @@
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::listing::{PIN, list};
+use super::listing::PIN;
+use super::{Cache, archives};
 
 /// What was removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -13,33 +15,83 @@ pub struct Evicted {
     pub bytes: u64,
     /// Layers.
     pub layers: u32,
-    /// Bytes of layers that stay.
+    /// Archives.
+    pub archives: u32,
+    /// Bytes of layers and archives that stay.
     pub left_bytes: u64,
 }
 
+/// Something that a cache holds.
+struct Held {
+    path: PathBuf,
+    used: SystemTime,
+    bytes: u64,
+    is_free: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Layer,
+    Archive,
+}
+
 /// Removes, or with `dry_run` only counts, what nobody uses and nobody pinned.
-pub(super) fn evict(layers: &Path, keep_bytes: u64, dry_run: bool) -> io::Result<Evicted> {
-    let cached = list(layers)?;
+pub(super) fn evict(cache: &Cache, keep_bytes: u64, dry_run: bool) -> io::Result<Evicted> {
+    let held = held_by(cache)?;
     let mut evicted = Evicted {
-        left_bytes: cached.iter().map(|layer| layer.bytes).sum(),
+        left_bytes: held.iter().map(|one| one.bytes).sum(),
         ..Evicted::default()
     };
-    for layer in cached {
+    for one in held {
         if evicted.left_bytes <= keep_bytes {
             break;
         }
-        let free = !layer.in_use && !layer.pinned;
-        if free && (dry_run || remove_unused(&layer.path)?) {
-            evicted.left_bytes -= layer.bytes;
-            evicted.bytes += layer.bytes;
-            evicted.layers += 1;
+        if !one.is_free || !(dry_run || one.remove_unused()?) {
+            continue;
+        }
+        evicted.left_bytes -= one.bytes;
+        evicted.bytes += one.bytes;
+        match one.kind {
+            Kind::Layer => evicted.layers += 1,
+            Kind::Archive => evicted.archives += 1,
         }
     }
     Ok(evicted)
 }
 
+/// Layers and archives together, the longest unused first.
+fn held_by(cache: &Cache) -> io::Result<Vec<Held>> {
+    let layers = cache.list()?.into_iter().map(|layer| Held {
+        is_free: !layer.in_use && !layer.pinned,
+        path: layer.path,
+        used: layer.used,
+        bytes: layer.bytes,
+        kind: Kind::Layer,
+    });
+    let archives = cache.list_archives()?.into_iter().map(|archive| Held {
+        is_free: archive.is_free(),
+        path: archive.path,
+        used: archive.used,
+        bytes: archive.bytes,
+        kind: Kind::Archive,
+    });
+    let mut held: Vec<_> = layers.chain(archives).collect();
+    held.sort_by_key(|one| one.used);
+    Ok(held)
+}
+
+impl Held {
+    fn remove_unused(&self) -> io::Result<bool> {
+        match self.kind {
+            Kind::Layer => remove_unused_layer(&self.path),
+            Kind::Archive => archives::remove_unused(&self.path),
+        }
+    }
+}
+
 /// Whoever opens the directory takes its lock first, and looks whether the lock is still the one in the directory.
-fn remove_unused(path: &Path) -> io::Result<bool> {
+fn remove_unused_layer(path: &Path) -> io::Result<bool> {
     let lock = match OpenOptions::new().write(true).open(path.join("lock")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         other => other?,

@@ -1,5 +1,8 @@
 //! The chunk cache on disk. `docs/formats/cache.md`.
 
+#[cfg(test)]
+mod archive_tests;
+mod archives;
 mod evict;
 mod key;
 mod layer_cache;
@@ -11,13 +14,14 @@ mod tend;
 mod tests;
 mod verify;
 
+pub use archives::{CachedArchive, hold_archive};
 pub use evict::Evicted;
 pub use key::layer_name;
 pub use layer_cache::LayerCache;
 pub use listing::CachedLayer;
 pub use readers::{Reader, ReaderKey, Readers};
 pub use seal::is_sealed;
-pub use tend::{Limits, Tended};
+pub use tend::{Free, Limits, Tended};
 pub use verify::Verified;
 
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -85,13 +89,49 @@ impl Cache {
         Readers::of(&self.directory(table))
     }
 
-    /// Removes layers that nobody uses and nobody pinned, those first that were opened longest ago, until at most `keep_bytes`
-    /// are on disk; with `dry_run` it only says what would go.
+    /// Removes layers and archives that nobody uses and nobody pinned, those first that were used longest ago, until at most
+    /// `keep_bytes` are on disk; with `dry_run` it only says what would go. What dead processes left half-made goes in any case.
     ///
     /// # Errors
     /// The system's.
     pub fn evict(&self, keep_bytes: u64, dry_run: bool) -> io::Result<Evicted> {
-        evict::evict(&self.root.join("layers"), keep_bytes, dry_run)
+        if !dry_run && let Err(error) = self.reap() {
+            tracing::warn!(%error, "what dead processes left in the cache stays");
+        }
+        evict::evict(self, keep_bytes, dry_run)
+    }
+
+    /// Removes what processes that are dead left half-made.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn reap(&self) -> io::Result<u32> {
+        archives::reap(&self.archives())
+    }
+
+    /// The archives, those first that were handed out longest ago.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn list_archives(&self) -> io::Result<Vec<CachedArchive>> {
+        archives::list(&self.archives())
+    }
+
+    fn archives(&self) -> PathBuf {
+        self.root.join("archives")
+    }
+
+    /// Bytes on disk of everything that can be evicted.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn held_bytes(&self) -> io::Result<u64> {
+        let layers = self.list()?;
+        let archives = self.list_archives()?;
+        let bytes = layers.iter().map(|layer| layer.bytes);
+        Ok(bytes
+            .chain(archives.iter().map(|archive| archive.bytes))
+            .sum())
     }
 
     /// The layers, those first that were opened longest ago.
@@ -121,6 +161,22 @@ impl Cache {
             }
         }
         Ok(layers.len())
+    }
+
+    /// Pins one layer; true when it was not pinned before.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn pin_layer(&self, table: &LayerTable) -> io::Result<bool> {
+        let pin = self.directory(table).join(listing::PIN);
+        let is_new = !pin.exists();
+        open_file(&pin)?;
+        Ok(is_new)
+    }
+
+    /// Lets a layer go again.
+    pub fn unpin_layer(&self, table: &LayerTable) {
+        let _ = fs::remove_file(self.directory(table).join(listing::PIN));
     }
 
     fn set_full(&self, is_full: bool) {

@@ -1,6 +1,8 @@
 //! Keeping a cache within its bounds while it is in use.
 
+use std::fmt::{self, Display, Formatter};
 use std::io;
+use std::str::FromStr;
 
 use rustix::fs::statvfs;
 
@@ -9,10 +11,52 @@ use super::{Cache, Evicted};
 /// What a cache may take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes on disk of all layers together; absent: no bound.
+    /// Bytes on disk of all layers and archives together; absent: no bound.
     pub most_bytes: Option<u64>,
-    /// Bytes that the filesystem keeps free; absent: no bound.
-    pub least_free: Option<u64>,
+    /// What the filesystem keeps free; absent: no bound.
+    pub least_free: Option<Free>,
+}
+
+/// Space that a filesystem keeps free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Free {
+    /// So many bytes.
+    Bytes(u64),
+    /// So much of its size, 0 to 100.
+    Percent(u8),
+}
+
+impl Free {
+    fn of(self, filesystem_bytes: u64) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Percent(percent) => filesystem_bytes / 100 * u64::from(percent),
+        }
+    }
+}
+
+impl FromStr for Free {
+    type Err = ();
+
+    /// `1048576` or `5%`.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.strip_suffix('%') {
+            None => text.parse().map(Self::Bytes).map_err(|_| ()),
+            Some(number) => match number.parse() {
+                Ok(percent @ 0..=100) => Ok(Self::Percent(percent)),
+                _ => Err(()),
+            },
+        }
+    }
+}
+
+impl Display for Free {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(bytes) => write!(f, "{bytes}"),
+            Self::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
 }
 
 /// How a cache stands after it was looked after.
@@ -38,7 +82,7 @@ impl Cache {
     /// # Errors
     /// The system's.
     pub fn tend(&self, limits: &Limits) -> io::Result<Tended> {
-        let held = self.list()?.iter().map(|layer| layer.bytes).sum();
+        let held = self.held_bytes()?;
         let short = self.short_of_space(limits)?;
         let keep = held - short.min(held);
         let evicted = self.evict(keep.min(limits.most_bytes.unwrap_or(u64::MAX)), false)?;
@@ -56,6 +100,7 @@ impl Cache {
             return Ok(0);
         };
         let space = statvfs(self.root())?;
+        let least = least.of(space.f_blocks.saturating_mul(space.f_frsize));
         Ok(least.saturating_sub(space.f_bavail.saturating_mul(space.f_frsize)))
     }
 }

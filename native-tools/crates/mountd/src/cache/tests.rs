@@ -9,7 +9,7 @@ use archive_format::digest::sha256;
 use archive_format::tables::LayerTable;
 use proptest::prelude::*;
 
-use super::{Cache, Limits, layer_name};
+use super::{Cache, Free, Limits, layer_name};
 use crate::testing::{Stored, layer, sample};
 
 const CHUNK: u32 = 16 << 10;
@@ -99,7 +99,7 @@ fn a_filesystem_that_is_short_of_space_is_given_back_what_nobody_uses() {
     let table = fill(&cache, 6, 10);
     let all = Limits {
         most_bytes: None,
-        least_free: Some(u64::MAX),
+        least_free: Some(Free::Bytes(u64::MAX)),
     };
     let tended = cache.tend(&all).unwrap();
     assert!(
@@ -109,9 +109,26 @@ fn a_filesystem_that_is_short_of_space_is_given_back_what_nobody_uses() {
     assert!(!is_there(&cache, &table));
     let little = Limits {
         most_bytes: None,
-        least_free: Some(1),
+        least_free: Some(Free::Bytes(1)),
     };
     assert!(!cache.tend(&little).unwrap().is_full);
+}
+
+#[test]
+fn space_to_keep_free_can_be_a_part_of_the_filesystem() {
+    let (_directory, cache) = open();
+    let table = fill(&cache, 10, 10);
+    let part = |percent| Limits {
+        most_bytes: None,
+        least_free: Some(Free::Percent(percent)),
+    };
+    assert!(!cache.tend(&part(0)).unwrap().is_full);
+    assert!(is_there(&cache, &table));
+    let tended = cache.tend(&part(100)).unwrap();
+    assert!(
+        tended.is_full && !is_there(&cache, &table),
+        "something is always used"
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::Path;
 use archive_format::digest::blake3;
 use archive_format::tables::{LayerTable, decode};
 
+use super::archives::{self, Checked};
 use super::{Cache, LayerCache, layer_name};
 
 /// What was found.
@@ -20,6 +21,12 @@ pub struct Verified {
     pub damaged: u64,
     /// Layers that cannot be checked: what their chunks should be is lost.
     pub unknown_layers: u32,
+    /// Archives that were looked at.
+    pub archives: u32,
+    /// Those that were not what they should be; they are removed, and fetched or made again when they are wanted.
+    pub damaged_archives: u32,
+    /// Those that have no digests: of other writers, with the whole of their files.
+    pub unknown_archives: u32,
 }
 
 impl Verified {
@@ -31,6 +38,9 @@ impl Verified {
             bytes: self.bytes + other.bytes,
             damaged: self.damaged + other.damaged,
             unknown_layers: self.unknown_layers + other.unknown_layers,
+            archives: self.archives + other.archives,
+            damaged_archives: self.damaged_archives + other.damaged_archives,
+            unknown_archives: self.unknown_archives + other.unknown_archives,
         }
     }
 }
@@ -55,6 +65,23 @@ impl Cache {
                 },
             };
             all = all.and(one);
+        }
+        Ok(all)
+    }
+
+    /// Proves what mounts take from each archive, and removes the damaged ones that no mount has.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn verify_archives(&self) -> io::Result<Verified> {
+        let mut all = Verified::default();
+        for archive in self.list_archives()? {
+            all.archives += 1;
+            match archives::check(&archive)? {
+                Checked::Good => (),
+                Checked::Damaged => all.damaged_archives += 1,
+                Checked::Unknown => all.unknown_archives += 1,
+            }
         }
         Ok(all)
     }

@@ -155,6 +155,7 @@ impl MountService for Service {
                 freed_bytes: evicted.bytes,
                 layers: evicted.layers,
                 left_bytes: evicted.left_bytes,
+                archives: evicted.archives,
             })
         })
         .await
@@ -171,6 +172,9 @@ impl MountService for Service {
                 bytes: verified.bytes,
                 damaged: verified.damaged,
                 unknown_layers: verified.unknown_layers,
+                archives: verified.archives,
+                damaged_archives: verified.damaged_archives,
+                unknown_archives: verified.unknown_archives,
             })
         })
         .await

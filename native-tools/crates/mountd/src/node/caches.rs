@@ -33,6 +33,9 @@ impl Caches {
         }
         let cache =
             Cache::open(path).map_err(|error| Error::io_at("open the cache", path, error))?;
+        if let Err(error) = cache.reap() {
+            tracing::warn!(%error, "what dead processes left in the cache stays");
+        }
         open.insert(path.to_owned(), cache.clone());
         Ok(cache)
     }
@@ -44,19 +47,20 @@ impl Caches {
 
     /// Bytes on disk of all of them.
     pub(super) fn held_bytes(&self) -> u64 {
-        let layers = self.all().into_iter().filter_map(|cache| cache.list().ok());
-        layers.flatten().map(|layer| layer.bytes).sum()
+        let caches = self.all();
+        caches.iter().flat_map(Cache::held_bytes).sum()
     }
 
     fn tend(&self, limits: &Limits) {
         for cache in self.all() {
             match cache.tend(limits) {
-                Ok(tended) if tended.evicted.layers > 0 => {
+                Ok(tended) if tended.evicted.bytes > 0 => {
                     let evicted = tended.evicted;
                     self.evicted_layers.add(evicted.layers.into());
                     self.evicted_bytes.add(evicted.bytes);
                     tracing::info!(
                         layers = evicted.layers,
+                        archives = evicted.archives,
                         bytes = evicted.bytes,
                         is_full = tended.is_full,
                         "evicted from the cache"
@@ -104,6 +108,7 @@ impl Node {
             mounted.push(crate::cache::layer_name(layer.table()));
         }
         let rest = cache.verify(|name| !mounted.iter().any(|known| known == name));
+        let rest = rest.and_then(|rest| Ok(rest.and(cache.verify_archives()?)));
         Ok(all.and(rest.map_err(|error| Error::io_at("check the cache", &path, error))?))
     }
 }

@@ -16,6 +16,7 @@ use super::devices::{self, Device};
 use super::joined::Joined;
 use super::mounted::{MountedLayer, archive_name};
 use super::mountpoint::MountPoint;
+use super::pins::Pins;
 use super::prepare::{Parts, Placed};
 use super::replay::{Profile, Replay};
 use super::right::Right;
@@ -113,7 +114,9 @@ impl Node {
             replay: Replay::default(),
         });
         mounted.trace_touches();
+        let pins = Pins::set(&mounted, &cache, &image)?;
         self.publish(&mounted, &image, detached)?;
+        pins.stay();
         joined.stay();
         run_dir.stay();
         Self::fetch_first(&mounted, profile);

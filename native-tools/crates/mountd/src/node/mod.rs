@@ -15,6 +15,7 @@ mod making;
 mod measure;
 mod mounted;
 mod mountpoint;
+mod pins;
 mod prefetch;
 mod prepare;
 mod replay;

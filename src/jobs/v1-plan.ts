@@ -1,9 +1,7 @@
-import { createHash } from 'node:crypto';
-import { type ByteString, bytesOf, type ClipNode, displayOf, type RangeSource } from '../archive/index.ts';
-import { type Cancelable, WorkerError } from '../errors/index.ts';
+import { type ByteString, bytesOf, type ClipNode, displayOf } from '../archive/index.ts';
+import { WorkerError } from '../errors/index.ts';
 
 const BLOCK_BYTES = 512;
-const PIECE_BYTES = 1 << 20;
 const NS_PER_SECOND = 1_000_000_000n;
 /** Bits of `st_mode` that say what a node of type `file` is. */
 const TYPE_BITS = 0o170000;
@@ -17,24 +15,20 @@ const SPECIAL: ReadonlyMap<number, string> = new Map([
 /** A name that a layer cannot hold: it would take another one away (OCI image-spec 1.1, layer.md, "Whiteouts"). */
 const WHITEOUT = '.wh.';
 
-/** What went into the tar, known at its end. */
-export interface V1TarReport {
+/** What went into the plan, known at its end. */
+export interface V1Report {
   readonly sockets: number;
 }
 
 /**
- * The tree of a V1 archive as one plain tar, bytes of files from `data`: PAX records wherever ustar has no room. A file is proven
- * by its sha256 where the archive has one, when its last byte has been given; nothing before the stream's end may be used. Names of one
- * inode become hard links. Sockets, which tar does not know, are left out and counted. Throws ARCHIVE_CORRUPT, ARCHIVE_TRUNCATED,
- * and ARCHIVE_NOT_LAZY for names that no layer can hold.
+ * The plan (native-tools/crates/layer-index/src/source/planned.rs) of a V1 archive's tree as one plain tar: headers are given, with
+ * PAX records wherever ustar has no room; bytes of files are stretches of the file of `dataBytes` that has them, with their sha256 where
+ * the archive has one. Names of one inode become hard links. Sockets, which tar does not know, are left out and counted. Throws
+ * ARCHIVE_CORRUPT, and ARCHIVE_NOT_LAZY for names that no layer can hold.
  */
-export async function* v1Tar(
-  nodes: Iterable<ClipNode>,
-  data: RangeSource,
-  options: Cancelable,
-): AsyncGenerator<Buffer, V1TarReport> {
+export function* v1Plan(nodes: Iterable<ClipNode>, dataBytes: number): Generator<Buffer, V1Report> {
   const firstNames = new Map<string, ByteString>();
-  let [left, sockets] = [data.sizeBytes, 0];
+  let [left, sockets] = [dataBytes, 0];
   for (const node of nodes) {
     requireLayerName(node.path);
     if (node.type === 'file' && (node.attributes.mode & TYPE_BITS) === SOCKET) {
@@ -44,7 +38,7 @@ export async function* v1Tar(
     const inode = inodeOf(node);
     const first = inode === undefined ? undefined : firstNames.get(inode);
     if (first !== undefined) {
-      yield* entry(node, '1', 0, first);
+      yield given(...entry(node, '1', 0, first));
       continue;
     }
     if (inode !== undefined) firstNames.set(inode, node.path);
@@ -53,11 +47,30 @@ export async function* v1Tar(
     // Blocks of files do not overlap: a list that says so could make a terabyte of a megabyte.
     left -= sizeBytes;
     if (left < 0) throw corrupt('the files of the archive are longer than the archive');
-    yield* entry(node, type, sizeBytes, node.target);
-    if (sizeBytes > 0) yield* provenBytes(node, data, options);
+    yield given(...entry(node, type, sizeBytes, node.target));
+    if (sizeBytes > 0) {
+      yield stretch(node);
+      yield given(padding(sizeBytes));
+    }
   }
-  yield Buffer.alloc(2 * BLOCK_BYTES);
+  yield given(Buffer.alloc(2 * BLOCK_BYTES));
   return { sockets };
+}
+
+function given(...parts: readonly Buffer[]): Buffer {
+  const bytes = Buffer.concat(parts);
+  const head = Buffer.alloc(5);
+  head.writeUInt32LE(bytes.length, 1);
+  return Buffer.concat([head, bytes]);
+}
+
+function stretch({ contentHash, dataBytes, dataOffset, path }: ClipNode): Buffer {
+  const head = Buffer.alloc(17, contentHash === '' ? 1 : 2);
+  head.writeBigUInt64LE(BigInt(dataOffset), 1);
+  head.writeBigUInt64LE(BigInt(dataBytes), 9);
+  if (contentHash !== '' && !/^[0-9a-f]{64}$/.test(contentHash))
+    throw corrupt(`the digest of ${displayOf(path)} is no sha256`);
+  return Buffer.concat([head, Buffer.from(contentHash, 'hex')]);
 }
 
 function requireLayerName(path: ByteString): void {
@@ -78,19 +91,6 @@ function typeOf({ attributes, type }: ClipNode): string {
   if (type === 'dir') return '5';
   if (type === 'symlink') return '2';
   return SPECIAL.get(attributes.mode & TYPE_BITS) ?? '0';
-}
-
-async function* provenBytes(node: ClipNode, data: RangeSource, options: Cancelable): AsyncGenerator<Buffer> {
-  const { contentHash, dataBytes, dataOffset, path } = node;
-  const hash = createHash('sha256');
-  for (let done = 0; done < dataBytes; done += PIECE_BYTES) {
-    const piece = await data.read(dataOffset + done, Math.min(PIECE_BYTES, dataBytes - done), options);
-    hash.update(piece);
-    yield piece;
-  }
-  if (contentHash !== '' && hash.digest('hex') !== contentHash)
-    throw corrupt(`the bytes of ${displayOf(path)} do not have their digest`);
-  yield padding(dataBytes);
 }
 
 /** The header of an entry, behind PAX records for what does not fit into it. */
