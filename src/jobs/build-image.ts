@@ -13,6 +13,7 @@ import type { GrowingBlob, PushOutcome, RegistryClient } from '../registry/index
 import type { Log } from '../telemetry/index.ts';
 import { archiveStep } from './archive-step.ts';
 import { type PlannedAttestation, planAttestation, readAttestations } from './attestations.ts';
+import type { BuildJournal } from './build-journal.ts';
 import { buildRecord } from './build-record.ts';
 import type { BuildResult, ImageBuild, UsedCompression } from './build-request.ts';
 import { dropDamagedPacks } from './damaged-packs.ts';
@@ -20,6 +21,7 @@ import type { JobReporter } from './events.ts';
 import { fetchBlobTo } from './fetch-blob.ts';
 import { layersOf, type PlannedManifest, type PlatformImage, planIndex, planManifest } from './image-plan.ts';
 import { indexPushed } from './index-pushed.ts';
+import { journalLanded, landedBefore } from './landed-before.ts';
 import { readImages } from './landing.ts';
 import { landingDirectory } from './landing-upkeep.ts';
 import { LevelSteering } from './level-steering.ts';
@@ -27,11 +29,13 @@ import { mountCandidates } from './mount-candidates.ts';
 import { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
 import { type PackedLayer, type PackRules, packStep } from './pack-step.ts';
 import { PhaseClock } from './phases.ts';
-import { type ReadPointer, readPointer, storeKeys } from './publish.ts';
+import { type PointerContent, type ReadPointer, storeKeys } from './publish.ts';
 import { type AssembledArchive, publish } from './publish-step.ts';
 import { FOLLOW_BYTES, PUSH_WIDTH, Pusher } from './push-step.ts';
+import { buildScratchDirectory } from './reap-builds.ts';
 import { type BlobLookup, blobLookup } from './registry-blobs.ts';
 import { checkResultDirectory, writeResultLayout } from './result-layout.ts';
+import { journalStaged, resumeBuild, type StagedResult, yieldToOwn } from './resume-build.ts';
 import { needNotLand } from './skip-landing.ts';
 import { trimCache } from './trim-cache.ts';
 
@@ -48,6 +52,8 @@ export interface BuildContext extends Cancelable {
   readonly jobs: number;
   readonly log: Log;
   readonly report: JobReporter;
+  /** Of a job that another process may take up; without it a build begins anew. */
+  readonly journal?: BuildJournal | undefined;
   /** Milliseconds, monotonic. */
   readonly now: () => number;
 }
@@ -81,8 +87,9 @@ interface Build extends Preparation {
 /**
  * The whole line: solve → land → pack → push → archive → publish (docs/architecture.md). Steps overlap where they can;
  * nothing becomes visible before everything it needs is there. Killed at any moment, the same call again ends it: packs are
- * cached, blobs the registry has are not sent again, and the pointer's generation decides who may set the tag. A damaged
- * pack cache costs a second attempt, nothing else.
+ * cached, blobs the registry has are not sent again, and the pointer's generation decides who may set the tag. With a journal
+ * it goes on from the last finished step, and what was published is not published again. A damaged pack cache costs a second
+ * attempt, nothing else.
  */
 export async function buildImage(request: ImageBuild, context: BuildContext): Promise<BuildResult> {
   const { workspaceId, imageId, target } = request;
@@ -94,16 +101,23 @@ export async function buildImage(request: ImageBuild, context: BuildContext): Pr
   if (request.layoutDir !== undefined) await checkResultDirectory(request.layoutDir);
   const tag = imageTag(workspaceId, imageId);
   const storageRef = `${target.registry}/${target.repository}:${tag}`;
+  const names = { request, tag, storageRef };
+  // Before the lock: who has it may be the paused process whose work is taken up.
+  const isTakenUp = context.journal !== undefined && context.journal.read('begun').length > 0;
+  const earlier = isTakenUp ? await resumeBuild(names, context) : undefined;
+  if (earlier?.result !== undefined) return earlier.result;
   const landing = await OciLayout.open(join(landingDirectory(stateDir), tag), { create: true, signal });
   await using _landingLock = await landing.lock({ signal });
-  const scratchDir = join(stateDir, 'tmp', `build-${tag}`); // ours alone, by the landing lock; what a killed build left goes first
+  const scratchDir = buildScratchDirectory(stateDir, tag); // ours alone, by the landing lock; what a killed build left goes first
   await rm(scratchDir, { recursive: true, force: true });
   await mkdir(scratchDir, { recursive: true });
   try {
-    const [before, tool] = await Promise.all([
-      readPointer(context.store, storeKeys.pointer(workspaceId, imageId), { signal }),
+    const [resumed, tool] = await Promise.all([
+      earlier ?? resumeBuild(names, context),
       indexTool({ tools: context.tools, stateDir, signal }),
     ]);
+    if (resumed.result !== undefined) return resumed.result;
+    const { before } = resumed;
     clock.end('preparing');
     const rules = { encoders: tool.encoders, compression: request.compression, keepAll: false };
     const { log } = context;
@@ -129,7 +143,7 @@ export async function buildImage(request: ImageBuild, context: BuildContext): Pr
     return result;
   } catch (thrown) {
     signal.throwIfAborted();
-    throw toWorkerError(thrown, `build ${storageRef}`);
+    return await yieldToOwn(toWorkerError(thrown, `build ${storageRef}`), names, context);
   } finally {
     await rm(scratchDir, { recursive: true, force: true });
   }
@@ -214,11 +228,27 @@ async function runBuild(build: Build): Promise<BuildResult> {
     const outcomes = await pusher.drain();
     const manifests = archives.map(({ manifest }) => manifest);
     const top = topOf(manifests, attestations);
+    const describe = () =>
+      describeBuild(build, {
+        solved,
+        sourceRef,
+        images,
+        archives,
+        attestations,
+        outcomes,
+        top,
+        bytesPushed: sent.bytes + pusher.bytesSent,
+        compression: usedCompression(request.compression, steering),
+      });
+    const onStaged = async (content: PointerContent) => {
+      const { descriptor } = top;
+      await journalStaged(build.journal, { content, result: describe(), top: descriptor });
+    };
     const { generation } = await clock.during('publishing', async () => {
       const record = buildRecord({ request, storageRef, solved, archives, layers: [...packed.values()] });
       const published = await publish(
         { request, tag: build.tag, storageRef, before: build.before, top, archives, attestations, record },
-        build,
+        { ...build, onStaged },
       );
       clock.addBytes('publishing', published.bytes);
       return published;
@@ -232,18 +262,7 @@ async function runBuild(build: Build): Promise<BuildResult> {
         { signal },
       );
     }
-    return describeBuild(build, {
-      solved,
-      sourceRef,
-      images,
-      archives,
-      attestations,
-      outcomes,
-      top,
-      generation,
-      bytesPushed: sent.bytes + pusher.bytesSent,
-      compression: usedCompression(request.compression, steering),
-    });
+    return { ...describe(), generation };
   } catch (thrown) {
     build.stop(thrown);
     await pusher.abandon();
@@ -254,7 +273,9 @@ async function runBuild(build: Build): Promise<BuildResult> {
 
 /** BuildKit's result in the landing layout, tagged `latest`. Layers whose packs are known and whose blobs are safe stay out. */
 async function solveAndLand(build: Build): Promise<BuildkitResult> {
-  const { buildkit, cache, clock, inRegistry, landing, report, request, rules, signal } = build;
+  const { buildkit, cache, clock, inRegistry, journal, landing, report, request, rules, signal } = build;
+  const landed = request.layoutDir === undefined ? await landedBefore(landing, journal, { signal }) : undefined;
+  if (landed !== undefined) return landed;
   const skipping = { ...rules, cache, inRegistry, wantsLayout: request.layoutDir !== undefined };
   clock.start('building');
   const solved = await buildkit.build(namedForAttestations(build), {
@@ -272,6 +293,7 @@ async function solveAndLand(build: Build): Promise<BuildkitResult> {
   const incomplete = solved.blobs.some(({ via }) => via === 'elsewhere');
   const annotations = { ...solved.descriptor.annotations, ...(incomplete && { [ABSENT_ANNOTATION]: 'registry' }) };
   await landing.setTag('latest', { ...solved.descriptor, annotations }, { signal });
+  await journalLanded(journal, solved);
   return solved;
 }
 
@@ -293,7 +315,7 @@ async function packAndPush(
   steering: LevelSteering | undefined,
   build: Build,
 ): Promise<void> {
-  const { clock, landing, packed, request, rules } = build;
+  const { clock, journal, landing, packed, request, rules } = build;
   const distinct = new Map(images.flatMap(layersOf).map((layer) => [layer.descriptor.digest, layer]));
   clock.start('packing');
   const sourceOf = async (descriptor: Descriptor) =>
@@ -319,6 +341,7 @@ async function packAndPush(
     pusher.push({ digest: layer.layer.digest, sizeBytes: layer.layer.sizeBytes, path: layer.blobPath });
   }
   clock.end('packing');
+  await journal?.write('packed', { layers: [...packed.values()].map(({ layer }) => layer.digest) });
 }
 
 async function assembleOne(image: PlatformImage, build: Build): Promise<AssembledArchive> {
@@ -379,12 +402,11 @@ interface Outcome {
   readonly attestations: readonly PlannedAttestation[];
   readonly outcomes: ReadonlyMap<Digest, PushOutcome>;
   readonly top: PlannedManifest;
-  readonly generation: number;
   readonly bytesPushed: number;
   readonly compression: UsedCompression;
 }
 
-function describeBuild({ clock, packed, request, storageRef, store, tag }: Build, outcome: Outcome): BuildResult {
+function describeBuild({ clock, packed, request, storageRef, store, tag }: Build, outcome: Outcome): StagedResult {
   const { archives, images, outcomes, solved } = outcome;
   // In the order of the (first) image's manifest, whatever order they were packed in.
   const order = [...new Set(images.flatMap(({ manifest }) => manifest.layers.map(({ digest }) => digest)))];
@@ -427,7 +449,6 @@ function describeBuild({ clock, packed, request, storageRef, store, tag }: Build
     bytesPushed: outcome.bytesPushed,
     compression: outcome.compression,
     buildkit: { cachedSteps: solved.cachedSteps, steps: solved.steps },
-    generation: outcome.generation,
   };
 }
 

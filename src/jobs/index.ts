@@ -1,6 +1,7 @@
 export { type ArchiveListing, readArchiveListing } from './archive-listing.ts';
 export { type ArchiveSourceContext, type MountableArchive, openArchiveSource } from './archive-source.ts';
 export { type BuildContext, buildImage } from './build-image.ts';
+export { BUILD_STEPS, type BuildJournal, type BuildStep } from './build-journal.ts';
 export type {
   BuildResult,
   BuiltArchive,
@@ -31,6 +32,7 @@ export {
   readPointer,
   storeKeys,
 } from './publish.ts';
+export { reapBuilds } from './reap-builds.ts';
 export {
   noteRecording,
   type PendingRecording,

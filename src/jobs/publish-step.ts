@@ -1,12 +1,11 @@
-import { type Cancelable, WorkerError } from '../errors/index.ts';
+import { WorkerError } from '../errors/index.ts';
 import type { AssembleResult } from '../indexer/index.ts';
 import { type ObjectStore, readObject } from '../objects/index.ts';
-import type { RegistryClient } from '../registry/index.ts';
 import type { PlannedAttestation } from './attestations.ts';
 import type { ImageBuild } from './build-request.ts';
-import type { JobReporter } from './events.ts';
 import type { PlannedManifest } from './image-plan.ts';
-import { movePointer, type PointerContent, putOnce, type ReadPointer, storeKeys } from './publish.ts';
+import { makeVisible, type VisibleContext } from './make-visible.ts';
+import { type PointerContent, putOnce, type ReadPointer, storeKeys } from './publish.ts';
 import { putSecondName } from './second-name.ts';
 
 /** One platform's finished archive, still under its temporary name. */
@@ -31,10 +30,9 @@ export interface Publication {
   readonly record: object;
 }
 
-export interface PublishContext extends Cancelable {
-  readonly client: RegistryClient;
-  readonly store: ObjectStore;
-  readonly report: JobReporter;
+export interface PublishContext extends VisibleContext {
+  /** Called when all is in its place and nothing names it yet; nothing is published before it returns. */
+  readonly onStaged?: ((content: PointerContent) => Promise<void>) | undefined;
 }
 
 /**
@@ -46,7 +44,7 @@ export async function publish(
   context: PublishContext,
 ): Promise<{ readonly generation: number; readonly bytes: number }> {
   const { archives, attestations, before, request, storageRef, tag, top } = publication;
-  const { client, report, signal, store } = context;
+  const { client, onStaged, report, signal } = context;
   const { target, workspaceId, imageId } = request;
   const manifests = [...archives, ...attestations].map(({ manifest }) => manifest);
   for (const { bytes, descriptor } of isSame(manifests, top) ? manifests : [...manifests, top]) {
@@ -61,12 +59,10 @@ export async function publish(
     indexDigest: top.descriptor.digest,
     archives: Object.fromEntries(archives.map((archive) => [archive.platform, pointerEntry(archive, storageRef)])),
   };
+  await onStaged?.(content);
   const key = storeKeys.pointer(workspaceId, imageId);
-  const { generation } = await movePointer(store, key, before, content, { signal });
-  report({ type: 'published', what: 'pointer', name: store.urlOf(key) });
-
-  await client.putManifest(target, tag, top.bytes, top.descriptor.mediaType, { signal });
-  report({ type: 'published', what: 'tag', name: storageRef });
+  const named = { digest: top.descriptor.digest, bytes: top.bytes, mediaType: top.descriptor.mediaType };
+  const generation = await makeVisible({ target, tag, key, storageRef, before, content, top: named }, context);
   return { generation, bytes };
 }
 

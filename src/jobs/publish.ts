@@ -6,7 +6,7 @@ import { type ObjectStore, readObject } from '../objects/index.ts';
 const digest = z.string().refine((text): text is Digest => isDigest(text), 'not a digest');
 
 /** The pointer object: which archives an image has now. Its generation is the fence between builds (docs/semantics.md). */
-const Pointer = z.object({
+export const PointerSchema = z.object({
   version: z.literal(1),
   generation: z.number().int().positive(),
   indexDigest: digest,
@@ -21,9 +21,17 @@ const Pointer = z.object({
       manifestDigest: digest,
     }),
   ),
+  /** The last generations that jobs of a queue published: a job that was taken over finds its own. */
+  jobs: z
+    .array(z.object({ jobId: z.string(), generation: z.number().int().positive(), indexDigest: digest }))
+    .optional(),
 });
-export type Pointer = z.infer<typeof Pointer>;
-export type PointerContent = Omit<Pointer, 'version' | 'generation'>;
+export type Pointer = z.infer<typeof PointerSchema>;
+export type PointerContent = Omit<Pointer, 'version' | 'generation' | 'jobs'>;
+export type Publication = NonNullable<Pointer['jobs']>[number];
+
+/** Kept in the pointer: a job whose worker died is taken over within minutes. */
+const MAX_PUBLICATIONS = 8;
 
 /** Object names; a key is never the folder of another. */
 export const storeKeys = {
@@ -48,7 +56,7 @@ export async function readPointer(
 ): Promise<ReadPointer | undefined> {
   try {
     const { bytes, etag } = await readObject(store, key, { signal, maxBytes: 1 << 20 });
-    return { etag, pointer: Pointer.parse(JSON.parse(Buffer.from(bytes).toString('utf8'))) };
+    return { etag, pointer: PointerSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8'))) };
   } catch (thrown) {
     if (thrown instanceof WorkerError && thrown.code === 'STORE_OBJECT_NOT_FOUND') return undefined;
     if (thrown instanceof WorkerError) throw thrown;
@@ -65,14 +73,16 @@ export async function movePointer(
   key: string,
   before: ReadPointer | undefined,
   content: PointerContent,
-  { signal }: Cancelable,
+  { signal, jobId }: Cancelable & { readonly jobId?: string | undefined },
 ): Promise<Pointer> {
   if (before !== undefined && sameContent(before.pointer, content)) {
     const now = await readPointer(store, key, { signal });
     if (now?.etag === before.etag) return before.pointer;
     throw fenceLost(key, now?.pointer.generation);
   }
-  const next: Pointer = { version: 1, generation: (before?.pointer.generation ?? 0) + 1, ...content };
+  const generation = (before?.pointer.generation ?? 0) + 1;
+  const jobs = publicationsOf(before?.pointer, content, { jobId, generation });
+  const next: Pointer = { version: 1, generation, ...content, ...(jobs.length > 0 && { jobs }) };
   const condition = before === undefined ? { ifNoneMatch: '*' as const } : { ifMatch: before.etag };
   try {
     await store.put(key, Buffer.from(`${JSON.stringify(next)}\n`), {
@@ -91,7 +101,21 @@ export async function movePointer(
   }
 }
 
-function fenceLost(key: string, generation = 0, cause?: unknown): WorkerError {
+/** What the job published, as far back as the pointer remembers. */
+export function publicationOf(pointer: Pointer, jobId: string): Publication | undefined {
+  return pointer.jobs?.findLast((publication) => publication.jobId === jobId);
+}
+
+function publicationsOf(
+  before: Pointer | undefined,
+  { indexDigest }: PointerContent,
+  { jobId, generation }: { readonly jobId: string | undefined; readonly generation: number },
+): Publication[] {
+  const known = before?.jobs ?? [];
+  return jobId === undefined ? known : [...known, { jobId, generation, indexDigest }].slice(-MAX_PUBLICATIONS);
+}
+
+export function fenceLost(key: string, generation = 0, cause?: unknown): WorkerError {
   return new WorkerError(
     'FENCE_LOST',
     `${key} moved to generation ${generation} while this build ran`,
