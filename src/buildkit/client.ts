@@ -23,6 +23,7 @@ import { secretHandlers } from './session/secrets.ts';
 import { Session } from './session/session.ts';
 import { sshHandlers } from './session/ssh.ts';
 import { solve } from './solve.ts';
+import { daemonPlatforms, type PruneBounds, pruneCache } from './upkeep.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const CACHE_PATHS: readonly LandingPath[] = ['read', 'session'];
@@ -83,6 +84,16 @@ export class BuildkitClient implements AsyncDisposable {
       signal.throwIfAborted();
       throw failureOfCall(thrown, `ask buildkitd at ${this.#options.address}`).error;
     }
+  }
+
+  /** `os/arch[/variant]`. Throws BUILDKIT_UNAVAILABLE. */
+  async platforms(options: Cancelable): Promise<readonly string[]> {
+    return await daemonPlatforms(this.#control, options);
+  }
+
+  /** Removes what the daemon's cache has too much. Says how many bytes went. */
+  async prune(bounds: PruneBounds, options: Cancelable): Promise<number> {
+    return await pruneCache(this.#control, bounds, options);
   }
 
   /**

@@ -1,0 +1,57 @@
+import type { BuildkitClient } from '../../buildkit/index.ts';
+import { type Cancelable, messageOf } from '../../errors/index.ts';
+import { collectLandings, reapBuilds } from '../../jobs/index.ts';
+import type { BuildQueue } from '../../queue/index.ts';
+import type { Log } from '../../telemetry/index.ts';
+
+export interface UpkeepOptions {
+  readonly stateDir: string;
+  readonly queue: BuildQueue;
+  readonly buildkit: BuildkitClient;
+  /** Landing layouts together. */
+  readonly landingBytes: number;
+  /** BuildKit's cache; undefined: the daemon's own policy alone. */
+  readonly buildkitKeepBytes: number | undefined;
+  readonly buildkitKeepMs: number;
+  /** Builds that ended longer ago are forgotten. */
+  readonly keepBuildsMs: number;
+  readonly onPruned: (bytes: number) => void;
+  readonly log: Log;
+  readonly now: () => number;
+}
+
+/** Clears away what builds left that nobody needs. What fails is told, and the rest is done all the same. */
+export async function keepUp(options: UpkeepOptions, { signal }: Cancelable): Promise<void> {
+  const { buildkit, buildkitKeepBytes, buildkitKeepMs, keepBuildsMs, landingBytes, log, now, queue, stateDir } =
+    options;
+  const chores: Readonly<Record<string, () => Promise<void>>> = {
+    'files of killed builds': async () => {
+      const reaped = await reapBuilds(stateDir, { signal });
+      if (reaped > 0) log.info({ reaped }, 'files of killed builds are gone');
+    },
+    'landing layouts': async () => {
+      const bounds = { maxBytes: landingBytes, olderThanMs: keepBuildsMs };
+      const { freedBytes } = await collectLandings(stateDir, { ...bounds, signal });
+      if (freedBytes > 0) log.info({ freedBytes }, 'landing layouts were emptied');
+    },
+    "BuildKit's cache": async () => {
+      if (buildkitKeepBytes === undefined) return;
+      const freedBytes = await buildkit.prune({ keepBytes: buildkitKeepBytes, keepMs: buildkitKeepMs }, { signal });
+      options.onPruned(freedBytes);
+      if (freedBytes > 0) log.info({ freedBytes }, "BuildKit's cache was pruned");
+    },
+    'old builds': async () => {
+      const forgotten = await queue.forget(now() - keepBuildsMs, { signal });
+      if (forgotten > 0) log.info({ forgotten }, 'old builds are forgotten');
+    },
+  };
+  for (const [name, chore] of Object.entries(chores)) {
+    signal.throwIfAborted();
+    try {
+      await chore();
+    } catch (thrown) {
+      signal.throwIfAborted();
+      log.warn({ chore: name, reason: messageOf(thrown) }, 'upkeep failed');
+    }
+  }
+}
