@@ -14,6 +14,7 @@ import { addIndexCommand } from './commands/index-image.ts';
 import { addMountCommands } from './commands/mount.ts';
 import { addRunCommand } from './commands/run.ts';
 import { addTagsCommand } from './commands/tags.ts';
+import { addWorkerCommand } from './commands/worker.ts';
 import type { CommandContext } from './context.ts';
 import { errorDocument, exitCodeOf, renderError } from './exit.ts';
 
@@ -102,6 +103,7 @@ function createProgram(context: CommandContext, json: boolean): Command {
   addTagsCommand(program, context);
   addCacheCommands(program, context);
   addBenchCommands(program, context);
+  addWorkerCommand(program, context);
   addDoctorCommand(program, context);
   // Every command takes --json in front of or behind its name.
   for (const command of program.commands.flatMap((each) => [each, ...each.commands]))
