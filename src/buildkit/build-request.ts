@@ -1,6 +1,7 @@
 import type { ContextLimits } from './context/context-sender.ts';
 import type { LoginSource } from './session/auth.ts';
 import type { SecretSource } from './session/secrets.ts';
+import type { SourceRule } from './source-policy.ts';
 
 /** Where a Dockerfile comes from: a file (anywhere, also outside the context) or its bytes. */
 export type DockerfileSource = { readonly file: string } | { readonly bytes: Uint8Array };
@@ -37,6 +38,15 @@ export interface BuildRequest {
   readonly addHosts?: readonly { readonly host: string; readonly ip: string }[];
   /** Of the steps. `host` must be allowed by the daemon. */
   readonly network?: 'default' | 'none' | 'host';
+  /**
+   * The frontend that reads the Dockerfile: the daemon's own whatever the Dockerfile asks for, or an image. Default: what
+   * `# syntax=` says.
+   */
+  readonly syntax?: 'own' | { readonly image: string };
+  /** What may be read, and as what; the daemon applies the rules to every source it resolves. None: everything as it is. */
+  readonly sourcePolicy?: readonly SourceRule[];
+  /** Below which the steps' control groups are made; what it limits, it limits for all of them together. */
+  readonly cgroupParent?: string;
   /** By id, for `RUN --mount=type=secret,id=…`. Read when a step asks for them. */
   readonly secrets?: Readonly<Record<string, SecretSource>>;
   /** SSH agent sockets by id, for `RUN --mount=type=ssh`; the id is `default` where the step names none. */

@@ -1,5 +1,6 @@
 import type { DeepPartial, SolveRequest } from '../gen/github.com/moby/buildkit/api/services/control/control.ts';
 import type { BuildRequest, CacheSpec } from './build-request.ts';
+import { policyOf } from './source-policy.ts';
 
 /** The mount of a named context that is a directory. */
 export function mountOfContext(name: string): string {
@@ -23,7 +24,7 @@ export function solveRequestOf(
   request: BuildRequest,
   { dockerfileName, ref, sessionId, stepsOnly = false }: SolveIds,
 ): DeepPartial<SolveRequest> {
-  const { cacheFrom = [], cacheTo = [], exporter = {}, imageName, network } = request;
+  const { cacheFrom = [], cacheTo = [], exporter = {}, imageName, network, sourcePolicy = [] } = request;
   const name = imageName === undefined ? {} : { name: imageName };
   return {
     Ref: ref,
@@ -40,6 +41,7 @@ export function solveRequestOf(
         ],
     Cache: { Exports: cacheTo.map(cacheEntryOf), Imports: cacheFrom.map(cacheEntryOf) },
     Entitlements: network === 'host' ? ['network.host'] : [],
+    ...(sourcePolicy.length > 0 && { SourcePolicy: policyOf(sourcePolicy) }),
   };
 }
 
@@ -50,21 +52,26 @@ export function frontendAttrsOf(request: BuildRequest, dockerfileName: string): 
     attestations = {},
     buildArgs = {},
     cacheFrom = [],
+    cgroupParent,
     labels = {},
     namedContexts = {},
     network,
   } = request;
-  const { noCache = false, platforms = [], sourceDateEpoch, target } = request;
+  const { noCache = false, platforms = [], sourceDateEpoch, syntax, target } = request;
   const attrs: Record<string, string> = { filename: dockerfileName };
   if (target !== undefined) attrs['target'] = target;
   if (platforms.length > 0) attrs['platform'] = platforms.join(',');
   if (noCache) attrs['no-cache'] = '';
   if (network === 'host' || network === 'none') attrs['force-network-mode'] = network;
+  if (cgroupParent !== undefined) attrs['cgroup-parent'] = cgroupParent;
   if (addHosts.length > 0) attrs['add-hosts'] = addHosts.map(({ host, ip }) => `${host}=${ip}`).join(',');
   // `Cache.Imports` alone is ignored by the Dockerfile frontend.
   if (cacheFrom.length > 0) attrs['cache-imports'] = JSON.stringify(cacheFrom.map(cacheEntryOf));
   if (sourceDateEpoch !== undefined) attrs['build-arg:SOURCE_DATE_EPOCH'] = String(sourceDateEpoch);
   for (const [name, value] of Object.entries(buildArgs)) attrs[`build-arg:${name}`] = value;
+  // The frontend looks for another one unless this is set (frontend/dockerfile/builder/build.go).
+  if (syntax === 'own') attrs['cmdline'] = 'own';
+  else if (syntax !== undefined) attrs['build-arg:BUILDKIT_SYNTAX'] = syntax.image;
   for (const [name, value] of Object.entries(labels)) attrs[`label:${name}`] = value;
   for (const [type, options] of Object.entries(attestations)) {
     attrs[`attest:${type}`] = Object.entries(options)

@@ -3,7 +3,7 @@ import { type Cancelable, WorkerError } from '../errors/index.ts';
 import { type ObjectStore, requireKey } from '../objects/index.ts';
 
 /** Folders of the store whose names mean something; a second name stays out of them. */
-const RESERVED = ['archives', 'images', 'manifests', 'packs', 'pack-indexes'];
+const RESERVED = ['archives', 'builds', 'contexts', 'images', 'logs', 'manifests', 'packs', 'pack-indexes', 'profiles'];
 
 /** A key for an archive beside its digest's, as a person chooses it. Throws USAGE. */
 export function parseSecondName(text: string): string {

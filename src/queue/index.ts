@@ -1,4 +1,5 @@
 export type { BuildQueue, Lease, ListPage, ListQuery, QueueSettings, Submitted } from './build-queue.ts';
+export { openQueue } from './open.ts';
 export type {
   BuildRecord,
   Job,
@@ -12,4 +13,5 @@ export type {
   Submission,
   WorkerStatus,
 } from './records.ts';
+export { openSqliteQueue } from './sqlite/index.ts';
 export { BUILD_STATES, type BuildState, type EndState, isEnd } from './states.ts';

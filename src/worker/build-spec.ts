@@ -8,7 +8,12 @@ const contextSource = z.discriminatedUnion('type', [
   /** What UploadContext stored, by its digest. */
   z.strictObject({ type: z.literal('uploaded'), digest: z.string().regex(/^sha256:[0-9a-f]{64}$/) }),
   /** A tar in the store, below `contexts/<workspace>/`. */
-  z.strictObject({ type: z.literal('object'), key: z.string().min(1).max(1024) }),
+  z.strictObject({
+    type: z.literal('object'),
+    key: z.string().min(1).max(1024),
+    /** Of the object when the build was submitted. */
+    etag: z.string().max(256).optional(),
+  }),
   /** `commit` is resolved before the build is queued. */
   z.strictObject({
     type: z.literal('git'),

@@ -1,0 +1,57 @@
+import { WorkerError } from '../../errors/index.ts';
+import type { ListPage, ListQuery, QueueSettings } from '../build-queue.ts';
+import type { BuildRecord } from '../records.ts';
+import { isEnd } from '../states.ts';
+import type { Database } from './database.ts';
+import { endCanceledJob } from './ends.ts';
+import { type JobRow, RECORD, type RecordRow, recordOf, STATE } from './rows.ts';
+
+export function getBuild(db: Database, workspaceId: string, buildId: string, nowMs: number): BuildRecord | undefined {
+  const row = db.get(`${RECORD} WHERE b.workspace_id = ? AND b.build_id = ?`, workspaceId, buildId);
+  return row === undefined ? undefined : recordOf(row as RecordRow, nowMs);
+}
+
+/** A page's token is the place of the last build of the page before. */
+export function listBuilds(db: Database, workspaceId: string, query: ListQuery, nowMs: number): ListPage {
+  const rows = db.all(
+    `${RECORD} WHERE b.workspace_id = ?1 AND b.seq < ?2 AND (?3 IS NULL OR b.image_id = ?3)
+       AND (?4 IS NULL OR ${STATE} IN (SELECT value FROM json_each(?4))) ORDER BY b.seq DESC LIMIT ?5`,
+    ...[workspaceId, placeOf(query.page), query.imageId ?? null],
+    ...[query.states === undefined ? null : JSON.stringify(query.states), query.limit + 1],
+  ) as RecordRow[];
+  const page = rows.slice(0, query.limit);
+  const last = page.at(-1);
+  return {
+    records: page.map((row) => recordOf(row, nowMs)),
+    next: rows.length > query.limit && last !== undefined ? String(last.seq) : undefined,
+  };
+}
+
+export function placeOf(page: string | undefined): number {
+  if (page === undefined) return Number.MAX_SAFE_INTEGER;
+  const place = Number(page);
+  if (/^[0-9]{1,15}$/.test(page) && Number.isSafeInteger(place)) return place;
+  throw new WorkerError('USAGE', `${JSON.stringify(page)} is no page of a list`, { page });
+}
+
+/** The build ends; its job too, when nobody else wants it. Within a transaction. */
+export function cancelBuild(
+  db: Database,
+  workspaceId: string,
+  buildId: string,
+  reason: string,
+  { now }: QueueSettings,
+): BuildRecord | undefined {
+  const before = getBuild(db, workspaceId, buildId, now());
+  if (before === undefined || isEnd(before.state)) return before;
+  const job = db.get('SELECT * FROM jobs WHERE job_id = ?', before.jobId) as JobRow;
+  db.run(
+    'UPDATE builds SET canceled_at = ?, end_cursor = ?, cancel_reason = ? WHERE build_id = ?',
+    ...[now(), job.last_cursor + 1, reason, buildId],
+  );
+  if (before.sharedBy === 1) {
+    if (job.status === 'running') db.run('UPDATE jobs SET canceled = 1 WHERE seq = ?', job.seq);
+    else endCanceledJob(db, job, now(), reason);
+  }
+  return getBuild(db, workspaceId, buildId, now());
+}

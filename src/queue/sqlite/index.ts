@@ -1,0 +1,1 @@
+export { openSqliteQueue } from './queue.ts';
