@@ -37,8 +37,8 @@ const FROM_NPM: readonly (readonly [from: string, to: string])[] = [
     `grpc/reflection/${version}/reflection.proto`,
   ]),
 ];
-/** What a worker's reflection service tells of: the services it has, and all they import. */
-const REFLECTED = ['clipyard/v1', 'grpc/health/v1', 'grpc/reflection'];
+/** What a worker's reflection service tells of: its services, the details of its errors, and all they import. */
+const REFLECTED = ['clipyard/v1', 'google/rpc', 'grpc/health/v1', 'grpc/reflection'];
 
 const ownProtos = (): string[] => globSync('clipyard/**/*.proto', { cwd: join(root, 'proto') }).sort();
 
