@@ -6,7 +6,7 @@ const layers = [
   ['oci'],
   ['archive'],
   ['registry', 'objects', 'queue'],
-  ['buildkit', 'indexer', 'portable', 'mount', 'trace'],
+  ['buildkit', 'indexer', 'portable', 'mount', 'trace', 'release'],
   ['jobs'],
   ['worker'],
   ['service'],

@@ -17,6 +17,7 @@ require npm 9 "https://nodejs.org"
 go_prefetch
 
 step "system packages"                 debian_packages
+step "redis-server"                    redis_server
 step "Node $(node_version)"            node_runtime
 step "npm packages"                    npm_packages
 step "buildkitd $(go_version buildkit)"       go_tool buildkit buildkitd

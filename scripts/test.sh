@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 export CLIPYARD_STATE="$root/.clipyard/test-state" PATH="$root/.clipyard/node/bin:$PATH"
 # The caller's registry, store and keys must not reach the tests.
-unset "${!AWS_@}" CLIPYARD_{BUILDKIT,BUILDKIT_CONTENT,REGISTRY,STORE,CACHE,WORKSPACE,NATIVE_DIR,LOG} DOCKER_CONFIG
+unset "${!AWS_@}" CLIPYARD_{BUILDKIT,BUILDKIT_CONTENT,REGISTRY,STORE,REDIS,CACHE,WORKSPACE,NATIVE_DIR,LOG} DOCKER_CONFIG
 export NO_COLOR=1 CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/clipyard/cargo-target}"
 
 scripts/setup.sh

@@ -43,6 +43,26 @@ async function accepts(path: string): Promise<boolean> {
   });
 }
 
+/** True once the data is loaded: until then Redis answers -LOADING. */
+async function answersPing(port: number): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write('PING\r\n'));
+    const done = (result: boolean) => {
+      socket.destroy();
+      resolve(result);
+    };
+    socket.setTimeout(2000, () => {
+      done(false);
+    });
+    socket.once('data', (answer) => {
+      done(answer.toString().startsWith('+PONG'));
+    });
+    socket.once('error', () => {
+      done(false);
+    });
+  });
+}
+
 /** Registry hosts on loopback speak plain http; GC keeps the cache below a fifth of the disk, the newest week longest. */
 const buildkitConfig = (registry: string): string => `# written by scripts/services.sh
 [registry."${registry}"]
@@ -124,10 +144,28 @@ function s3(places: Places, { s3Port, accessKey, secretKey }: Remembered): Servi
   };
 }
 
+function redis(places: Places, { redisPort }: Remembered): Service {
+  const root = places.data('redis');
+  return {
+    name: 'redis',
+    binary: 'redis-server',
+    // A build that was promised to a client is on the disk; a server that evicts keys under pressure would lose builds.
+    args: `--bind 127.0.0.1 --port ${redisPort} --appendonly yes --appendfsync always --save`
+      .split(' ')
+      // Without the title its arguments stay what they were: by them a process is told from another checkout's.
+      .concat('', '--maxmemory-policy', 'noeviction', '--set-proc-title', 'no', '--dir', root),
+    env: {},
+    ownArgument: root,
+    address: `redis://127.0.0.1:${redisPort}`,
+    ready: () => answersPing(redisPort),
+  };
+}
+
 export const servicesOf = (places: Places, remembered: Remembered): readonly Service[] => [
   registry(places, remembered),
   s3(places, remembered),
   buildkit(places, remembered),
+  redis(places, remembered),
 ];
 
 /** What every Clipyard command takes as its defaults. */
@@ -141,6 +179,7 @@ export function environment(
     ['CLIPYARD_BUILDKIT_CONTENT', join(places.data('buildkit'), 'runc-overlayfs/content')],
     ['CLIPYARD_REGISTRY', `127.0.0.1:${remembered.registryPort}`],
     ['CLIPYARD_STORE', `s3://${BUCKET}/store`],
+    ['CLIPYARD_REDIS', `redis://127.0.0.1:${remembered.redisPort}`],
     ['AWS_ACCESS_KEY_ID', remembered.accessKey],
     ['AWS_SECRET_ACCESS_KEY', remembered.secretKey],
     ['AWS_REGION', 'us-east-1'],

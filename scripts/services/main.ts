@@ -1,4 +1,4 @@
-// The local services: buildkitd, an OCI registry, an S3 server. Called by scripts/services.sh.
+// The local services: buildkitd, an OCI registry, an S3 server, Redis. Called by scripts/services.sh.
 import { mkdirSync, realpathSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { BUCKET, environment, type Service, servicesOf } from './definitions.ts';
@@ -28,6 +28,7 @@ async function remember(places: Places): Promise<Remembered> {
     ...(before ?? newKeys()),
     registryPort: await port('registry', before?.registryPort),
     s3Port: await port('s3', before?.s3Port),
+    redisPort: await port('redis', before?.redisPort),
   };
   writePrivate(places.remembered, `${JSON.stringify(now, null, 2)}\n`);
   if (before !== undefined && before.registryPort !== now.registryPort) {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 export interface Remembered {
   readonly registryPort: number;
   readonly s3Port: number;
+  readonly redisPort: number;
   readonly accessKey: string;
   readonly secretKey: string;
 }

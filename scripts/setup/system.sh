@@ -1,5 +1,5 @@
 # Debian packages; only the missing ones, and the package lists are only fetched when they do not know them.
-PACKAGES=(runc crun fuse3 umoci skopeo debootstrap busybox-static zstd attr acl tar gcc g++ libc6-dev git util-linux)
+PACKAGES=(runc crun fuse3 umoci skopeo debootstrap busybox-static zstd attr acl tar gcc g++ libc6-dev git util-linux redis-tools)
 
 debian_packages() {
   command -v dpkg-query >/dev/null || { outcome "skipped: no Debian here, install by hand: ${PACKAGES[*]}"; return; }
@@ -13,4 +13,13 @@ debian_packages() {
   local install=($sudo apt-get install -y -q --no-install-recommends "${missing[@]}")
   "${install[@]}" || { $sudo apt-get update -q && "${install[@]}"; }
   outcome "installed ${missing[*]}"
+}
+
+# Debian's redis-tools holds the server too (its name decides what it is), without the system service of redis-server.
+redis_server() {
+  local source
+  source=$(command -v redis-server || command -v valkey-server || command -v redis-check-rdb) ||
+    { outcome "skipped: install Redis or Valkey as $TOOLS/bin/redis-server"; return; }
+  if cmp -s "$source" "$TOOLS/bin/redis-server"; then outcome cached; else install -m 755 "$source" "$TOOLS/bin/redis-server"; fi
+  "$TOOLS/bin/redis-server" --version
 }

@@ -67,6 +67,7 @@ function codeOf(text: string, { exited, hasSource, lines }: Signs): ErrorCode {
   if (/secret \S+: not found/.test(text)) return 'SECRET_NOT_FOUND';
   if (/failed to read dockerfile: .*no such file/.test(text)) return 'DOCKERFILE_NOT_FOUND';
   if (/no access allowed to dir/.test(text)) return 'CONTEXT_NOT_FOUND';
+  if (/denied by policy/.test(text)) return 'SOURCE_DENIED';
   if (/no active session for/.test(text)) return 'BUILDKIT_SESSION_LOST';
   if (/granting entitlement .* is not allowed|syntax error in pattern/.test(text)) return 'CONFIG_INVALID';
   if (MISSING_SOURCE.test(text)) {

@@ -14,6 +14,7 @@ import { addExplainCommand } from './commands/explain.ts';
 import { addIndexCommand } from './commands/index-image.ts';
 import { addMountCommands } from './commands/mount.ts';
 import { addRunCommand } from './commands/run.ts';
+import { addTagsCommand } from './commands/tags.ts';
 import type { CommandContext } from './context.ts';
 import { errorDocument, exitCodeOf, renderError } from './exit.ts';
 
@@ -99,6 +100,7 @@ function createProgram(context: CommandContext, json: boolean): Command {
   addMountCommands(program, context);
   addRunCommand(program, context);
   addExplainCommand(program, context);
+  addTagsCommand(program, context);
   addCacheCommands(program, context);
   addBenchCommands(program, context);
   addClientCommands(program, context);

@@ -206,6 +206,23 @@ export const ERROR_CODES = {
     help: 'The token does not allow this call; the message says what it lacks.',
   },
 
+  // releases and tags
+  TAG_RULE_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'A rule, flavor, image or label of a tag calculation is wrong; each line names one with its place. No tag was made.',
+  },
+  TAG_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'A calculated tag breaks the grammar of registries; nothing is cut, no tag was made. Change prefix, suffix or value.',
+  },
+  TAG_CONTEXT_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The context of a tag calculation cannot be read; give `--context FILE`, or run it in a GitHub Actions job.',
+  },
+
   // OCI content
   LAYOUT_INVALID: { category: 'invalid', retryable: false, help: 'The folder is no valid OCI layout.' },
   LAYOUT_LOCKED: { category: 'conflict', retryable: true, help: 'Another process writes to the layout.' },

@@ -21,4 +21,5 @@ export {
 export { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
 export type { Phase, PhaseName } from './phases.ts';
 export { type ProfileName, publishProfile, readProfile } from './profiles.ts';
+export { type Pointer, type ReadPointer, readPointer, storeKeys } from './publish.ts';
 export { parseSecondName } from './second-name.ts';

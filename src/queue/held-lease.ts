@@ -103,10 +103,11 @@ export class HeldLease implements Lease {
     const { signal } = this.#stopped;
     const renewEveryMs = this.#leaseMs / 3;
     let renewAt = performance.now() + renewEveryMs;
+    // Counted before each look: what rings while it looks is looked at again.
+    let { rings } = this.#bell;
     // A cancel may have come since the job was taken.
     await this.#check(false);
     while (!signal.aborted) {
-      const { rings } = this.#bell;
       try {
         await this.#bell.waitSince(rings, Math.max(0, renewAt - performance.now()), { signal });
       } catch {
@@ -114,6 +115,7 @@ export class HeldLease implements Lease {
       }
       const due = performance.now() >= renewAt;
       if (due) renewAt = performance.now() + renewEveryMs;
+      ({ rings } = this.#bell);
       await this.#check(due);
     }
   }

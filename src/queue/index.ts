@@ -13,5 +13,6 @@ export type {
   Submission,
   WorkerStatus,
 } from './records.ts';
+export { openRedisQueue } from './redis/index.ts';
 export { openSqliteQueue } from './sqlite/index.ts';
 export { BUILD_STATES, type BuildState, type EndState, isEnd } from './states.ts';

@@ -6,6 +6,7 @@ const NEEDED = [
   'AWS_ACCESS_KEY_ID',
   'AWS_SECRET_ACCESS_KEY',
   'CLIPYARD_BUILDKIT',
+  'CLIPYARD_REDIS',
 ];
 
 /** Runs once before the integration tests: without services they would fail one by one for the same reason. */

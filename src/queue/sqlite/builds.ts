@@ -1,5 +1,5 @@
-import { WorkerError } from '../../errors/index.ts';
 import type { ListPage, ListQuery, QueueSettings } from '../build-queue.ts';
+import { placeOf } from '../place.ts';
 import type { BuildRecord } from '../records.ts';
 import { isEnd } from '../states.ts';
 import type { Database } from './database.ts';
@@ -25,13 +25,6 @@ export function listBuilds(db: Database, workspaceId: string, query: ListQuery, 
     records: page.map((row) => recordOf(row, nowMs)),
     next: rows.length > query.limit && last !== undefined ? String(last.seq) : undefined,
   };
-}
-
-export function placeOf(page: string | undefined): number {
-  if (page === undefined) return Number.MAX_SAFE_INTEGER;
-  const place = Number(page);
-  if (/^[0-9]{1,15}$/.test(page) && Number.isSafeInteger(place)) return place;
-  throw new WorkerError('USAGE', `${JSON.stringify(page)} is no page of a list`, { page });
 }
 
 /** The build ends; its job too, when nobody else wants it. Within a transaction. */

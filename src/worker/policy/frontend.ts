@@ -1,5 +1,6 @@
 import { isDigest } from '../../digest/index.ts';
 import { WorkerError } from '../../errors/index.ts';
+import { wholeName } from './image-name.ts';
 import type { WorkerPolicy } from './worker-policy.ts';
 
 /** The argument by which a build names a frontend over the Dockerfile's head. */
@@ -51,7 +52,7 @@ export function frontendOf(
 ): 'own' | { readonly image: string } {
   if (asked === undefined) return 'own';
   const [name = '', written] = asked.split('@');
-  const digest = written ?? pinned[asked];
+  const digest = written ?? pinned[wholeName(asked)];
   if (digest !== undefined && isDigest(digest) && policy.frontends.includes(digest))
     return { image: `${name}@${digest}` };
   throw new WorkerError(

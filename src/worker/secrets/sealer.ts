@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto';
 import { WorkerError } from '../../errors/index.ts';
 
 const KEY_BYTES = 32;
@@ -53,6 +53,11 @@ export class Sealer {
         { cause },
       );
     }
+  }
+
+  /** The same for the same value of an owner, and nothing to who lacks the key: stands for a version that was not given. */
+  fingerprint(owner: SecretOwner, value: Uint8Array): string {
+    return createHmac('sha256', this.#keyOf(owner)).update(value).digest('hex').slice(0, 32);
   }
 
   /** A key for each owner: random nonces of 96 bits are only safe for so many values under one key. */

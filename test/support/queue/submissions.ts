@@ -44,7 +44,7 @@ export class Clock {
   }
 }
 
-export const queueSettings = (clock: Clock, given: Partial<QueueSettings> = {}): QueueSettings => ({
+export const queueSettings = (clock: Pick<Clock, 'now'>, given: Partial<QueueSettings> = {}): QueueSettings => ({
   leaseMs: 30_000,
   maxAttempts: 3,
   weights: new Map(),

@@ -6,7 +6,7 @@ use std::io::Write;
 use crate::FormatError;
 use crate::clip::describe::{self, Source};
 use crate::clip::nodes::NodeMaker;
-use crate::clip::{HEADER_BYTES, Header, NodeList, OUR_STORAGE_TYPE};
+use crate::clip::{HEADER_BYTES, Header, OUR_STORAGE_TYPE, list_head, write_node};
 use crate::digest::{Digest, Sha256, sha256};
 use crate::erofs::{self, Device};
 use crate::footer::{
@@ -107,12 +107,10 @@ pub fn write_archive(
     };
     check_input(input, &source)?;
     let facts = TreeFacts::of(input.image)?;
-    let clip = clip_part(input, &facts, &source)?;
     let mut file = Output::new(out);
-    file.write(&clip)?;
+    write_clip(input, &facts, &source, &mut file)?;
     let clip_bytes = file.offset;
-    let clip_digest = sha256(&clip);
-    drop(clip);
+    let clip_digest = file.digest.clone().finish();
     let devices: Vec<Device> = input
         .tables
         .iter()
@@ -188,21 +186,31 @@ fn check_input(input: &ArchiveInput<'_>, source: &Source<'_>) -> Result<(), Form
     }
 }
 
-fn clip_part(
+/// Makes the nodes twice, because their length stands before them and all of them together are larger than the tree.
+fn write_clip(
     input: &ArchiveInput<'_>,
     facts: &TreeFacts,
     source: &Source<'_>,
-) -> Result<Vec<u8>, FormatError> {
+    file: &mut Output<'_, impl Write>,
+) -> Result<(), FormatError> {
     let storage = describe::storage_info(source)?.encode();
     let maker = NodeMaker::new(input.image, facts, input.tables);
-    let mut nodes = NodeList::default();
-    for_each_path(input.image, |path, id, _| {
-        nodes.push(&maker.node(path, id)?);
+    let each_node = |take: &mut dyn FnMut(&[u8]) -> Result<(), FormatError>| {
+        let mut bytes = Vec::new();
+        for_each_path(input.image, |path, id, _| {
+            bytes.clear();
+            write_node(&mut bytes, &maker.node(path, id)?);
+            take(&bytes)
+        })
+    };
+    let mut node_bytes = 0;
+    each_node(&mut |bytes| {
+        node_bytes += bytes.len() as u64;
         Ok(())
     })?;
-    let index = nodes.finish();
+    let head = list_head(facts.names, node_bytes);
     let index_offset = HEADER_BYTES as u64;
-    let index_bytes = index.len() as u64;
+    let index_bytes = head.len() as u64 + node_bytes;
     let header = Header {
         index_offset,
         index_bytes,
@@ -210,17 +218,16 @@ fn clip_part(
         storage_bytes: storage.len() as u64,
         storage_type: OUR_STORAGE_TYPE,
     };
-    let mut out = header.encode();
-    out.reserve(index.len() + storage.len());
-    out.extend(index);
-    out.extend(storage);
-    if out.len() > MAX_CLIP_BYTES {
+    let clip_bytes = header.storage_offset + header.storage_bytes;
+    if clip_bytes > MAX_CLIP_BYTES as u64 {
         return Err(FormatError::limit(format!(
-            "a CLIP part of {} bytes, at most {MAX_CLIP_BYTES}",
-            out.len()
+            "a CLIP part of {clip_bytes} bytes, at most {MAX_CLIP_BYTES}"
         )));
     }
-    Ok(out)
+    file.write(&header.encode())?;
+    file.write(&head)?;
+    each_node(&mut |bytes| file.write(bytes))?;
+    file.write(&storage)
 }
 
 /// The plain bytes of section `config`: configuration, manifest and where the blobs are.

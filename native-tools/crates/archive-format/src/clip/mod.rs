@@ -13,7 +13,7 @@ pub(crate) mod nodes;
 
 pub use config::ImageConfig;
 pub use header::{HEADER_BYTES, Header, MAGIC, OUR_STORAGE_TYPE};
-pub use node::{Attr, Node, NodeList, NodeType, Remote, read_nodes};
+pub use node::{Attr, Node, NodeList, NodeType, Remote, list_head, read_nodes, write_node};
 pub use storage::{GzipIndex, ImageMetadata, LayerData, StorageInfo};
 pub use time::Created;
 pub use v1::V1Layout;

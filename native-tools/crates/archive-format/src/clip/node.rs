@@ -112,38 +112,50 @@ impl NodeList {
     /// Appends a node.
     pub fn push(&mut self, node: &Node<'_>) {
         self.count += 1;
-        let mut fields = Fields::new(&mut self.bytes);
-        fields.bytes(0, node.node_type.map_or(b"".as_slice(), NodeType::text));
-        fields.bytes(1, node.path);
-        write_attr(fields.field(2), &node.attr);
-        fields.bytes(3, node.target);
-        fields.bytes(4, node.content_hash);
-        fields.int(5, node.data_offset);
-        fields.int(6, node.data_bytes);
-        if let Some(remote) = &node.remote {
-            let mut inner = Fields::new(fields.field(7));
-            inner.bytes(0, remote.layer);
-            inner.int(1, remote.offset);
-            inner.int(2, remote.length);
-            inner.end();
-        }
-        fields.end();
+        write_node(&mut self.bytes, node);
     }
 
     /// The whole stream: definitions and one value.
     #[must_use]
     pub fn finish(self) -> Vec<u8> {
-        let mut head = Vec::new();
-        encode::int(&mut head, NODE_LIST);
-        head.push(0);
-        encode::uint(&mut head, self.count);
-        let mut out = Vec::with_capacity(self.bytes.len() + 512);
-        encode::definitions(&mut out, INDEX_TYPES);
-        encode::uint(&mut out, (head.len() + self.bytes.len()) as u64);
-        out.extend(head);
+        let mut out = list_head(self.count, self.bytes.len() as u64);
         out.extend(self.bytes);
         out
     }
+}
+
+/// What stands before `count` nodes of `bytes` bytes: definitions and the start of the one value.
+#[must_use]
+pub fn list_head(count: u64, bytes: u64) -> Vec<u8> {
+    let mut head = Vec::new();
+    encode::int(&mut head, NODE_LIST);
+    head.push(0);
+    encode::uint(&mut head, count);
+    let mut out = Vec::new();
+    encode::definitions(&mut out, INDEX_TYPES);
+    encode::uint(&mut out, head.len() as u64 + bytes);
+    out.extend(head);
+    out
+}
+
+/// One node of the list.
+pub fn write_node(out: &mut Vec<u8>, node: &Node<'_>) {
+    let mut fields = Fields::new(out);
+    fields.bytes(0, node.node_type.map_or(b"".as_slice(), NodeType::text));
+    fields.bytes(1, node.path);
+    write_attr(fields.field(2), &node.attr);
+    fields.bytes(3, node.target);
+    fields.bytes(4, node.content_hash);
+    fields.int(5, node.data_offset);
+    fields.int(6, node.data_bytes);
+    if let Some(remote) = &node.remote {
+        let mut inner = Fields::new(fields.field(7));
+        inner.bytes(0, remote.layer);
+        inner.int(1, remote.offset);
+        inner.int(2, remote.length);
+        inner.end();
+    }
+    fields.end();
 }
 
 fn write_attr(out: &mut Vec<u8>, attr: &Attr) {

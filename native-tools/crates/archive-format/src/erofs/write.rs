@@ -1,48 +1,19 @@
 //! Writes the metadata image: places every inode first, then fills the bytes in.
 
-use std::collections::BTreeMap;
-
-use super::chunking::{Chunking, chunking};
+use super::chunking::Chunking;
 use super::directory::{self, Entry};
 use super::layout::*;
-use super::xattr;
+use super::place::{Body, Device, Plan, Shape, with_dots};
 use crate::FormatError;
-use crate::digest::{Digest, Sha256, hex};
-use crate::model::{FileData, Image, Inode, InodeId, Kind};
+use crate::digest::{Sha256, hex};
+use crate::model::{Image, InodeId, Kind};
 use crate::tree::{TreeFacts, children, inode};
-
-/// A device that files point into: the plain stream of one layer, or section `extra`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Device {
-    /// SHA-256 of the plain stream; its hex is the device's tag.
-    pub diff_id: Digest,
-    /// Length of the plain stream; the device is rounded up with zeros to a block.
-    pub plain_bytes: u64,
-}
-
-/// Where the bytes of an inode go.
-enum Body<'a> {
-    /// No bytes at all.
-    None,
-    /// Bytes of the image: a directory (bytes follow later), a symlink's target, a small file.
-    Bytes {
-        length: usize,
-        known: Option<&'a [u8]>,
-    },
-    /// Chunks on devices.
-    Chunks(Chunking),
-}
 
 /// An inode with its place.
 struct Placed<'a> {
-    id: InodeId,
-    inode: &'a Inode,
-    xattrs: Vec<u8>,
-    body: Body<'a>,
+    shape: Shape<'a>,
     position: usize,
-    /// Bytes right behind the inode and its xattrs: the whole body, or what is left of it after whole blocks.
-    tail: usize,
-    /// First block of the body in the image, when it has blocks there.
+    /// First block of the body, when it has blocks.
     first_block: u32,
 }
 
@@ -62,156 +33,21 @@ pub(crate) fn write_with_facts(
 ) -> Result<Vec<u8>, FormatError> {
     let meta_start =
         (DEVICE_TABLE_OFFSET + devices.len() * DEVICE_SLOT_BYTES).next_multiple_of(BLOCK);
-    let (placed, total_bytes) = place(image, facts, devices, meta_start)?;
-    let mut nids = vec![0u64; image.inodes.len()];
-    for item in &placed {
-        *slot(&mut nids, item.id)? = (item.position / INODE_SLOT) as u64;
-    }
-    let mut out = vec![0; total_bytes];
+    let plan = Plan::of(image, facts, devices, meta_start)?;
+    let mut out = vec![0; plan.total_bytes];
     write_super(&mut out, facts, devices, meta_start)?;
-    for item in &placed {
-        write_inode(&mut out, item, facts)?;
-        write_body(&mut out, item, image, facts, &nids)?;
+    for (id, place) in facts.order.iter().zip(&plan.places) {
+        let item = Placed {
+            shape: Shape::of(*id, inode(image, *id)?, devices)?,
+            position: place.position as usize,
+            first_block: plan.first_block(*place),
+        };
+        write_inode(&mut out, &item, facts)?;
+        write_body(&mut out, &item, image, facts, &plan)?;
     }
     let uuid = uuid_of(&out);
     put(&mut out, UUID_OFFSET, &uuid)?;
     Ok(out)
-}
-
-fn place<'a>(
-    image: &'a Image,
-    facts: &TreeFacts,
-    devices: &[Device],
-    meta_start: usize,
-) -> Result<(Vec<Placed<'a>>, usize), FormatError> {
-    let mut placed = Vec::with_capacity(facts.order.len());
-    let mut position = meta_start;
-    for id in &facts.order {
-        let item = place_one(*id, inode(image, *id)?, devices, position)?;
-        position = item.position + INODE_BYTES + item.xattrs.len() + item.tail;
-        if let Body::Chunks(chunks) = &item.body {
-            let count = usize::try_from(chunks.chunks).unwrap_or(usize::MAX);
-            position = position
-                .next_multiple_of(CHUNK_INDEX_BYTES)
-                .saturating_add(count.saturating_mul(CHUNK_INDEX_BYTES));
-        }
-        if position > MAX_IMAGE_BYTES {
-            return Err(FormatError::limit(format!(
-                "the metadata image is larger than {MAX_IMAGE_BYTES} bytes"
-            )));
-        }
-        placed.push(item);
-    }
-    let mut block = position.div_ceil(BLOCK);
-    for item in &mut placed {
-        if let Body::Bytes { length, .. } = item.body {
-            let blocks = (length - item.tail).div_ceil(BLOCK);
-            if blocks > 0 {
-                item.first_block =
-                    u32::try_from(block).map_err(|_| FormatError::limit("block address"))?;
-                block += blocks;
-            }
-        }
-    }
-    let total_bytes = block * BLOCK;
-    if total_bytes > MAX_IMAGE_BYTES {
-        return Err(FormatError::limit(format!(
-            "a metadata image of {total_bytes} bytes, at most {MAX_IMAGE_BYTES}"
-        )));
-    }
-    Ok((placed, total_bytes))
-}
-
-/// Chooses layout and position. An inode never crosses a block; neither does its tail. Xattrs and chunk indexes may.
-fn place_one<'a>(
-    id: InodeId,
-    inode: &'a Inode,
-    devices: &[Device],
-    after: usize,
-) -> Result<Placed<'a>, FormatError> {
-    let xattrs = xattr::encode(&inode.xattrs)?;
-    let body = body_of(inode, devices, INODE_BYTES + xattrs.len())?;
-    let mut tail = 0;
-    if let Body::Bytes { length, .. } = body {
-        let rest = length % BLOCK;
-        if rest > 0 && INODE_BYTES + xattrs.len() + rest <= BLOCK {
-            tail = rest;
-        }
-    }
-    let together = if tail > 0 {
-        INODE_BYTES + xattrs.len() + tail
-    } else {
-        INODE_BYTES
-    };
-    let mut position = after.next_multiple_of(INODE_SLOT);
-    if position % BLOCK + together > BLOCK {
-        position = position.next_multiple_of(BLOCK);
-    }
-    Ok(Placed {
-        id,
-        inode,
-        xattrs,
-        body,
-        position,
-        tail,
-        first_block: 0,
-    })
-}
-
-fn body_of<'a>(inode: &'a Inode, devices: &[Device], head: usize) -> Result<Body<'a>, FormatError> {
-    let bytes = |bytes: &'a [u8]| match bytes.len() {
-        0 => Body::None,
-        length => Body::Bytes {
-            length,
-            known: Some(bytes),
-        },
-    };
-    match &inode.kind {
-        Kind::Directory { children } => Ok(Body::Bytes {
-            length: directory::size_of(with_dots(children).into_iter().map(|(name, _)| name)),
-            known: None,
-        }),
-        Kind::Symlink { target } if target.len() > MAX_TARGET_BYTES => {
-            Err(FormatError::limit(format!(
-                "a symlink target of {} bytes, at most {MAX_TARGET_BYTES}",
-                target.len()
-            )))
-        }
-        Kind::Symlink { target } if target.contains(&0) => Err(FormatError::input(format!(
-            "the symlink target \"{}\"",
-            target.escape_ascii()
-        ))),
-        Kind::Symlink { target } => Ok(bytes(target)),
-        Kind::Regular(file) => {
-            match &file.inline {
-                Some(content) if content.len() as u64 != file.size => Err(FormatError::input(
-                    format!("{} inline bytes for a file of {}", content.len(), file.size),
-                )),
-                Some(content) if file.extents.is_empty() || head + content.len() <= BLOCK => {
-                    Ok(bytes(content))
-                }
-                _ if file.size == 0 => Ok(Body::None),
-                _ => chunks_of(file, devices),
-            }
-        }
-        Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo | Kind::Socket => Ok(Body::None),
-    }
-}
-
-fn chunks_of<'a>(file: &FileData, devices: &[Device]) -> Result<Body<'a>, FormatError> {
-    let found = chunking(file)?;
-    for run in &found.runs {
-        let device = devices
-            .get(usize::from(run.device))
-            .ok_or_else(|| FormatError::input(format!("{run:?} of {} devices", devices.len())))?;
-        if run.device_offset + run.length > device.plain_bytes {
-            return Err(FormatError::input(format!(
-                "{run:?} on a device of {} bytes",
-                device.plain_bytes
-            )));
-        }
-    }
-    Ok(Body::Chunks(found))
 }
 
 fn write_super(
@@ -267,7 +103,7 @@ fn write_super(
 }
 
 fn write_inode(out: &mut [u8], item: &Placed<'_>, facts: &TreeFacts) -> Result<(), FormatError> {
-    let (layout, size, union) = match (&item.body, &item.inode.kind) {
+    let (layout, size, union) = match (&item.shape.body, &item.shape.inode.kind) {
         (Body::None, Kind::CharDevice(device) | Kind::BlockDevice(device)) => {
             let encoded = encode_device(*device).ok_or_else(|| {
                 FormatError::limit(format!("device number {}:{}", device.major, device.minor))
@@ -276,7 +112,7 @@ fn write_inode(out: &mut [u8], item: &Placed<'_>, facts: &TreeFacts) -> Result<(
         }
         (Body::None, _) => (LAYOUT_PLAIN, 0, 0),
         (Body::Bytes { length, .. }, _) => {
-            let layout = if item.tail > 0 {
+            let layout = if item.shape.tail > 0 {
                 LAYOUT_INLINE
             } else {
                 LAYOUT_PLAIN
@@ -292,32 +128,32 @@ fn write_inode(out: &mut [u8], item: &Placed<'_>, facts: &TreeFacts) -> Result<(
             return Err(FormatError::input("chunks of something else than a file"));
         }
     };
-    let xattr_count = match item.xattrs.len() {
+    let xattr_count = match item.shape.xattrs.len() {
         0 => 0,
         length => {
             1 + u16::try_from((length - XATTR_HEADER_BYTES) / 4)
                 .map_err(|_| FormatError::limit("extended attributes"))?
         }
     };
-    let mode = type_bits(&item.inode.kind) | item.inode.permissions & 0o7777;
-    if item.inode.mtime.nanos >= 1_000_000_000 {
-        return Err(FormatError::input(format!("{:?}", item.inode.mtime)));
+    let mode = type_bits(&item.shape.inode.kind) | item.shape.inode.permissions & 0o7777;
+    if item.shape.inode.mtime.nanos >= 1_000_000_000 {
+        return Err(FormatError::input(format!("{:?}", item.shape.inode.mtime)));
     }
-    let mut bytes = Vec::with_capacity(INODE_BYTES + item.xattrs.len());
+    let mut bytes = Vec::with_capacity(INODE_BYTES + item.shape.xattrs.len());
     bytes.extend((FORMAT_EXTENDED | layout << 1).to_le_bytes());
     bytes.extend(xattr_count.to_le_bytes());
     bytes.extend(mode.to_le_bytes());
     bytes.extend([0; 2]);
     bytes.extend(size.to_le_bytes());
     bytes.extend(union.to_le_bytes());
-    bytes.extend(lookup(&facts.numbers, item.id)?.to_le_bytes());
-    bytes.extend(item.inode.uid.to_le_bytes());
-    bytes.extend(item.inode.gid.to_le_bytes());
-    bytes.extend(item.inode.mtime.seconds.to_le_bytes());
-    bytes.extend(item.inode.mtime.nanos.to_le_bytes());
-    bytes.extend(lookup(&facts.links, item.id)?.to_le_bytes());
+    bytes.extend(lookup(&facts.numbers, item.shape.id)?.to_le_bytes());
+    bytes.extend(item.shape.inode.uid.to_le_bytes());
+    bytes.extend(item.shape.inode.gid.to_le_bytes());
+    bytes.extend(item.shape.inode.mtime.seconds.to_le_bytes());
+    bytes.extend(item.shape.inode.mtime.nanos.to_le_bytes());
+    bytes.extend(lookup(&facts.links, item.shape.id)?.to_le_bytes());
     bytes.resize(INODE_BYTES, 0);
-    bytes.extend(&item.xattrs);
+    bytes.extend(&item.shape.xattrs);
     put(out, item.position, &bytes)
 }
 
@@ -326,10 +162,10 @@ fn write_body(
     item: &Placed<'_>,
     image: &Image,
     facts: &TreeFacts,
-    nids: &[u64],
+    plan: &Plan,
 ) -> Result<(), FormatError> {
-    let behind = item.position + INODE_BYTES + item.xattrs.len();
-    match &item.body {
+    let behind = item.position + INODE_BYTES + item.shape.xattrs.len();
+    match &item.shape.body {
         Body::None => Ok(()),
         Body::Chunks(chunks) => {
             write_chunks(out, behind.next_multiple_of(CHUNK_INDEX_BYTES), chunks)
@@ -339,12 +175,12 @@ fn write_body(
             let bytes = match known {
                 Some(bytes) => bytes,
                 None => {
-                    made = directory_bytes(item, image, facts, nids)?;
+                    made = directory_bytes(item, image, facts, plan)?;
                     made.as_slice()
                 }
             };
             let (blocks, tail) = bytes
-                .split_at_checked(bytes.len() - item.tail)
+                .split_at_checked(bytes.len() - item.shape.tail)
                 .ok_or_else(|| FormatError::input("a tail longer than its body"))?;
             put(out, behind, tail)?;
             put(out, item.first_block as usize * BLOCK, blocks)
@@ -356,39 +192,24 @@ fn directory_bytes(
     item: &Placed<'_>,
     image: &Image,
     facts: &TreeFacts,
-    nids: &[u64],
+    plan: &Plan,
 ) -> Result<Vec<u8>, FormatError> {
-    let names =
-        children(item.inode).ok_or_else(|| FormatError::input("a directory without names"))?;
+    let names = children(item.shape.inode)
+        .ok_or_else(|| FormatError::input("a directory without names"))?;
     let mut entries = Vec::with_capacity(names.len() + 2);
     for (name, child) in with_dots(names) {
         let id = match child {
             Some(child) => child,
-            None if name == b"." => item.id,
-            None => lookup(&facts.parents, item.id)?,
+            None if name == b"." => item.shape.id,
+            None => lookup(&facts.parents, item.shape.id)?,
         };
         entries.push(Entry {
             name,
-            nid: lookup(nids, id)?,
+            nid: plan.nid(facts, id)?,
             file_type: dirent_type(type_bits(&inode(image, id)?.kind)).unwrap_or(0),
         });
     }
     directory::encode(&entries)
-}
-
-/// The names of a directory with `.` and `..` (which have no child) where byte order puts them.
-fn with_dots(children: &BTreeMap<Vec<u8>, InodeId>) -> Vec<(&[u8], Option<InodeId>)> {
-    let mut names: Vec<_> = [b".".as_slice(), b".."]
-        .into_iter()
-        .map(|dots| (dots, None))
-        .chain(
-            children
-                .iter()
-                .map(|(name, id)| (name.as_slice(), Some(*id))),
-        )
-        .collect();
-    names.sort_unstable_by_key(|(name, _)| *name);
-    names
 }
 
 fn write_chunks(out: &mut [u8], start: usize, chunks: &Chunking) -> Result<(), FormatError> {
@@ -459,11 +280,4 @@ fn lookup<T: Copy>(values: &[T], id: InodeId) -> Result<T, FormatError> {
         .get(id as usize)
         .copied()
         .ok_or_else(|| FormatError::input(format!("inode {id} of {}", values.len())))
-}
-
-fn slot<T>(values: &mut [T], id: InodeId) -> Result<&mut T, FormatError> {
-    let count = values.len();
-    values
-        .get_mut(id as usize)
-        .ok_or_else(|| FormatError::input(format!("inode {id} of {count}")))
 }

@@ -1,0 +1,1 @@
+export { openRedisQueue } from './open.ts';
