@@ -32,13 +32,19 @@ const FROM_NPM: readonly (readonly [from: string, to: string])[] = [
   ['google-proto-files/google/rpc/status.proto', 'google/rpc/status.proto'],
   ['google-proto-files/google/rpc/error_details.proto', 'google/rpc/error_details.proto'],
   ['grpc-health-check/proto/health/v1/health.proto', 'grpc/health/v1/health.proto'],
+  ...['v1', 'v1alpha'].map((version): readonly [string, string] => [
+    `@grpc/reflection/build/proto/grpc/reflection/${version}/reflection.proto`,
+    `grpc/reflection/${version}/reflection.proto`,
+  ]),
 ];
+/** What a worker's reflection service tells of: its services, the details of its errors, and all they import. */
+const REFLECTED = ['clipyard/v1', 'google/rpc', 'grpc/health/v1', 'grpc/reflection'];
 
 const ownProtos = (): string[] => globSync('clipyard/**/*.proto', { cwd: join(root, 'proto') }).sort();
 
 function inputsDigest(): string {
   const hash = createHash('sha256');
-  const packages = ['@bufbuild/buf', 'ts-proto', 'google-proto-files', 'grpc-health-check'];
+  const packages = ['@bufbuild/buf', 'ts-proto', 'google-proto-files', 'grpc-health-check', '@grpc/reflection'];
   const files = [
     'scripts/gen-proto.ts',
     'proto/SOURCES.md',
@@ -93,8 +99,16 @@ function fillVendor(): void {
 function generate(): void {
   const output = `${generated}.tmp`;
   rmSync(output, { recursive: true, force: true });
-  const buf = join(root, 'node_modules/.bin/buf');
-  execFileSync(buf, ['generate', '--output', output], { cwd: join(root, 'proto'), stdio: ['ignore', 2, 2] });
+  const buf = (...args: string[]) =>
+    execFileSync(join(root, 'node_modules/.bin/buf'), args, { cwd: join(root, 'proto'), stdio: ['ignore', 'pipe', 2] });
+  buf('generate', '--output', output);
+  const paths = REFLECTED.flatMap((path) => ['--path', `vendor/${path}`]);
+  const descriptors = buf('build', '--as-file-descriptor-set', '--exclude-source-info', ...paths, '--output', '-');
+  // A module and not a file beside it: it is found from the sources and from the bundle alike.
+  writeFileSync(
+    join(output, 'descriptors.ts'),
+    `/** A google.protobuf.FileDescriptorSet. */\nexport const DESCRIPTORS = '${descriptors.toString('base64')}';\n`,
+  );
   rmSync(generated, { recursive: true, force: true });
   renameSync(output, generated);
 }
@@ -103,7 +117,7 @@ function generate(): void {
 function checkSources(): void {
   const table = readFileSync(join(root, 'proto/SOURCES.md'), 'utf8');
   const goMod = readFileSync(join(goModule, 'go.mod'), 'utf8');
-  const npmNames = ['@bufbuild/buf', ...FROM_NPM.map(([from]) => from.split('/')[0] ?? from)];
+  const npmNames = ['@bufbuild/buf', ...FROM_NPM.map(([from]) => /^(?:@[^/]+\/)?[^/]+/.exec(from)?.[0] ?? from)];
   const wanted: [string, string | undefined][] = [
     ...Object.keys(FROM_GO).map((name): [string, string | undefined] => [
       name,

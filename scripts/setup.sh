@@ -24,6 +24,7 @@ step "buildkitd $(go_version buildkit)"       go_tool buildkit buildkitd
 step "olareg $(go_version olareg)"            go_tool olareg olareg
 step "versitygw $(go_version versitygw)"      go_tool versitygw versitygw
 step "distribution $(go_version distribution)" go_tool distribution registry
+step "grpcurl $(go_version grpcurl) (test peer)" go_tool grpcurl grpcurl
 step "CLIP reader (test peer)"         clip_reader
 step "generated protobuf code"         generated_code
 step "program (dist/)"                 bundle

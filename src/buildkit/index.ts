@@ -3,6 +3,7 @@ export type { BuildkitResult } from './build-result.ts';
 export type { BuildkitClient, BuildkitInfo, BuildOptions, ConnectOptions } from './client.ts';
 export { connectBuildkit } from './connect.ts';
 export type { ContextLimits } from './context/context-sender.ts';
+export { contextTar } from './context/context-tar.ts';
 export type { LandedBlob } from './landing/lander.ts';
 export { LANDING_PATHS, type Landing, type LandingPath } from './landing/landing.ts';
 export type { BuildEvent, BuildListener, LandedVia } from './progress/events.ts';

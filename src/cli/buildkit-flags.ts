@@ -65,7 +65,7 @@ export async function buildkitRequest(flags: BuildkitFlags, { env }: CommandCont
   };
 }
 
-function secretOf(text: string, env: CommandContext['env']): readonly [string, SecretSource] {
+export function secretOf(text: string, env: CommandContext['env']): readonly [string, SecretSource] {
   const { id, src, source = src, env: variable, ...rest } = parseFields(text, '--secret');
   const unknown = Object.keys(rest).filter((key) => key !== 'type' && key !== 'src');
   if (id === undefined || unknown.length > 0)
@@ -118,7 +118,7 @@ function attestationOf(text: string): readonly [string, Readonly<Record<string, 
 }
 
 /** A bare word is a reference of a registry cache, as in docker. */
-function cacheSpec(text: string, flag: string) {
+export function cacheSpec(text: string, flag: string) {
   if (!text.includes('=')) return { type: 'registry', attrs: { ref: text } };
   const { type, ...attrs } = parseFields(text, flag);
   if (type === undefined) throw new WorkerError('USAGE', `${flag} ${text}: no type=`);

@@ -8,6 +8,7 @@ import { addArchiveCommands } from './commands/archive.ts';
 import { addBenchCommands } from './commands/bench.ts';
 import { addBuildCommand } from './commands/build.ts';
 import { addCacheCommands } from './commands/cache.ts';
+import { addClientCommands } from './commands/client.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addExplainCommand } from './commands/explain.ts';
 import { addIndexCommand } from './commands/index-image.ts';
@@ -104,6 +105,7 @@ function createProgram(context: CommandContext, json: boolean): Command {
   addCacheCommands(program, context);
   addBenchCommands(program, context);
   addWorkerCommand(program, context);
+  addClientCommands(program, context);
   addDoctorCommand(program, context);
   // Every command takes --json in front of or behind its name.
   for (const command of program.commands.flatMap((each) => [each, ...each.commands]))

@@ -74,11 +74,18 @@ export const SettingsSchema = z.object({
   CLIPYARD_SERVER: z
     .string()
     .default('127.0.0.1:7480')
-    .describe('Address of a worker for `submit`, `watch`, `cancel`, `builds`, `drain`: `host:port` or `unix:///path`.'),
+    .describe(
+      'Address of a worker for `submit`, `watch`, `cancel`, `builds`, `drain`: `host:port`, `https://host:port` or `unix:///path`.',
+    ),
   CLIPYARD_TOKEN: z
     .string()
     .optional()
     .describe('Bearer token for the worker; it names the workspace. Only commands that call one read it.'),
+  CLIPYARD_CLIENT_CERT: z
+    .string()
+    .optional()
+    .describe('PEM file of the certificate that commands show to a worker that asks for one (mTLS).'),
+  CLIPYARD_CLIENT_KEY: z.string().optional().describe('PEM file of its key.'),
   CLIPYARD_QUEUE: z
     .string()
     .optional()
@@ -117,6 +124,9 @@ export interface Settings {
   readonly workspace: string;
   /** Where a worker listens. */
   readonly server: string;
+  /** PEM files of the client's own certificate and key. */
+  readonly clientCert: string | undefined;
+  readonly clientKey: string | undefined;
   /** `sqlite:FILE` or `redis://…`. */
   readonly queue: string;
   readonly redis: string | undefined;
@@ -153,6 +163,8 @@ export function loadSettings(env: Readonly<Record<string, string | undefined>>):
     caFile: data.CLIPYARD_CA_FILE === undefined ? undefined : resolve(data.CLIPYARD_CA_FILE),
     workspace: data.CLIPYARD_WORKSPACE,
     server: data.CLIPYARD_SERVER,
+    clientCert: data.CLIPYARD_CLIENT_CERT === undefined ? undefined : resolve(data.CLIPYARD_CLIENT_CERT),
+    clientKey: data.CLIPYARD_CLIENT_KEY === undefined ? undefined : resolve(data.CLIPYARD_CLIENT_KEY),
     queue: data.CLIPYARD_QUEUE ?? `sqlite:${join(stateDir, 'queue.db')}`,
     redis: data.CLIPYARD_REDIS,
     limits: Object.freeze(

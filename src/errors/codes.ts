@@ -124,6 +124,11 @@ export const ERROR_CODES = {
   },
 
   // builds as a service
+  REQUEST_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'A call to a worker has a field that cannot be used, or the worker does not know the call; the message says which.',
+  },
   SPEC_INVALID: {
     category: 'invalid',
     retryable: false,

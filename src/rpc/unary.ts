@@ -13,12 +13,12 @@ export type UnaryMethod<Request, Response> = (
 export async function callUnary<Request, Response>(
   method: UnaryMethod<Request, Response>,
   request: Request,
-  { signal, timeoutMs }: Cancelable & { readonly timeoutMs?: number },
+  { metadata, signal, timeoutMs }: Cancelable & { readonly timeoutMs?: number; readonly metadata?: Metadata },
 ): Promise<Response> {
   signal.throwIfAborted();
   const { promise, resolve, reject } = Promise.withResolvers<Response>();
   const options = timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs };
-  const call = method(request, new Metadata(), options, (error, response) => {
+  const call = method(request, metadata ?? new Metadata(), options, (error, response) => {
     if (error === null) resolve(response);
     else reject(error);
   });

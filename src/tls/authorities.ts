@@ -32,14 +32,17 @@ export interface Trust {
   readonly systemFile?: string | undefined;
   /** Further ones, PEM. */
   readonly further?: string | undefined;
+  /** What is shown to servers that ask who calls, PEM. */
+  readonly identity?: { readonly cert: string; readonly key: string } | undefined;
 }
 
 /** What TLS connections are checked with. It costs some 30 ms: make it once, and when the first one is opened. */
-export function trusting({ systemFile, further }: Trust): SecureContext {
+export function trusting({ systemFile, further, identity }: Trust): SecureContext {
   const system = systemFile === undefined ? SYSTEM_BUNDLES : [systemFile];
   // `getCACertificates('system')` would parse every file of a folder: 120 ms instead of 10.
   const found = system.map(textIfThere).find((text) => text !== undefined);
   return createSecureContext({
+    ...identity,
     ca: [...getCACertificates('default'), ...[found, further].filter((pem) => pem !== undefined)],
   });
 }

@@ -54,3 +54,16 @@ export function deviceOf(rdev: bigint): { major: number; minor: number } {
     minor: Number((rdev & 0xffn) | ((rdev >> 12n) & 0xfff00n)),
   };
 }
+
+/** What an entry is. A hard link is a file that names another entry. */
+export function entryType({
+  linkName,
+  mode,
+}: ContextEntry): 'directory' | 'symbolicLink' | 'character' | 'block' | 'pipe' | 'hardLink' | 'file' {
+  const has = (bit: number) => Math.floor(mode / bit) % 2 === 1;
+  if (has(MODE_DIR)) return 'directory';
+  if (has(MODE_SYMLINK)) return 'symbolicLink';
+  if (has(MODE_DEVICE)) return has(MODE_CHAR_DEVICE) ? 'character' : 'block';
+  if (has(MODE_NAMED_PIPE)) return 'pipe';
+  return linkName === undefined ? 'file' : 'hardLink';
+}

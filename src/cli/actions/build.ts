@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { basename, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { parseImageId, parseWorkspaceId } from '../../archive/index.ts';
 import { connectBuildkit } from '../../buildkit/index.ts';
 import { WorkerError } from '../../errors/index.ts';
@@ -7,6 +7,7 @@ import type { ArchiveFormat } from '../../indexer/index.ts';
 import { type BuildResult, buildImage, type ImageBuild, type IndexFrom, parseSecondName } from '../../jobs/index.ts';
 import { type BuildkitFlags, buildkitRequest } from '../buildkit-flags.ts';
 import type { CommandContext } from '../context.ts';
+import { imageIdOf } from '../image-id.ts';
 import { formatBytes, formatSeconds, formatTable, writeResult } from '../output.ts';
 import { type CompressionFlags, parseCompression, parseLimits, parseRegistryTarget } from '../parse-options.ts';
 import { createProgress, type ProgressMode } from '../progress/index.ts';
@@ -83,15 +84,6 @@ function secondNameOf({ alsoAs, platform = '' }: BuildFlags): string | undefined
   if (alsoAs !== undefined && platform.includes(','))
     throw new WorkerError('USAGE', `--also-as ${alsoAs} names one archive; ${platform} gives one a platform`);
   return alsoAs === undefined ? undefined : parseSecondName(alsoAs);
-}
-
-/** `My App/` → `my_app`: an image id has no `-`. */
-function imageIdOf(contextDir: string): string {
-  const name = basename(resolve(contextDir))
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9_.]+/g, '_')
-    .slice(0, 64);
-  return /[a-z0-9]/.test(name) ? name : 'image';
 }
 
 function summary(result: BuildResult): string {
