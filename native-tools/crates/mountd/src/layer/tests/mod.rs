@@ -1,5 +1,6 @@
 //! Layers over a registry with faults.
 
+mod amplification;
 mod caching;
 mod checking;
 mod faults;
