@@ -272,6 +272,7 @@ fn remove_next(
     let index = queue.iter().position(|later| {
         job.may_absorb(later)
             && later.memory_bytes() <= room
+            && job.has_memory_for(later)
             && is_free(later, running)
     })?;
     queue.remove(index)

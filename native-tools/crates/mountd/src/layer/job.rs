@@ -65,7 +65,7 @@ impl Job {
         let Some(gate) = self.layer.source.gate() else {
             return true;
         };
-        self.inside = gate.enter();
+        self.inside = gate.enter(self.memory_bytes());
         self.inside.is_some()
     }
 
@@ -147,8 +147,18 @@ impl Job {
         !self.is_streamed() && plan.spans.end <= self.plan().spans.end
     }
 
+    /// Whether its mount has the memory for `later` too.
+    pub(super) fn has_memory_for(&self, later: &Self) -> bool {
+        let inside = self.inside.as_ref();
+        inside.is_none_or(|inside| inside.may_hold(later.memory_bytes()))
+    }
+
     pub(super) fn absorb(&mut self, mut later: Self) {
         self.claims.append(&mut later.claims);
+        let bytes = self.memory_bytes();
+        if let Some(inside) = &mut self.inside {
+            inside.hold(bytes);
+        }
     }
 
     fn may_reach(&self, end: u32) -> bool {

@@ -127,7 +127,8 @@ fn a_scattered_read_receives_no_more_than_the_spans_of_its_chunk() {
         let (table, _) = layer(&plain, stored, CHUNK);
         let geometry = crate::layer::Geometry::of(&table);
         let plan = geometry.plan(geometry.chunks(6_000_000..6_000_010));
-        let got = received(stored, &plain, &[6_000_000..6_000_010]);
+        let file = 6_000_000..6_000_010;
+        let got = received(stored, &plain, std::slice::from_ref(&file));
         let wanted = plan.stored.end - plan.stored.start;
         assert_eq!((got.requests, got.bytes), (1, wanted), "{stored:?}");
     }

@@ -12,6 +12,7 @@ mod mirrors;
 mod points;
 mod policy;
 mod reading;
+mod stores;
 mod streamed;
 mod untrusted;
 
