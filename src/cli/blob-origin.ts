@@ -1,23 +1,36 @@
 import { WorkerError } from '../errors/index.ts';
 import type { BlobOrigin } from '../mount/index.ts';
+import type { StoreAccess } from '../objects/index.ts';
 import { type Credential, endpointOf, loadCredentials, parseReference, type Repository } from '../registry/index.ts';
 import type { CommandContext } from './context.ts';
+import { objectStore } from './services.ts';
+
+export interface BlobFlags {
+  readonly storageRef?: string;
+  readonly plainHttp?: boolean;
+  readonly mirror?: readonly string[];
+  /** A store that is read instead of the registry. */
+  readonly blobs?: string;
+}
 
 /** Where a mount reads blobs: the stored reference, or the one that overrides it, with this machine's login for its host. */
-export async function blobOrigin(
-  stored: Repository,
-  flags: { readonly storageRef?: string; readonly plainHttp?: boolean; readonly mirror?: readonly string[] },
-  { env, settings, signal }: CommandContext,
-): Promise<BlobOrigin> {
+export async function blobOrigin(stored: Repository, flags: BlobFlags, context: CommandContext): Promise<BlobOrigin> {
+  const { env, settings, signal } = context;
   const { registry, repository } = flags.storageRef === undefined ? stored : parseReference(flags.storageRef);
   const credential = await (await loadCredentials(env)).get(registry, { signal });
   const caFile = settings.caFile ?? env['SSL_CERT_FILE'];
   return {
     registry: { baseUrl: endpointOf(registry, flags.plainHttp ?? false).origin, repository },
     mirrors: (flags.mirror ?? []).map((mirror) => mirrorAddress(mirror, flags.plainHttp ?? false)),
+    ...(flags.blobs !== undefined && { blobs: await accessTo(flags.blobs, context) }),
     ...(credential !== undefined && { credentials: handedOver(credential) }),
     ...(caFile !== undefined && caFile !== '' && { caFile }),
   };
+}
+
+async function accessTo(url: string, context: CommandContext): Promise<StoreAccess> {
+  await using store = objectStore(context, url);
+  return await store.access(context);
 }
 
 /**

@@ -2,12 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, realpath } from 'node:fs/promises';
 import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts';
 import type { Mount as MountMessage, MountRequest } from '../gen/clipyard/mount/v1/mount.ts';
+import type { StoreAccess } from '../objects/index.ts';
 import { listDeadMounts, removeDeadMount } from './dead-mounts.ts';
 import { daemonSocket, type MountDaemon, withDaemon } from './mount-daemon.ts';
 import { type MountStat, mountStat } from './mount-stat.ts';
 import { isMounted } from './mount-table.ts';
 import { unmountOverlay } from './overlay.ts';
-import type { ArchiveSource, OriginCredentials } from './source.ts';
+import { type ArchiveSource, type OriginCredentials, revealed } from './source.ts';
 import { listWritableRecords, removeLower, type WritableRecord } from './writable-record.ts';
 
 /** gRPC takes its time to load, and many commands that load this folder call no daemon. */
@@ -52,6 +53,8 @@ export interface MountOptions extends Cancelable, MountDaemon {
   readonly bytesPerSecond?: number;
   /** Keep the layers in the cache, also when the mount is gone. */
   readonly pin?: boolean;
+  /** What requests in flight for this mount may hold; default: what the daemon allows for all. */
+  readonly fetchMemoryBytes?: number;
   readonly recording?: Recording;
 }
 
@@ -210,6 +213,8 @@ function mountRequest(source: ArchiveSource, mountpoint: string, options: MountO
     registry: origin.registry,
     credentials: origin.credentials && { login: loginOf(origin.credentials) },
     mirrors: [...(origin.mirrors ?? [])],
+    blobs: origin.blobs && { place: placeOf(origin.blobs) },
+    memoryBytes: BigInt(options.fetchMemoryBytes ?? 0),
     maxRequests: options.maxRequests ?? 0,
     bytesPerSecond: BigInt(options.bytesPerSecond ?? 0),
     caFile: origin.caFile ?? '',
@@ -234,6 +239,11 @@ function loginOf(credentials: OriginCredentials) {
   if ('password' in credentials) return { $case: 'password', value: credentials } as const;
   if ('identityToken' in credentials) return { $case: 'identityToken', value: credentials.identityToken } as const;
   return { $case: 'registryToken', value: credentials.registryToken } as const;
+}
+
+function placeOf(blobs: StoreAccess) {
+  if (blobs.kind === 'directory') return { $case: 'directory', value: blobs.path } as const;
+  return { $case: 's3', value: { ...blobs, keys: revealed(blobs.keys) } } as const;
 }
 
 function listing({ engine, id, mountpoint, pid, source, startedAt, storageRef }: MountMessage): MountListing {

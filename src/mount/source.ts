@@ -1,3 +1,4 @@
+import type { StoreAccess } from '../objects/index.ts';
 import type { Secret } from '../telemetry/index.ts';
 
 /** Where the blobs of an archive are read from, and with what. */
@@ -6,8 +7,12 @@ export interface BlobOrigin {
   /** Servers to ask before the registry, in this order: scheme, host and port. They get no login. */
   readonly mirrors?: readonly string[];
   readonly credentials?: OriginCredentials;
+  /** Where the blobs are instead of the registry, under `blobs/sha256/<hex>`. */
+  readonly blobs?: StoreAccess;
   readonly caFile?: string;
 }
+
+type S3Keys = Extract<StoreAccess, { kind: 's3' }>['keys'];
 
 /** As docker config and helpers give them; handed over a socket or stdin, never on a command line. */
 export type OriginCredentials =
@@ -28,6 +33,21 @@ export interface ArchiveSource {
 }
 
 export function sourceRequest({ archive, archiveAddress, cacheDir, origin }: ArchiveSource) {
-  const { caFile, credentials, mirrors, registry } = origin;
-  return { v: 1, archive, archiveUrl: archiveAddress?.reveal(), cacheDir, registry, mirrors, credentials, caFile };
+  const { blobs, caFile, credentials, mirrors, registry } = origin;
+  return {
+    v: 1,
+    archive,
+    archiveUrl: archiveAddress?.reveal(),
+    cacheDir,
+    registry,
+    mirrors,
+    credentials,
+    caFile,
+    blobs: blobs?.kind === 's3' ? { ...blobs, keys: revealed(blobs.keys) } : blobs,
+  };
+}
+
+/** Keys as the daemon gets them, over its socket or stdin and nowhere else. */
+export function revealed({ accessKeyId, secretAccessKey, sessionToken }: S3Keys) {
+  return { accessKeyId, secretAccessKey: secretAccessKey.reveal(), sessionToken: sessionToken?.reveal() ?? '' };
 }

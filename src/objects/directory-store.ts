@@ -8,7 +8,7 @@ import { type Cancelable, type ErrorCode, systemCodeOf, toWorkerError, WorkerErr
 import { lockFile, removeQuietly, stageFile } from '../files/index.ts';
 import { EtagCache } from './etag-cache.ts';
 import { requireKey } from './key.ts';
-import type { ObjectBody, ObjectInfo, ObjectRange, ObjectStore, PutOptions } from './object-store.ts';
+import type { ObjectBody, ObjectInfo, ObjectRange, ObjectStore, PutOptions, StoreAccess } from './object-store.ts';
 import { resolveRange } from './range.ts';
 
 const LOCK_WAIT_MS = 30_000;
@@ -117,6 +117,10 @@ export class DirectoryStore implements ObjectStore {
 
   readAddress(): Promise<undefined> {
     return Promise.resolve(undefined); // a file has a path, and no address that others could use
+  }
+
+  access(): Promise<StoreAccess> {
+    return Promise.resolve({ kind: 'directory', path: this.#directory });
   }
 
   async delete(key: string, { signal }: Cancelable): Promise<void> {

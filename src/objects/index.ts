@@ -1,4 +1,4 @@
 export { requireKey } from './key.ts';
-export type { ObjectBody, ObjectInfo, ObjectRange, ObjectStore, PutOptions } from './object-store.ts';
+export type { ObjectBody, ObjectInfo, ObjectRange, ObjectStore, PutOptions, StoreAccess } from './object-store.ts';
 export { openStore } from './open-store.ts';
 export { readObject } from './read-object.ts';

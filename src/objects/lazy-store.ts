@@ -1,6 +1,6 @@
 import type { Cancelable } from '../errors/index.ts';
 import type { Secret } from '../telemetry/index.ts';
-import type { ObjectBody, ObjectInfo, ObjectRange, ObjectStore, PutOptions } from './object-store.ts';
+import type { ObjectBody, ObjectInfo, ObjectRange, ObjectStore, PutOptions, StoreAccess } from './object-store.ts';
 
 /** A store whose code is loaded with its first call: an SDK of a thousand files costs the commands that never need it. */
 export class LazyStore implements ObjectStore {
@@ -46,6 +46,10 @@ export class LazyStore implements ObjectStore {
 
   async readAddress(key: string, options: Cancelable): Promise<Secret | undefined> {
     return await (await this.#store()).readAddress(key, options);
+  }
+
+  async access(options: Cancelable): Promise<StoreAccess> {
+    return await (await this.#store()).access(options);
   }
 
   async delete(key: string, options: Cancelable): Promise<void> {

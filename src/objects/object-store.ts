@@ -31,6 +31,24 @@ export interface PutOptions extends Cancelable {
   readonly sha256?: Digest;
 }
 
+/** Where a store is for a program that asks for its objects by itself. An object's key comes behind `path`. */
+export type StoreAccess =
+  | { readonly kind: 'directory'; readonly path: string }
+  | {
+      readonly kind: 's3';
+      /** Scheme, host and port. */
+      readonly baseUrl: string;
+      /** Bucket and prefix, or the prefix alone where the host names the bucket. Not encoded. */
+      readonly path: string;
+      readonly region: string;
+      readonly keys: {
+        readonly accessKeyId: string;
+        readonly secretAccessKey: Secret;
+        /** Of keys that were lent for a while. */
+        readonly sessionToken?: Secret;
+      };
+    };
+
 /**
  * A flat store of objects under keys `kind/name…`. A key is never a folder of another. An object is visible whole or
  * not at all. Throws STORE_OBJECT_NOT_FOUND, STORE_CONFLICT (a condition did not hold), STORE_DENIED,
@@ -52,6 +70,8 @@ export interface ObjectStore extends AsyncDisposable {
    * store has no such thing. The object need not exist.
    */
   readAddress(key: string, options: Cancelable): Promise<Secret | undefined>;
+  /** How another program of this machine reads the store. */
+  access(options: Cancelable): Promise<StoreAccess>;
   /** Keys that start with the prefix, in no particular order. */
   list(prefix: string, options: Cancelable): AsyncIterable<{ readonly key: string; readonly sizeBytes: number }>;
   /** Nothing happens when it is not there. */

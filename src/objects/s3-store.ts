@@ -18,7 +18,7 @@ import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts'
 import { Secret } from '../telemetry/index.ts';
 import { untrustedError } from '../tls/index.ts';
 import { requireKey } from './key.ts';
-import type { ObjectBody, ObjectInfo, ObjectRange, ObjectStore, PutOptions } from './object-store.ts';
+import type { ObjectBody, ObjectInfo, ObjectRange, ObjectStore, PutOptions, StoreAccess } from './object-store.ts';
 import { rangeHeader } from './range.ts';
 import { statusOf, storeFailure } from './s3-failures.ts';
 
@@ -186,6 +186,27 @@ export class S3Store implements ObjectStore {
       return new Secret(
         await getSignedUrl(this.#client, new GetObjectCommand(this.#named(key)), { expiresIn: ADDRESS_SECONDS }),
       );
+    });
+  }
+
+  async access({ signal }: Cancelable): Promise<StoreAccess> {
+    return await this.#doing(`find the keys of ${this.url}`, signal, async () => {
+      const { getSignedUrl } = await import('@aws-sdk/s3-request-presigner');
+      // Which host and path a bucket has is the SDK's knowledge.
+      const command = new GetObjectCommand(this.#named('blobs'));
+      const address = new URL(await getSignedUrl(this.#client, command, { expiresIn: 60 }));
+      const { accessKeyId, secretAccessKey, sessionToken } = await this.#client.config.credentials();
+      return {
+        kind: 's3',
+        baseUrl: address.origin,
+        path: decodeURIComponent(address.pathname).slice(1, -'blobs'.length),
+        region: await this.#client.config.region(),
+        keys: {
+          accessKeyId,
+          secretAccessKey: new Secret(secretAccessKey),
+          ...(sessionToken !== undefined && { sessionToken: new Secret(sessionToken) }),
+        },
+      };
     });
   }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { stat, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -39,6 +39,20 @@ export function describeObjectStore(name: string, open: () => Promise<ObjectStor
       expect(await answer.text()).toBe('and');
       const forged = address.reveal().replace(/Signature=.{4}/, 'Signature=0000');
       expect((await fetch(forged)).status).toBe(403);
+    });
+
+    test('says how another program reads it, and shows no key of it', async () => {
+      const key = newKey();
+      await store.put(key, 'for a daemon', { signal });
+      const access = await store.access({ signal });
+      if (access.kind === 'directory') {
+        expect(await readFile(join(access.path, key), 'utf8')).toBe('for a daemon');
+        return;
+      }
+      const address = await store.readAddress(key, { signal });
+      expect(address?.reveal().split('?')[0]).toBe(`${access.baseUrl}/${access.path}${key}`);
+      expect(access.region).not.toBe('');
+      expect(JSON.stringify(access)).not.toContain(access.keys.secretAccessKey.reveal());
     });
 
     test('is there', async () => {

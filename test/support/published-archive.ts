@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { fileSource, openArchive } from '../../src/archive/index.ts';
 import { type Digest, digestOf } from '../../src/digest/index.ts';
+import { openStore } from '../../src/objects/index.ts';
 import { MEDIA_TYPES } from '../../src/oci/index.ts';
 import { createRegistryClient, NO_CREDENTIALS } from '../../src/registry/index.ts';
 import type { Layout } from './corpus/index.ts';
@@ -22,6 +23,14 @@ export async function publishArchive(
   for (const { blob, digest, sizeBytes } of archive.layers)
     await client.pushBlob(where, { path: blob, digest: digest as Digest, sizeBytes }, { signal });
   return archive;
+}
+
+/** Puts the blobs of an archive into a store, under the names of an OCI layout. */
+export async function putBlobs(archive: MadeArchive, url: string): Promise<void> {
+  await using store = openStore(url, process.env);
+  const { signal } = new AbortController();
+  for (const { blob, digest } of archive.layers)
+    await store.putFile(`blobs/${digest.replace(':', '/')}`, blob, { signal });
 }
 
 /**

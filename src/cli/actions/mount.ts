@@ -34,7 +34,10 @@ export interface MountFlags extends ArchiveFlags, RecordingFlags {
   readonly engine?: MountEngine;
   /** Servers to ask for blobs before the registry. */
   readonly mirror?: readonly string[];
+  /** A store to read the blobs from instead of the registry. */
+  readonly blobs?: string;
   readonly maxRequests?: string;
+  readonly fetchMemory?: string;
   readonly bandwidth?: string;
   /** What a daemon that this command starts keeps the cache below. */
   readonly cacheSize?: string;
@@ -249,6 +252,7 @@ async function mountFound(
     ...(flags.engine !== undefined && { engine: flags.engine }),
     ...(flags.maxRequests !== undefined && { maxRequests: parseCount(flags.maxRequests, '--max-requests', REQUESTS) }),
     ...(flags.bandwidth !== undefined && { bytesPerSecond: parseBandwidth(flags.bandwidth) }),
+    ...(flags.fetchMemory !== undefined && { fetchMemoryBytes: parseSize(flags.fetchMemory, '--fetch-memory') }),
     ...(flags.cacheSize !== undefined && { cacheBytes: parseSize(flags.cacheSize, '--cache-size') }),
     ...(planned !== undefined && { recording: planned.recording }),
     ...(flags.cacheMinFree !== undefined && { cacheMinFree: parseFree(flags.cacheMinFree, '--cache-min-free') }),

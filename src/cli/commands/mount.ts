@@ -11,6 +11,7 @@ Examples:
   clipyard mount docker://127.0.0.1:5000/images:web /mnt/web
   clipyard mount --engine fuse web.clip ~/web               # also without root, through fusermount3
   clipyard mount --storage-ref mirror.example/images:web web.clip /mnt/web   # the blobs have moved
+  clipyard mount --blobs s3://images/web web.clip /mnt/web                   # an OCI layout in a bucket
   clipyard mount --mirror http://127.0.0.1:30020 team/web /mnt/web           # a node-local mirror first
   clipyard mount --rw /var/lib/web team/web /mnt/web       # writable; the changes are kept in /var/lib/web
   clipyard mount --profile auto team/web /mnt/web          # fetch first what recorded starts read
@@ -55,6 +56,7 @@ export function addMountCommands(program: Command, context: CommandContext): voi
     .description('Show what a mount did so far: bytes wanted and fetched, requests, layers')
     .option('--files <source>', 'name the slowest files, from the archive of the image (file, s3://, WORKSPACE/IMAGE)')
     .option('--store <url>', 'object store of WORKSPACE/IMAGE (CLIPYARD_STORE)')
+    .option('--fetch-memory <size>', 'what requests in flight for this mount may hold (default: as the daemon)')
     .option('--platform <platform>', 'of a multi-platform image (default: this machine)')
     .addHelpText('after', '\nExamples:\n  clipyard stat /mnt/web\n  clipyard stat /mnt/web --files team/web\n')
     .action(async (dir: string, flags: StatFlags, command: Command) => {
@@ -73,6 +75,7 @@ export function withMountOptions(command: Command): Command {
     .option('--pin', 'keep the layers in the cache until `clipyard cache layers unpin`, also after umount')
     .option('--storage-ref <ref>', 'read the blobs from here instead of where the archive says')
     .option('--mirror <url>', 'server to ask for blobs before the registry; again for more, in order', collect, [])
+    .option('--blobs <url>', 'read the blobs from s3://bucket/prefix or file:///dir (blobs/sha256/…), not the registry')
     .option('--max-requests <n>', 'requests in flight for this mount (default: what the daemon allows for all)')
     .option('--bandwidth <size>', 'what this mount may fetch in a second, as 10MB (default: no limit)')
     .option('--platform <platform>', 'of a multi-platform image (default: this machine)')

@@ -4,9 +4,10 @@ import { afterAll, beforeAll } from 'vitest';
 import { describeMount, type ExpectedTree, type OpenTree } from '../../conformance/mount.ts';
 import { commandJson } from '../../support/command-line.ts';
 import { type LayoutCodec, tarStream } from '../../support/corpus/index.ts';
-import { awkwardTars, layoutOf, type PackOptions } from '../../support/native/index.ts';
+import { awkwardTars, layoutOf, makeArchive, type PackOptions } from '../../support/native/index.ts';
 import { snapshotTree, umociUnpack } from '../../support/oracle/index.ts';
-import { publishArchive, publishStockArchive } from '../../support/published-archive.ts';
+import { publishArchive, publishStockArchive, putBlobs } from '../../support/published-archive.ts';
+import { serviceSetting } from '../../support/services.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../../support/temporary-directory.ts';
 
 let scratch: TemporaryDirectory;
@@ -93,6 +94,39 @@ for (const engine of engines)
       direct: engine === 'fuse', // EROFS over files refuses it
       attributes: make !== 'v1',
     });
+
+for (const engine of engines)
+  for (const place of ['bucket', 'folder'] as const)
+    for (const [name, source, make] of [kinds[0], kinds[2]] as typeof kinds)
+      describeMount(`${engine}, ${name}, blobs in a ${place}`, {
+        expected: () => expected,
+        open: () => mountedFrom(place, engine, source, make as PackOptions['codec']),
+        sparse: true,
+        ownDisk: false,
+        direct: engine === 'fuse',
+      });
+
+/** The registry that the archive names does not exist. */
+async function mountedFrom(
+  place: 'bucket' | 'folder',
+  engine: string,
+  source: LayoutCodec,
+  codec: PackOptions['codec'],
+): Promise<OpenTree> {
+  const name = `${engine}-${source}-${place}`;
+  const dir = join(scratch.path, name);
+  const root = join(dir, 'mount');
+  await mkdir(root, { recursive: true });
+  const where = { registry: '127.0.0.1:1', repository: `nowhere/${name}` };
+  const archive = await makeArchive(await layoutOf(dir, tars, source), { dir, codec, name, ...where });
+  const url =
+    place === 'folder'
+      ? `file://${dir}/store`
+      : `${serviceSetting('CLIPYARD_STORE')}/conformance-${process.pid}/${name}`;
+  await putBlobs(archive, url);
+  await commandJson(['mount', '--engine', engine, '--cache', join(dir, 'cache'), '--blobs', url, archive.path, root]);
+  return { root, [Symbol.asyncDispose]: () => commandJson(['umount', root]) };
+}
 
 async function mounted(engine: string, source: LayoutCodec, make: (typeof kinds)[number][2]): Promise<OpenTree> {
   const label = `${engine}-${source}-${make}`;

@@ -16,9 +16,11 @@ use crate::cache::{Cache, hold_archive};
 use crate::error::Error;
 use crate::layer::{FetchSettings, Fetcher, Layer, LayerParts, Windows};
 use crate::limit::{Bandwidth, Gate};
-use crate::request::SourceRequest;
-use crate::source::registry::{RegistryOptions, RegistrySource, RetryPolicy};
-use crate::source::{ArchiveUrl, BlobSource, FetchError, FileSource, MirroredSource};
+use crate::request::{BlobsRequest, SourceRequest};
+use crate::source::registry::{Bucket, RegistryOptions, RegistrySource, RetryPolicy};
+use crate::source::{
+    ArchiveUrl, BlobSource, DirectorySource, FetchError, FileSource, MirroredSource,
+};
 use crate::stats::Stats;
 
 /// A mirror is near, or it is no use.
@@ -68,8 +70,9 @@ impl Image {
         let options = RegistryOptions {
             base_url: request.registry.base_url.clone(),
             repository: request.registry.repository.clone(),
+            bucket: None,
             mirror_of: None,
-            gate: (request.mount_requests > 0).then(|| Gate::new(request.mount_requests)),
+            gate: Gate::of_mount(request.mount_requests, request.mount_memory_bytes),
             bandwidth: Bandwidth::new(request.mount_bytes_per_second),
             credentials: request.credentials.clone(),
             ca_file: request.ca_file.clone(),
@@ -89,7 +92,7 @@ impl Image {
             windows: Windows::new(Arc::clone(&file), seek.map_or(0, |record| record.offset))
                 .or_from(store),
             extra_offset: extra.map_or(0, |record| record.offset),
-            registry: blob_source(options, &request.mirrors, &stats)?,
+            registry: blob_source(options, request.blobs.as_ref(), &request.mirrors, &stats)?,
             file,
             archive,
             tables,
@@ -174,9 +177,10 @@ impl Image {
     }
 }
 
-/// The registry, behind the mirrors where there are some. A mirror gets no login: it is another host.
+/// The registry or what stands for it, behind the mirrors where there are some. A mirror gets no login: it is another host.
 pub(crate) fn blob_source(
     options: RegistryOptions,
+    blobs: Option<&BlobsRequest>,
     mirrors: &[String],
     stats: &Arc<Stats>,
 ) -> Result<Arc<dyn BlobSource>, FetchError> {
@@ -185,6 +189,7 @@ pub(crate) fn blob_source(
         let options = RegistryOptions {
             base_url: base_url.clone(),
             repository: options.repository.clone(),
+            bucket: None,
             mirror_of: authority.map(|host| host.trim_end_matches('/').to_owned()),
             gate: options.gate.clone(),
             bandwidth: Arc::clone(&options.bandwidth),
@@ -198,11 +203,39 @@ pub(crate) fn blob_source(
             .map(|source| Arc::new(source) as Arc<dyn BlobSource>)
     });
     let mirrors = mirrors.collect::<Result<Vec<_>, FetchError>>()?;
-    let registry = Arc::new(RegistrySource::new(options, Arc::clone(stats))?);
+    let origin = origin(options, blobs, Arc::clone(stats))?;
     if mirrors.is_empty() {
-        return Ok(registry);
+        return Ok(origin);
     }
-    Ok(Arc::new(MirroredSource::new(mirrors, registry)))
+    Ok(Arc::new(MirroredSource::new(mirrors, origin)))
+}
+
+fn origin(
+    options: RegistryOptions,
+    blobs: Option<&BlobsRequest>,
+    stats: Arc<Stats>,
+) -> Result<Arc<dyn BlobSource>, FetchError> {
+    let options = match blobs.cloned() {
+        None => options,
+        Some(BlobsRequest::Directory { path }) => {
+            let RegistryOptions {
+                gate, bandwidth, ..
+            } = options;
+            return Ok(Arc::new(DirectorySource::new(path, gate, bandwidth, stats)));
+        }
+        Some(BlobsRequest::S3 {
+            base_url,
+            path,
+            region,
+            keys,
+        }) => RegistryOptions {
+            base_url,
+            credentials: None, // the registry's
+            bucket: Some(Bucket { path, region, keys }),
+            ..options
+        },
+    };
+    Ok(Arc::new(RegistrySource::new(options, stats)?))
 }
 
 /// The metadata image names its devices too; a file that points into the wrong one would read wrong bytes.

@@ -2,6 +2,7 @@
 //! mount that puts an image together from them. `docs/mount.md` draws the picture.
 #![forbid(unsafe_code)]
 
+pub mod answers;
 pub mod cache;
 pub mod cache_care;
 pub mod cat;

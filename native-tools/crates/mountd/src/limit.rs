@@ -1,48 +1,99 @@
 //! How much fetching may take: requests in flight and bytes a second.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// What may come at once after a pause.
 const BURST: Duration = Duration::from_millis(100);
 
-/// Lets a number of requests in at a time.
+/// Lets a number of requests in at a time, and as many as a memory holds; one always goes in.
 #[derive(Debug)]
 pub struct Gate {
     most: usize,
-    inside: AtomicUsize,
+    most_bytes: u64,
+    inside: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    requests: usize,
+    bytes: u64,
 }
 
 /// One of them; it is out when this is dropped.
 #[derive(Debug)]
-pub struct Inside(Arc<Gate>);
+pub struct Inside {
+    gate: Arc<Gate>,
+    bytes: u64,
+}
+
+impl Inside {
+    /// Whether it may hold so many bytes instead of what it holds.
+    #[must_use]
+    pub fn may_hold(&self, bytes: u64) -> bool {
+        let held = self.gate.held();
+        let others = held.bytes.saturating_sub(self.bytes);
+        bytes <= self.bytes || others.saturating_add(bytes) <= self.gate.most_bytes
+    }
+
+    /// It holds so many bytes now.
+    pub fn hold(&mut self, bytes: u64) {
+        let mut held = self.gate.held();
+        held.bytes = held.bytes.saturating_sub(self.bytes).saturating_add(bytes);
+        self.bytes = bytes;
+    }
+}
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        self.0.inside.fetch_sub(1, Ordering::AcqRel);
+        let mut held = self.gate.held();
+        held.requests = held.requests.saturating_sub(1);
+        held.bytes = held.bytes.saturating_sub(self.bytes);
     }
 }
 
 impl Gate {
-    /// For `most` at a time (at least one).
+    /// For `most` requests at a time, and `most_bytes` that they hold together.
     #[must_use]
-    pub fn new(most: usize) -> Arc<Self> {
+    pub fn new(most: usize, most_bytes: u64) -> Arc<Self> {
         Arc::new(Self {
-            most: most.max(1),
-            inside: AtomicUsize::new(0),
+            most,
+            most_bytes,
+            inside: Mutex::default(),
         })
     }
 
-    /// Goes in, if there is room. Never waits.
+    /// Of a mount; 0: no limit of its own.
     #[must_use]
-    pub fn enter(self: &Arc<Self>) -> Option<Inside> {
-        let one_more = |inside: usize| (inside < self.most).then_some(inside + 1);
-        self.inside
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more)
-            .ok()
-            .map(|_| Inside(Arc::clone(self)))
+    pub fn of_mount(requests: usize, bytes: u64) -> Option<Arc<Self>> {
+        if requests == 0 && bytes == 0 {
+            return None;
+        }
+        let most = if requests == 0 { usize::MAX } else { requests };
+        Some(Self::new(most, if bytes == 0 { u64::MAX } else { bytes }))
+    }
+
+    /// Goes in with what it will hold, if there is room. Never waits.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>, bytes: u64) -> Option<Inside> {
+        let mut held = self.held();
+        let sum = held.bytes.saturating_add(bytes);
+        if held.requests > 0 && (held.requests >= self.most || sum > self.most_bytes) {
+            return None;
+        }
+        held.requests += 1;
+        held.bytes = sum;
+        drop(held);
+        Some(Inside {
+            gate: Arc::clone(self),
+            bytes,
+        })
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -102,13 +153,30 @@ mod tests {
 
     #[test]
     fn a_gate_lets_in_what_fits() {
-        let gate = Gate::new(2);
-        let first = gate.enter();
-        let second = gate.enter();
-        assert!(first.is_some() && second.is_some() && gate.enter().is_none());
+        let gate = Gate::new(2, u64::MAX);
+        let first = gate.enter(5);
+        let second = gate.enter(5);
+        assert!(first.is_some() && second.is_some() && gate.enter(0).is_none());
         drop(first);
-        assert!(gate.enter().is_some());
-        assert!(Gate::new(0).enter().is_some(), "nobody would ever get in");
+        assert!(gate.enter(5).is_some());
+        let none = Gate::new(0, 0);
+        assert!(none.enter(9).is_some(), "nobody would ever get in");
+    }
+
+    #[test]
+    fn a_gate_lets_in_what_its_memory_holds() {
+        let gate = Gate::new(usize::MAX, 10);
+        let mut first = gate.enter(6).unwrap();
+        assert!(gate.enter(5).is_none());
+        let second = gate.enter(4).unwrap();
+        assert!(!first.may_hold(7) && first.may_hold(3));
+        drop(second);
+        assert!(first.may_hold(10) && !first.may_hold(11));
+        first.hold(10);
+        assert!(gate.enter(1).is_none());
+        drop(first);
+        assert!(gate.enter(100).is_some(), "one always goes on");
+        assert!(Gate::of_mount(0, 0).is_none() && Gate::of_mount(0, 1).is_some());
     }
 
     #[test]

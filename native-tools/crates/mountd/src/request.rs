@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::layer::FetchSettings;
 use crate::secret::Secret;
-use crate::source::registry::Credentials;
+use crate::source::registry::{Credentials, Keys};
 
 /// Where an image is described and where its layers are: what a mount and `cat` have in common.
 #[derive(Debug, Clone, Deserialize)]
@@ -26,6 +26,9 @@ pub struct SourceRequest {
     /// Servers to ask before the registry, in this order: `http://` or `https://`, host and port.
     #[serde(default)]
     pub mirrors: Vec<String>,
+    /// Where the blobs are instead of the registry.
+    #[serde(default)]
+    pub blobs: Option<BlobsRequest>,
     /// A login, if there is one.
     #[serde(default)]
     pub credentials: Option<Credentials>,
@@ -47,6 +50,9 @@ pub struct SourceRequest {
     /// Bytes a second for this image; 0: any number.
     #[serde(default)]
     pub mount_bytes_per_second: u64,
+    /// Bytes that requests in flight for this image may hold to decode them; 0: as many as for all.
+    #[serde(default)]
+    pub mount_memory_bytes: u64,
     /// How long a read from the registry may wait for a byte.
     #[serde(default = "default_read_timeout_ms")]
     pub read_timeout_ms: u64,
@@ -60,6 +66,33 @@ pub struct RegistryRequest {
     pub base_url: String,
     /// The repository.
     pub repository: String,
+}
+
+/// A place of blobs under `blobs/sha256/<hex>`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    tag = "kind"
+)]
+pub enum BlobsRequest {
+    /// A folder of this machine.
+    Directory {
+        /// Absolute.
+        path: PathBuf,
+    },
+    /// An object store that speaks S3, or anything that answers GET.
+    S3 {
+        /// `http://` or `https://`, host and port.
+        base_url: String,
+        /// What comes before `blobs/`; not encoded.
+        path: String,
+        /// The store's region.
+        region: String,
+        /// Nothing for a store that everybody may read.
+        #[serde(default)]
+        keys: Option<Keys>,
+    },
 }
 
 /// Who shows the tree to programs.

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tool_protocol::Coded;
 
+use crate::answers::{AnswerCounts, Answers, combined};
 use crate::source::FetchError;
 
 /// Failures kept for `stat`; older ones are in the log.
@@ -47,6 +48,8 @@ pub struct Stats {
     pub cache_damaged: Counter,
     /// Chunks that were served but could not be kept.
     pub not_kept: Counter,
+    /// How servers answered.
+    pub answers: Answers,
     failures: Mutex<VecDeque<Failure>>,
     errors: Mutex<BTreeMap<&'static str, u64>>,
 }
@@ -81,6 +84,8 @@ pub struct Totals {
     pub cache_damaged: u64,
     /// Chunks not kept.
     pub not_kept: u64,
+    /// How servers answered.
+    pub answers: AnswerCounts,
 }
 
 impl Totals {
@@ -106,6 +111,7 @@ impl Totals {
             cache_hits: combine(self.cache_hits, other.cache_hits),
             cache_damaged: combine(self.cache_damaged, other.cache_damaged),
             not_kept: combine(self.not_kept, other.not_kept),
+            answers: combined(self.answers, other.answers, combine),
         }
     }
 }
@@ -256,6 +262,7 @@ impl Stats {
             cache_hits: self.cache_hits.get(),
             cache_damaged: self.cache_damaged.get(),
             not_kept: self.not_kept.get(),
+            answers: self.answers.counts(),
         }
     }
 }

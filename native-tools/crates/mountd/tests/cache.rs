@@ -549,6 +549,8 @@ fn metrics_say_what_the_daemon_did_and_never_go_down() {
     );
     let proven = mounted[&name("chunks_proven_total{tier=\"registry\"}")];
     assert_eq!(Some(proven), stat["chunksVerified"].as_f64());
+    let answered = mounted[&name("answers_total{source=\"registry\",class=\"2xx\"}")];
+    assert!(answered >= 1.0);
     assert!(mounted[&name("wait_seconds_count")] >= 1.0);
     assert!(mounted[&name("cache_bytes")] >= 900_000.0);
     image.server.remove(&oci(&image.tables[0].digest));

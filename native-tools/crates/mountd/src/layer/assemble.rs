@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::geometry::Geometry;
+use super::loose_ends::Ends;
 use crate::source::FetchError;
 
 /// Takes a chunk that is whole; says whether more are wanted.
@@ -12,8 +13,11 @@ pub(super) type Deliver<'a> = dyn FnMut(u32, Vec<u8>) -> Result<ControlFlow<()>,
 pub(super) struct Assembler<'a> {
     geometry: &'a Geometry,
     deliver: &'a mut Deliver<'a>,
-    /// Bytes still to pass over, when the stream starts inside a chunk.
+    /// Bytes still to pass over, when the stream starts inside a chunk, and those that were.
     skip: u64,
+    passed: Vec<u8>,
+    /// Where the stream starts.
+    plain: u64,
     chunk: u32,
     buffer: Vec<u8>,
 }
@@ -32,6 +36,8 @@ impl<'a> Assembler<'a> {
             geometry,
             deliver,
             skip,
+            passed: Vec::new(),
+            plain,
             chunk,
             buffer: Vec::new(),
         }
@@ -43,6 +49,8 @@ impl<'a> Assembler<'a> {
             .unwrap_or(usize::MAX)
             .min(bytes.len());
         self.skip -= passed as u64;
+        self.passed
+            .extend_from_slice(bytes.get(..passed).unwrap_or_default());
         bytes = bytes.get(passed..).unwrap_or_default();
         while !bytes.is_empty() {
             let length = self.chunk_length();
@@ -77,6 +85,33 @@ impl<'a> Assembler<'a> {
         self.feed(&bytes)
     }
 
+    /// What the stream had of chunks that are not whole in it: one that it began in, one that it ended in.
+    pub(super) fn ends(self) -> Vec<(u32, Ends)> {
+        let mut ends = vec![];
+        let first = self.geometry.chunks(self.plain..self.plain + 1).start;
+        if self.skip == 0 && !self.passed.is_empty() {
+            let back = self.passed;
+            ends.push((
+                first,
+                Ends {
+                    back,
+                    ..Ends::default()
+                },
+            ));
+        }
+        if !self.buffer.is_empty() {
+            let front = self.buffer;
+            ends.push((
+                self.chunk,
+                Ends {
+                    front,
+                    ..Ends::default()
+                },
+            ));
+        }
+        ends
+    }
+
     fn hand_on(&mut self, whole: Vec<u8>) -> Result<ControlFlow<()>, FetchError> {
         let chunk = self.chunk;
         self.chunk += 1;
@@ -102,18 +137,20 @@ mod tests {
             lengths in prop::collection::vec(1u32..40, 1..12),
             pieces in prop::collection::vec(1usize..50, 1..40),
             start in any::<prop::sample::Index>(),
+            stop in any::<prop::sample::Index>(),
         ) {
             let total: usize = lengths.iter().map(|length| *length as usize).sum();
             let stream: Vec<u8> = (0..total).map(|at| u8::try_from(at % 251).unwrap()).collect();
             let geometry = Geometry::of(&table_of(&lengths, &[(1, total as u64)], 0));
             let start = start.index(total);
             let mut seen = vec![];
+            let fed = (start + 1).max(total - stop.index(total));
             let mut deliver = |chunk: u32, bytes: Vec<u8>| {
                 seen.push((chunk, bytes));
                 Ok(ControlFlow::Continue(()))
             };
             let mut assembler = Assembler::new(&geometry, start as u64, &mut deliver);
-            let mut rest = &stream[start..];
+            let mut rest = &stream[start..fed];
             for (index, piece) in pieces.iter().cycle().enumerate() {
                 let (now, later) = rest.split_at((*piece).min(rest.len()));
                 let _ = if index % 2 == 0 { assembler.feed(now)? } else { assembler.take(now.to_vec())? };
@@ -122,9 +159,21 @@ mod tests {
                     break;
                 }
             }
+            let ends = assembler.ends();
+            let touched = (0..geometry.chunk_count()).map(|chunk| (chunk, geometry.chunk(chunk)));
+            let cut: Vec<(u32, Ends)> = touched
+                .filter_map(|(chunk, range)| {
+                    let (from, to) = (usize::try_from(range.start).unwrap(), usize::try_from(range.end).unwrap());
+                    let back = (from < start && start < to && to <= fed).then(|| stream[start..to].to_vec());
+                    let front = (start <= from && from < fed && fed < to).then(|| stream[from..fed].to_vec());
+                    let ends = Ends { front: front.unwrap_or_default(), back: back.unwrap_or_default() };
+                    (ends != Ends::default()).then_some((chunk, ends))
+                })
+                .collect();
+            prop_assert_eq!(ends, cut);
             let expected: Vec<(u32, Vec<u8>)> = (0..geometry.chunk_count())
                 .map(|chunk| (chunk, geometry.chunk(chunk)))
-                .filter(|(_, range)| range.start >= start as u64)
+                .filter(|(_, range)| range.start >= start as u64 && range.end <= fed as u64)
                 .map(|(chunk, range)| {
                     let bytes = &stream[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()];
                     (chunk, bytes.to_vec())

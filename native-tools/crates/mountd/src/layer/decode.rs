@@ -6,36 +6,35 @@ use std::ops::ControlFlow;
 use archive_format::tables::Codec;
 use flate2::bufread::MultiGzDecoder;
 
-use super::assemble::{Assembler, Deliver};
+use super::assemble::Assembler;
 use super::geometry::{Geometry, Plan};
 use super::resume;
 use crate::source::FetchError;
 
 pub(super) const STREAM_BUFFER: usize = 128 << 10;
 
-/// Decodes the spans of `plan` from `body` and hands on each chunk as soon as it is whole, until `deliver` wants no more.
+/// Decodes the spans of `plan` from `body` and hands the bytes to `chunks`, until that wants no more.
 /// True when it was read to the end. `window` is what the first span continues from, empty where it does not.
 ///
 /// # Errors
 /// The body's, or `Damaged` when the bytes do not decode; what was handed on before stays good.
-pub(super) fn decode<'a>(
-    geometry: &'a Geometry,
+pub(super) fn decode(
+    geometry: &Geometry,
     codec: Codec,
     plan: &Plan,
     window: &[u8],
     body: &mut dyn Read,
-    deliver: &'a mut Deliver<'a>,
+    chunks: &mut Assembler<'_>,
 ) -> Result<bool, FetchError> {
-    let mut chunks = Assembler::new(geometry, plan.plain.start, deliver);
     if geometry.has_points() {
-        return resume::decode(geometry, plan, window, body, &mut chunks);
+        return resume::decode(geometry, plan, window, body, chunks);
     }
     let mut stored_bytes = Vec::new();
     for span in plan.spans.clone() {
         let (stored, plain) = geometry.span(span);
         let mut part = body.take(stored);
         let flow = if geometry.is_streamed(span) {
-            stream(codec, &mut part, plain, &mut chunks)?
+            stream(codec, &mut part, plain, chunks)?
         } else {
             stored_bytes.clear();
             part.read_to_end(&mut stored_bytes)

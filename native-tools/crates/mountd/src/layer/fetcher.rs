@@ -7,7 +7,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 
 use super::Layer;
-use super::job::Job;
+use super::job::{Job, Reading};
+use super::loose_ends::LooseEnds;
 use crate::limit::Bandwidth;
 
 /// TLS and decoders use little stack; their tables are on the heap.
@@ -47,6 +48,7 @@ pub struct Fetcher {
     shared: Arc<Shared>,
     settings: FetchSettings,
     bandwidth: Arc<Bandwidth>,
+    loose_ends: Arc<LooseEnds>,
     /// The threads end when the last handle of the fetcher is gone.
     _alive: Arc<Stop>,
 }
@@ -63,7 +65,8 @@ struct Queue {
     ahead: VecDeque<Job>,
     ahead_running: usize,
     ahead_most: usize,
-    running: usize,
+    /// What each running job reads.
+    running: Vec<Reading>,
     memory: u64,
     memory_most: u64,
     stopped: bool,
@@ -106,6 +109,7 @@ impl Fetcher {
         Ok(Self {
             shared,
             bandwidth: Bandwidth::new(settings.bytes_per_second),
+            loose_ends: Arc::default(),
             settings,
             _alive: Arc::new(stop),
         })
@@ -113,6 +117,10 @@ impl Fetcher {
 
     pub(super) fn bandwidth(&self) -> &Bandwidth {
         &self.bandwidth
+    }
+
+    pub(super) fn loose_ends(&self) -> &Arc<LooseEnds> {
+        &self.loose_ends
     }
 
     pub(super) fn settings(&self) -> FetchSettings {
@@ -160,11 +168,19 @@ impl Shared {
             if queue.stopped {
                 return;
             }
-            if let Some(Taken { job, ahead, memory }) = queue.take() {
+            if let Some(Taken {
+                job,
+                ahead,
+                memory,
+                reading,
+            }) = queue.take()
+            {
                 drop(queue);
                 job.run();
                 queue = self.lock();
-                queue.running -= 1;
+                if let Some(at) = queue.running.iter().position(|other| *other == reading) {
+                    queue.running.swap_remove(at);
+                }
                 queue.ahead_running -= usize::from(ahead);
                 queue.memory -= memory;
                 // What stood back for this one may go now, whoever takes it.
@@ -183,27 +199,35 @@ impl Queue {
     /// The next job that its mount and the memory have room for, grown by its neighbours in both queues.
     fn take(&mut self) -> Option<Taken> {
         // One always goes on, however much it takes.
-        let room = match self.running {
-            0 => u64::MAX,
-            _ => self.memory_most.saturating_sub(self.memory),
+        let room = if self.running.is_empty() {
+            u64::MAX
+        } else {
+            self.memory_most.saturating_sub(self.memory)
         };
-        let (mut job, ahead) = match remove_first(&mut self.wanted, room) {
+        let running = &self.running;
+        let (mut job, ahead) = match remove_first(&mut self.wanted, room, running) {
             Some(job) => (job, false),
             None if self.ahead_running < self.ahead_most => {
-                (remove_first(&mut self.ahead, room)?, true)
+                (remove_first(&mut self.ahead, room, running)?, true)
             }
             None => return None,
         };
-        while let Some(next) = remove_next(&mut self.wanted, &job, room)
-            .or_else(|| remove_next(&mut self.ahead, &job, room))
+        while let Some(next) = remove_next(&mut self.wanted, &job, room, running)
+            .or_else(|| remove_next(&mut self.ahead, &job, room, running))
         {
             job.absorb(next);
         }
         let memory = job.memory_bytes();
-        self.running += 1;
+        let reading = job.reading();
+        self.running.push(reading.clone());
         self.ahead_running += usize::from(ahead);
         self.memory += memory;
-        Some(Taken { job, ahead, memory })
+        Some(Taken {
+            job,
+            ahead,
+            memory,
+            reading,
+        })
     }
 }
 
@@ -212,18 +236,49 @@ struct Taken {
     job: Job,
     ahead: bool,
     memory: u64,
+    reading: Reading,
 }
 
-fn remove_first(queue: &mut VecDeque<Job>, room: u64) -> Option<Job> {
-    let index = queue
-        .iter_mut()
-        .position(|job| job.memory_bytes() <= room && job.enter())?;
+/// The first job that there is room for, without what is being read already: that is not read twice. A job whose first
+/// chunk alone begins in such a span goes on without it, and that chunk waits.
+fn remove_first(queue: &mut VecDeque<Job>, room: u64, running: &[Reading]) -> Option<Job> {
+    for index in 0..queue.len() {
+        let Some(job) = queue.get_mut(index) else {
+            break;
+        };
+        if job.memory_bytes() > room {
+            continue;
+        }
+        if is_free(job, running) {
+            if job.enter() {
+                return queue.remove(index);
+            }
+        } else if let Some(mut later) = job.split_first() {
+            if is_free(&later, running) && later.enter() {
+                return Some(later);
+            }
+            job.absorb(later);
+        }
+    }
+    None
+}
+
+fn remove_next(
+    queue: &mut VecDeque<Job>,
+    job: &Job,
+    room: u64,
+    running: &[Reading],
+) -> Option<Job> {
+    let index = queue.iter().position(|later| {
+        job.may_absorb(later)
+            && later.memory_bytes() <= room
+            && job.has_memory_for(later)
+            && is_free(later, running)
+    })?;
     queue.remove(index)
 }
 
-fn remove_next(queue: &mut VecDeque<Job>, job: &Job, room: u64) -> Option<Job> {
-    let index = queue
-        .iter()
-        .position(|later| job.may_absorb(later) && later.memory_bytes() <= room)?;
-    queue.remove(index)
+fn is_free(job: &Job, running: &[Reading]) -> bool {
+    let reading = job.reading();
+    !running.iter().any(|other| reading.overlaps(other))
 }

@@ -108,7 +108,14 @@ impl Geometry {
     /// What must be read to have `chunks`.
     #[must_use]
     pub fn plan(&self, chunks: Range<u32>) -> Plan {
-        let plain = self.chunk(chunks.start).start..self.chunk(chunks.end.saturating_sub(1)).end;
+        self.plan_of_bytes(
+            self.chunk(chunks.start).start..self.chunk(chunks.end.saturating_sub(1)).end,
+        )
+    }
+
+    /// What must be read to have a stretch of the plain stream.
+    #[must_use]
+    pub fn plan_of_bytes(&self, plain: Range<u64>) -> Plan {
         self.plan_of(overlapping(&self.span_plain, &plain))
     }
 
@@ -140,6 +147,12 @@ impl Geometry {
     #[must_use]
     pub fn bits(&self, span: usize) -> u8 {
         self.bits.get(span).copied().unwrap_or_default()
+    }
+
+    /// Whether each chunk is a span of its own, as in layers that we packed: none needs bytes that another one needs.
+    #[must_use]
+    pub fn is_cut_alike(&self) -> bool {
+        self.span_plain == self.chunk_plain
     }
 
     /// Whether spans are entered in the middle of a member.

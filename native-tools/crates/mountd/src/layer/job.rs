@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use archive_format::digest::{Sha256, oci};
 
+use super::assemble::Assembler;
 use super::claim::Claim;
 use super::decode::{STREAM_BUFFER, decode};
+use super::loose_ends::Ends;
 use super::state::Known;
 use super::{Layer, Plan, REQUEST_BYTES};
 use crate::limit::Inside;
@@ -16,6 +18,21 @@ use crate::source::{FetchError, FetchKind};
 
 /// How often bytes that are not what they should be are fetched again.
 const DAMAGED_TRIES: u32 = 3;
+
+/// Spans of one layer that a job reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reading {
+    layer: usize,
+    spans: Range<usize>,
+}
+
+impl Reading {
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        self.layer == other.layer
+            && self.spans.start < other.spans.end
+            && other.spans.start < self.spans.end
+    }
+}
 
 /// Claims on chunks of one layer, in chunk order, that are fetched together.
 #[derive(Debug)]
@@ -48,7 +65,7 @@ impl Job {
         let Some(gate) = self.layer.source.gate() else {
             return true;
         };
-        self.inside = gate.enter();
+        self.inside = gate.enter(self.memory_bytes());
         self.inside.is_some()
     }
 
@@ -73,6 +90,26 @@ impl Job {
         self.layer.geometry.plan(self.chunks())
     }
 
+    /// The spans it reads when nothing is kept of them.
+    pub(super) fn reading(&self) -> Reading {
+        Reading {
+            layer: Arc::as_ptr(&self.layer).addr(),
+            spans: self.plan().spans,
+        }
+    }
+
+    /// Keeps the first chunk and gives the others, if there are any.
+    pub(super) fn split_first(&mut self) -> Option<Self> {
+        if self.claims.len() < 2 || self.inside.is_some() || self.is_streamed() {
+            return None;
+        }
+        Some(Self {
+            layer: Arc::clone(&self.layer),
+            claims: self.claims.split_off(1),
+            inside: None,
+        })
+    }
+
     fn is_streamed(&self) -> bool {
         self.plan()
             .spans
@@ -86,7 +123,8 @@ impl Job {
             let geometry = &self.layer.geometry;
             geometry.plan(claim.chunk()..claim.chunk() + 1).plain.start < self.plan().plain.end
         } else {
-            claim.chunk() == self.chunks().end && self.may_reach(claim.chunk() + 1)
+            self.passes(claim.chunk())
+                || claim.chunk() == self.chunks().end && self.may_reach(claim.chunk() + 1)
         };
         if fits {
             self.claims.push_back(claim);
@@ -97,13 +135,30 @@ impl Job {
 
     /// Whether `later` goes on where this job ends and one request may hold both.
     pub(super) fn may_absorb(&self, later: &Self) -> bool {
+        let chunks = later.chunks();
         later.is_of(&self.layer)
-            && later.chunks().start == self.chunks().end
-            && self.may_reach(later.chunks().end)
+            && (chunks.start == self.chunks().end && self.may_reach(chunks.end)
+                || chunks.start >= self.chunks().end && self.passes(chunks.end - 1))
+    }
+
+    /// Whether it decodes a later chunk on its way.
+    fn passes(&self, chunk: u32) -> bool {
+        let plan = self.layer.geometry.plan(chunk..chunk + 1);
+        !self.is_streamed() && plan.spans.end <= self.plan().spans.end
+    }
+
+    /// Whether its mount has the memory for `later` too.
+    pub(super) fn has_memory_for(&self, later: &Self) -> bool {
+        let inside = self.inside.as_ref();
+        inside.is_none_or(|inside| inside.may_hold(later.memory_bytes()))
     }
 
     pub(super) fn absorb(&mut self, mut later: Self) {
         self.claims.append(&mut later.claims);
+        let bytes = self.memory_bytes();
+        if let Some(inside) = &mut self.inside {
+            inside.hold(bytes);
+        }
     }
 
     fn may_reach(&self, end: u32) -> bool {
@@ -132,6 +187,7 @@ impl Job {
 
     /// Brings the chunks. Every claim ends here.
     pub(super) fn run(mut self) {
+        self.settle();
         let mut tries = 0;
         let mut at = None;
         while let Some(first) = self.claims.front().map(Claim::chunk) {
@@ -154,6 +210,43 @@ impl Job {
         }
     }
 
+    /// Ends the claims on chunks that came with others while this job stood in the queue.
+    fn settle(&mut self) {
+        let layer = Arc::clone(&self.layer);
+        let is_here = |claim: &Claim| layer.states.known(claim.chunk()) == Known::Proven;
+        for claim in std::mem::take(&mut self.claims) {
+            let left = if is_here(&claim) {
+                layer.prove(claim)
+            } else {
+                Some(claim)
+            };
+            self.claims.extend(left);
+        }
+    }
+
+    /// What is known already of its first and of its last chunk, and the plan for what is not.
+    fn plan_between(&self) -> (Plan, Ends) {
+        let (layer, chunks) = (&self.layer, self.chunks());
+        let (first, last) = (chunks.start, chunks.end.saturating_sub(1));
+        if layer.geometry.is_cut_alike() || self.is_streamed() {
+            return (self.plan(), Ends::default());
+        }
+        let mut ends = layer.loose_ends.take(first);
+        if last > first {
+            ends.back = layer.loose_ends.take(last).back;
+        }
+        let start = layer.geometry.chunk(first).start + ends.front.len() as u64;
+        let end = layer
+            .geometry
+            .chunk(last)
+            .end
+            .saturating_sub(ends.back.len() as u64);
+        if start >= end {
+            return (self.plan(), Ends::default());
+        }
+        (layer.geometry.plan_of_bytes(start..end), ends)
+    }
+
     fn fail(&mut self, end: Option<u64>, error: &FetchError) {
         let geometry = &self.layer.geometry;
         let concerned =
@@ -164,7 +257,12 @@ impl Job {
 
     fn attempt(&mut self) -> Result<(), FetchError> {
         let layer = Arc::clone(&self.layer);
-        let (plan, window) = layer.enter(self.plan());
+        let (plan, mut ends) = self.plan_between();
+        let start = plan.plain.start;
+        let (plan, window) = layer.enter(plan);
+        if plan.plain.start < start {
+            ends.front.clear(); // its bytes come again
+        }
         let streamed = self.is_streamed();
         let whole = streamed && plan.plain == (0..layer.geometry.plain_bytes());
         let range = if whole {
@@ -192,14 +290,23 @@ impl Job {
                 ControlFlow::Continue(())
             })
         };
+        let start = plan.plain.start.saturating_sub(ends.front.len() as u64);
+        let mut chunks = Assembler::new(&layer.geometry, start, &mut deliver);
+        let _ = chunks.feed(&ends.front)?; // less than a chunk
         let ended = decode(
             &layer.geometry,
             layer.table.codec,
             &plan,
             &window,
             &mut body,
-            &mut deliver,
+            &mut chunks,
         )?;
+        if ended {
+            let _ = chunks.feed(&ends.back)?; // nothing is wanted behind it
+        }
+        if ended && !streamed {
+            layer.tie(chunks.ends());
+        }
         if whole && ended {
             body.check_blob();
         }
@@ -225,11 +332,32 @@ impl Layer {
             if let Some(claim) = claims.pop_front() {
                 claim.proven(bytes, true);
             }
-        } else if self.states.known(chunk) == Known::Absent && self.check(chunk, &bytes).is_ok() {
-            self.stats.chunks_verified.add(1);
-            self.keep(chunk, &bytes);
+        } else {
+            self.pass(chunk, &bytes);
         }
         Ok(())
+    }
+
+    /// Keeps a chunk that nobody waits for, when it is missing and right.
+    fn pass(&self, chunk: u32, bytes: &[u8]) {
+        if self.states.known(chunk) == Known::Absent && self.check(chunk, bytes).is_ok() {
+            self.stats.chunks_verified.add(1);
+            self.keep(chunk, bytes);
+        }
+    }
+
+    /// Keeps parts of chunks until the other part comes, and the chunks that are whole now.
+    fn tie(&self, ends: Vec<(u32, Ends)>) {
+        for (chunk, ends) in ends {
+            if self.states.known(chunk) != Known::Absent || self.is_cached(chunk) {
+                continue;
+            }
+            let range = self.geometry.chunk(chunk);
+            let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+            if let Some(whole) = self.loose_ends.add(chunk, ends, length) {
+                self.pass(chunk, &whole);
+            }
+        }
     }
 }
 

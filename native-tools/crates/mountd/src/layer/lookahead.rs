@@ -68,7 +68,17 @@ impl Layer {
         for chunk in &chunks {
             self.states.mark_ahead(*chunk);
         }
-        self.claim(&mut table, chunks.into_iter())
+        let mut claims = self.claim(&mut table, chunks.iter().copied());
+        // What is decoded on the way is claimed too, so that nobody fetches it beside this.
+        for chunk in chunks {
+            let along = self.brought_along(chunk, &(chunk..chunk + 1));
+            let missing = along.filter(|chunk| {
+                self.states.known(*chunk) == Known::Absent && !self.cache.is_written(*chunk)
+            });
+            claims.extend(self.claim(&mut table, missing));
+        }
+        claims.sort_by_key(Claim::chunk);
+        claims
     }
 
     /// Somebody reads these chunks: what was fetched ahead of it was not fetched for nothing.

@@ -11,6 +11,7 @@ mod flight;
 mod geometry;
 mod job;
 mod lookahead;
+mod loose_ends;
 mod read;
 mod readahead;
 mod resume;
@@ -40,6 +41,7 @@ use crate::source::{Blob, BlobSource, FetchError};
 use crate::stats::{Counter, LayerStat, Mode, Stats};
 use budget::Budget;
 use flight::Flight;
+use loose_ends::LayerEnds;
 use readahead::ReadAhead;
 use state::ChunkStates;
 
@@ -77,6 +79,7 @@ pub struct Layer {
     flights: Mutex<HashMap<u32, Arc<Flight>>>,
     ahead: Mutex<ReadAhead>,
     budget: Budget,
+    loose_ends: LayerEnds,
     fetched_bytes: Counter,
     whole: Option<String>,
 }
@@ -107,6 +110,7 @@ impl Layer {
             source,
             windows,
             budget: Budget::new(fetcher.settings().ahead_percent),
+            loose_ends: fetcher.loose_ends().layer(),
             fetcher,
             stats,
             states,

@@ -173,19 +173,19 @@ impl Layer {
     }
 
     /// The chunks that fetching `first` of the `wanted` ones decodes as well: all of a streamed span, those that lie whole
-    /// between the seek points around what is wanted, none in layers whose spans are chunks.
+    /// between the starts of spans around what is wanted, none in layers whose spans are chunks.
     pub(super) fn brought_along(&self, first: u32, wanted: &Range<u32>) -> Range<u32> {
         let plan = self.geometry.plan(first..first + 1);
         let is_streamed = |span| self.geometry.is_streamed(span);
         if self.whole.is_some() && plan.spans.into_iter().any(is_streamed) {
             return self.geometry.chunks(plan.plain);
         }
-        if self.geometry.has_points() {
-            return self
-                .geometry
-                .whole_chunks(self.geometry.plan(first..wanted.end).plain);
+        if self.geometry.is_cut_alike() {
+            return 0..0;
         }
-        0..0
+        let last = wanted.end.max(first + 1);
+        self.geometry
+            .whole_chunks(self.geometry.plan(first..last).plain)
     }
 
     pub(super) fn is_cached(&self, chunk: u32) -> bool {
@@ -207,7 +207,7 @@ impl Layer {
     }
 
     /// Checks a chunk that lies in the cache; gives the claim back when it must be fetched after all.
-    fn prove(&self, claim: Claim) -> Option<Claim> {
+    pub(super) fn prove(&self, claim: Claim) -> Option<Claim> {
         let range = self.geometry.chunk(claim.chunk());
         let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap_or_default()];
         let read = self

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use archive_format::digest::{Digest, Sha256, blake3, oci};
 use archive_format::tables::LayerTable;
 
+use super::assemble::Assembler;
 use super::decode::decode;
 use super::geometry::Geometry;
 use crate::source::{Blob, BlobSource, FetchError, FetchKind};
@@ -48,7 +49,8 @@ pub fn verify_blob(
             plain.update(&bytes);
             Ok(ControlFlow::Continue(()))
         };
-        decode(&geometry, table.codec, &plan, &[], &mut body, &mut deliver)?;
+        let mut chunks = Assembler::new(&geometry, plan.plain.start, &mut deliver);
+        decode(&geometry, table.codec, &plan, &[], &mut body, &mut chunks)?;
     }
     if wanted.next().is_some() {
         return Err(FetchError::damaged(format!(

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use archive_format::FormatError;
 use archive_format::digest::oci;
 use archive_format::seek::Window;
+use tool_protocol::Coded;
 
 use super::{Layer, Plan};
 use crate::source::ArchiveUrl;
@@ -40,7 +41,7 @@ impl Windows {
         }
     }
 
-    fn read(&self, window: &Window) -> Result<Vec<u8>, FormatError> {
+    fn read(&self, window: &Window) -> Result<Vec<u8>, Unusable> {
         let failed = |error| FormatError::io("reading a window of section seek", error);
         let mut stored = vec![0; window.stored as usize];
         let at = self.start.saturating_add(window.offset);
@@ -51,12 +52,26 @@ impl Windows {
             .and_then(|()| window.decode(&stored));
         match (here, &self.store) {
             (Err(_), Some(store)) => {
-                let stored = store
-                    .read(at, window.stored)
-                    .map_err(|error| failed(std::io::Error::other(error)))?;
-                window.decode(&stored)
+                let stored = store.read(at, window.stored)?;
+                Ok(window.decode(&stored)?)
             }
-            (here, _) => here,
+            (here, _) => Ok(here?),
+        }
+    }
+}
+
+/// Why there is no window: a window that is wrong is told from a store that does not give it.
+#[derive(Debug, PartialEq, Eq)]
+struct Unusable {
+    code: &'static str,
+    why: String,
+}
+
+impl<E: Coded + std::fmt::Display> From<E> for Unusable {
+    fn from(error: E) -> Self {
+        Self {
+            code: error.code(),
+            why: error.to_string(),
         }
     }
 }
@@ -82,13 +97,49 @@ impl Layer {
         (self.geometry.plan_of(0..plan.spans.end), Vec::new())
     }
 
-    fn window_failed(&self, span: usize, error: &FormatError) {
+    fn window_failed(&self, span: usize, error: &Unusable) {
+        let Unusable { code, why } = error;
         tracing::warn!(
-            code = "ARCHIVE_CORRUPT",
+            code,
             span,
             layer = oci(&self.table.diff_id),
-            %error,
+            why,
             "a seek window cannot be used; reading from the point before it"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::server::Server;
+    use crate::testing::tls::{Flaw, TlsServer};
+
+    #[test]
+    fn a_store_that_is_not_believed_is_told_from_a_window_that_is_wrong() {
+        let archive = Arc::new(tempfile::tempfile().unwrap());
+        let window = Window {
+            offset: 0,
+            stored: 100,
+            digest: [0; 32],
+        };
+        let code_at = |url: &str| {
+            let url = ArchiveUrl::new(url, None, Duration::from_secs(5)).unwrap();
+            let windows = Windows::new(Arc::clone(&archive), 0).or_from(Some(url));
+            windows.read(&window).unwrap_err().code
+        };
+        let server = Server::start();
+        let tls = TlsServer::start(&server.url, Flaw::None);
+        assert_eq!(code_at(&format!("{}/archive", tls.url)), "TLS_UNTRUSTED");
+        assert_eq!(
+            code_at("http://127.0.0.1:1/archive"),
+            "REGISTRY_UNAVAILABLE"
+        );
+        let name = format!("sha256:{}", "0".repeat(64));
+        server.add(&name, vec![7; 100]);
+        let address = format!("{}/{name}", server.url);
+        assert_eq!(code_at(&address), "ARCHIVE_CORRUPT");
     }
 }

@@ -35,6 +35,22 @@ impl Page {
         }
     }
 
+    /// The same with two labels.
+    pub fn counters_of_two<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: [&str; 2],
+        values: impl IntoIterator<Item = ([&'a str; 2], u64)>,
+    ) {
+        self.head(name, help, "counter");
+        let [first, second] = labels;
+        for ([one, two], value) in values {
+            let labels = format!("{{{first}=\"{one}\",{second}=\"{two}\"}}");
+            self.line(name, "", &labels, value);
+        }
+    }
+
     /// Durations, in seconds.
     pub fn seconds(&mut self, name: &str, help: &str, histogram: &Histogram) {
         self.head(name, help, "histogram");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::Weak;
 
 use super::Node;
+use crate::answers::labelled;
 use crate::metrics::{Page, listen};
 
 impl Node {
@@ -62,6 +63,12 @@ impl Node {
             &name("retries_total"),
             "Requests sent again or resumed.",
             totals.retries,
+        );
+        page.counters_of_two(
+            &name("answers_total"),
+            "Answers to requests for blobs, by who was asked and class of the status; none: no answer came.",
+            ["source", "class"],
+            labelled(&totals.answers),
         );
         page.seconds(
             &name("wait_seconds"),

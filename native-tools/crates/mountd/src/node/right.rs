@@ -7,7 +7,7 @@ use archive_format::tables::{LayerTable, RecordKind};
 
 use crate::cache::{Cache, Reader, ReaderKey, Readers};
 use crate::image::Image;
-use crate::request::SourceRequest;
+use crate::request::{BlobsRequest, SourceRequest};
 use crate::source::registry::Credentials;
 use crate::source::{Blob, BlobSource, FetchError};
 
@@ -109,6 +109,23 @@ fn reader_of(key: &ReaderKey, request: &SourceRequest) -> Reader {
         }
         Some(Credentials::Registry { registry_token }) => {
             fields.extend(["registry", registry_token.expose()]);
+        }
+    }
+    match &request.blobs {
+        None => (),
+        Some(BlobsRequest::Directory { path }) => {
+            fields.extend(["directory", path.to_str().unwrap_or_default()]);
+        }
+        Some(BlobsRequest::S3 {
+            base_url,
+            path,
+            keys,
+            ..
+        }) => {
+            fields.extend(["s3", base_url, path]);
+            if let Some(keys) = keys {
+                fields.extend([&*keys.access_key_id, keys.secret_access_key.expose()]);
+            }
         }
     }
     key.name(&fields)

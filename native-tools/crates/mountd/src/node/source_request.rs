@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::layer::FetchSettings;
-use crate::proto::{self, MountRequest, credentials::Login};
-use crate::request::{EngineRequest, RegistryRequest, SourceRequest};
+use crate::proto::{self, MountRequest, blob_store::Place, credentials::Login};
+use crate::request::{BlobsRequest, EngineRequest, RegistryRequest, SourceRequest};
 use crate::secret::Secret;
-use crate::source::registry::Credentials;
+use crate::source::registry::{Credentials, Keys};
 
 const READ_TIMEOUT_MS: u64 = 30_000;
 
@@ -43,12 +43,35 @@ pub(super) fn source_request(
         max_requests: 0, // the node's fetcher is shared
         mount_requests: usize::try_from(request.max_requests).unwrap_or(usize::MAX),
         mount_bytes_per_second: request.bytes_per_second,
+        mount_memory_bytes: request.memory_bytes,
+        blobs: request.blobs.as_ref().and_then(blobs).transpose()?,
         hedge_percent: fetch.hedge_percent,
         read_timeout_ms: if request.read_timeout_ms == 0 {
             READ_TIMEOUT_MS
         } else {
             request.read_timeout_ms
         },
+    })
+}
+
+fn blobs(message: &proto::BlobStore) -> Option<Result<BlobsRequest, Error>> {
+    Some(match message.place.as_ref()? {
+        Place::Directory(path) if Path::new(path).is_absolute() => Ok(BlobsRequest::Directory {
+            path: PathBuf::from(path),
+        }),
+        Place::Directory(_) => Err(Error::Request("blobs: no absolute path".to_owned())),
+        Place::S3(store) => Ok(BlobsRequest::S3 {
+            base_url: store.base_url.clone(),
+            path: store.path.clone(),
+            region: store.region.clone(),
+            keys: store.keys.as_ref().map(|keys| Keys {
+                access_key_id: keys.access_key_id.clone(),
+                secret_access_key: Secret::new(keys.secret_access_key.clone()),
+                session_token: Some(keys.session_token.clone())
+                    .filter(|token| !token.is_empty())
+                    .map(Secret::new),
+            }),
+        }),
     })
 }
 

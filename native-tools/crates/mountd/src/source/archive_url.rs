@@ -7,7 +7,7 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::http::Uri;
 
-use super::registry::agent;
+use super::registry::{agent, transport_error};
 use super::{FetchError, FetchKind};
 
 /// An archive by its address. Such an address is a key to the object for whoever has it: it is shown nowhere.
@@ -59,7 +59,7 @@ impl ArchiveUrl {
             .get(self.url.clone())
             .header("range", format!("bytes={offset}-{last}"))
             .call()
-            .map_err(|error| wrong(error.to_string()))?;
+            .map_err(|error| transport_error(&error, &self.url))?;
         if answer.status() != 206 {
             return Err(wrong(format!("status {} for a range", answer.status())));
         }

@@ -1,6 +1,7 @@
 //! Where the stored bytes of layers come from.
 
 mod archive_url;
+mod directory;
 mod error;
 mod file;
 mod health;
@@ -8,6 +9,7 @@ mod mirrors;
 pub mod registry;
 
 pub use archive_url::ArchiveUrl;
+pub use directory::DirectorySource;
 pub use error::{FetchError, FetchKind};
 pub use file::FileSource;
 pub use mirrors::MirroredSource;

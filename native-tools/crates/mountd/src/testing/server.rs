@@ -242,12 +242,9 @@ impl Server {
                     0,
                 );
             }
-            let name = seen
-                .line
-                .split(['/', ' ', '?'])
-                .find(|part| part.starts_with("sha256:"));
+            let name = blob_name(&seen.line);
             let fault = state.faults.pop_front().or_else(|| state.always.clone());
-            (name.and_then(|name| state.blobs.get(name).cloned()), fault)
+            (name.and_then(|name| state.blobs.get(&name).cloned()), fault)
         };
         let delay = self.arrive();
         thread::sleep(delay);
@@ -266,6 +263,16 @@ impl Server {
             return head(stream, 200, &[], blob.len());
         }
         send_blob(stream, &blob, seen.range, fault)
+    }
+}
+
+/// As a registry names it, or as a folder of an image layout does.
+fn blob_name(line: &str) -> Option<String> {
+    let mut parts = line.split(['/', ' ', '?']);
+    let name = parts.find(|part| part.starts_with("sha256"))?;
+    match name {
+        "sha256" => Some(format!("sha256:{}", parts.next()?)),
+        _ => Some(name.to_owned()),
     }
 }
 

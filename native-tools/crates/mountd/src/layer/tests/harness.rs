@@ -12,6 +12,7 @@ use crate::cache::{Cache, layer_name};
 use crate::image::blob_source;
 use crate::layer::{FetchSettings, Fetcher, Layer, LayerParts, Windows};
 use crate::limit::{Bandwidth, Gate};
+use crate::request::BlobsRequest;
 use crate::source::registry::{Credentials, RegistryOptions, RegistrySource, RetryPolicy};
 use crate::stats::Stats;
 use crate::testing::server::Server;
@@ -25,6 +26,8 @@ pub(super) struct Harness {
     pub(super) credentials: Option<Credentials>,
     /// Addresses to ask before the registry.
     pub(super) mirrors: Vec<String>,
+    /// Where blobs are instead of the registry.
+    pub(super) blobs: Option<BlobsRequest>,
     pub(super) gate: Option<Arc<Gate>>,
     pub(super) bandwidth: Arc<Bandwidth>,
     pub(super) read_timeout: Duration,
@@ -41,6 +44,7 @@ impl Harness {
             directory: tempfile::tempdir().unwrap(),
             credentials: None,
             mirrors: vec![],
+            blobs: None,
             gate: None,
             bandwidth: Bandwidth::new(0),
             read_timeout: READ_TIMEOUT,
@@ -71,6 +75,7 @@ impl Harness {
                 .clone()
                 .unwrap_or_else(|| self.server.url.clone()),
             repository: "team/app".to_owned(),
+            bucket: None,
             mirror_of: None,
             gate: self.gate.clone(),
             bandwidth: Arc::clone(&self.bandwidth),
@@ -121,7 +126,8 @@ impl Harness {
         let layer = Layer::new(LayerParts {
             table: table.clone(),
             cache: Cache::open(cache).unwrap().layer(table).unwrap(),
-            source: blob_source(self.options(), &self.mirrors, &stats).unwrap(),
+            source: blob_source(self.options(), self.blobs.as_ref(), &self.mirrors, &stats)
+                .unwrap(),
             windows: self.windows(),
             fetcher: Fetcher::start(self.fetch).unwrap(),
             stats: Arc::clone(&stats),

@@ -44,7 +44,7 @@ fn requests_in_flight_keep_to_the_limit_of_the_node_and_of_the_mount() {
         "without limits they go together"
     );
     assert!(most_in_flight(|harness| harness.fetch.max_requests = 3) <= 3);
-    assert!(most_in_flight(|harness| harness.gate = Some(Gate::new(2))) <= 2);
+    assert!(most_in_flight(|harness| harness.gate = Gate::of_mount(2, 0)) <= 2);
 }
 
 #[test]
@@ -56,6 +56,17 @@ fn requests_wait_for_memory_and_one_always_goes_on() {
         "a frame is stored in less than its plain bytes: {two}"
     );
     assert_eq!(most_in_flight(|harness| harness.fetch.memory_bytes = 0), 1);
+}
+
+#[test]
+fn requests_of_a_mount_wait_for_its_own_memory() {
+    let chunk = u64::from(CHUNK);
+    let two = most_in_flight(|harness| harness.gate = Gate::of_mount(0, chunk * 4));
+    assert!((1..=3).contains(&two), "{two}");
+    assert_eq!(
+        most_in_flight(|harness| harness.gate = Gate::of_mount(0, 1)),
+        1
+    );
 }
 
 #[test]

@@ -193,3 +193,34 @@ fn many_refused_requests_get_one_token_together() {
     });
     assert_eq!(harness.server.tokens_given(), 1);
 }
+
+#[test]
+fn a_login_that_ends_in_the_middle_of_a_body_is_renewed_and_the_body_goes_on() {
+    let plain = sample(300_000, 22);
+    let (table, blob) = layer(&plain, Stored::Plain, CHUNK);
+    for status in [401, 403] {
+        let mut harness = Harness::with(&table, &blob);
+        harness.credentials = Some(password());
+        harness.server.want_token(Some(BASIC));
+        let refusal = Fault::Status(
+            status,
+            vec![format!(
+                "www-authenticate: Bearer realm=\"{}/token\",service=\"test\"",
+                harness.server.url
+            )],
+        );
+        harness.server.fail_next([Fault::Cut(100_000), refusal]);
+        let (layer, stats) = harness.open(&table);
+        assert_eq!(read(&layer, 0, plain.len()).unwrap(), plain, "{status}");
+        assert_eq!(harness.server.tokens_given(), 2);
+        assert_eq!(stats.fetched_bytes.get(), blob.len() as u64);
+        let log = harness.server.log();
+        let starts = log
+            .iter()
+            .filter_map(|seen| seen.range)
+            .map(|range| range.0);
+        assert_eq!(starts.collect::<Vec<_>>(), [0, 0, 100_000, 100_000]);
+        // unauthorised, cut, refused, the rest
+        assert_eq!(stats.answers.counts()[0], [2, 0, 2, 0, 0]);
+    }
+}

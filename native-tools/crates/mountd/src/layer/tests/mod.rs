@@ -1,5 +1,6 @@
 //! Layers over a registry with faults.
 
+mod amplification;
 mod caching;
 mod checking;
 mod faults;
@@ -11,6 +12,7 @@ mod mirrors;
 mod points;
 mod policy;
 mod reading;
+mod stores;
 mod streamed;
 mod untrusted;
 

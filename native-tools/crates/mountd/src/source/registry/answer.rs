@@ -24,6 +24,8 @@ pub(super) enum Answer {
     Unauthorized {
         status: u16,
         challenges: Vec<String>,
+        /// What the clock there says.
+        date: Option<SystemTime>,
     },
     /// No such blob.
     NotFound,
@@ -105,7 +107,12 @@ pub(super) fn classify(
         }
         401 | 403 => {
             let challenges = www_authenticate(headers);
-            return Ok(Answer::Unauthorized { status, challenges });
+            let date = text(headers, "date").and_then(parse_date);
+            return Ok(Answer::Unauthorized {
+                status,
+                challenges,
+                date,
+            });
         }
         404 | 410 => return Ok(Answer::NotFound),
         429 => return Err(later(FetchKind::Throttled, status, headers)),

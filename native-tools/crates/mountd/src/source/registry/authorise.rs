@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use archive_format::digest::oci;
 use ureq::http::Uri;
 
-use super::answer::{Refusal, later, transport, www_authenticate};
+use super::answer::{Refusal, later, www_authenticate};
 use super::retry::{Retries, RetryPolicy};
 use super::{FetchError, FetchKind, RegistrySource};
 use crate::source::Blob;
@@ -54,7 +54,10 @@ impl RegistrySource {
             if let Some(grant) = &grant {
                 request = request.header("authorization", grant.header.expose());
             }
-            let response = request.call().map_err(|error| transport(&error, &uri))?;
+            for (name, value) in self.signature("HEAD", &uri, None) {
+                request = request.header(name, value.expose());
+            }
+            let response = self.counted(request.call(), &uri)?;
             let status = response.status().as_u16();
             match status {
                 200..=399 => return Ok(()),

@@ -5,6 +5,7 @@ mod answer;
 mod auth;
 mod authorise;
 mod body;
+mod bucket;
 mod challenge;
 mod hedge;
 mod race;
@@ -13,6 +14,7 @@ mod untrusted;
 
 pub(super) use agent::agent;
 pub use auth::Credentials;
+pub use bucket::{Bucket, Keys};
 pub use retry::RetryPolicy;
 
 use std::collections::{HashMap, HashSet};
@@ -24,14 +26,17 @@ use std::time::Duration;
 
 use archive_format::digest::{Digest, oci};
 use ureq::Agent;
-use ureq::http::Uri;
+use ureq::http::{Response, Uri};
 
 use super::{Blob, BlobSource, FetchError, FetchKind};
+use crate::answers::Asked;
 use crate::limit::{Bandwidth, Gate};
+use crate::secret::Secret;
 use crate::stats::Stats;
 use answer::{Answer, Refusal, classify};
 use auth::Authenticator;
 use body::Body;
+use bucket::StoreClock;
 use hedge::Hedge;
 use retry::Retries;
 
@@ -47,6 +52,8 @@ pub struct RegistryOptions {
     pub repository: String,
     /// The registry that this one stands in for, where it is a mirror (query parameter `ns`, as containerd sends it).
     pub mirror_of: Option<String>,
+    /// Where blobs are in an object store that stands for the registry.
+    pub bucket: Option<Bucket>,
     /// A login, if there is one.
     pub credentials: Option<Credentials>,
     /// Certificates (PEM) to trust besides the system's.
@@ -70,6 +77,9 @@ pub struct RegistrySource {
     base: Uri,
     repository: String,
     query: String,
+    bucket: Option<Bucket>,
+    clock: StoreClock,
+    asked: Asked,
     read_timeout: Duration,
     retry: RetryPolicy,
     auth: Authenticator,
@@ -97,6 +107,13 @@ impl RegistrySource {
             gate: options.gate,
             bandwidth: options.bandwidth,
             hedge: Hedge::new(options.hedge_percent),
+            asked: match (&options.bucket, &options.mirror_of) {
+                (Some(_), _) => Asked::Store,
+                (None, Some(_)) => Asked::Mirror,
+                (None, None) => Asked::Registry,
+            },
+            bucket: options.bucket,
+            clock: StoreClock::default(),
             query: options
                 .mirror_of
                 .map_or_else(String::new, |registry| format!("?ns={registry}")),
@@ -119,17 +136,21 @@ impl RegistrySource {
             // Credentials go to the registry and to nobody it points at.
             let at_registry = agent::same_origin(&uri, &self.base);
             let grant = if at_registry { self.auth.grant() } else { None };
+            let bytes = format!("bytes={}-{}", range.start, range.end - 1);
             let mut request = self
                 .agent
                 .get(&uri)
                 .header("accept-encoding", "identity")
-                .header("range", format!("bytes={}-{}", range.start, range.end - 1));
+                .header("range", &bytes);
             if let Some(grant) = &grant {
                 request = request.header("authorization", grant.header.expose());
             }
-            let response = request
-                .call()
-                .map_err(|error| answer::transport(&error, &uri))?;
+            if at_registry {
+                for (name, value) in self.signature("GET", &uri, Some(&bytes)) {
+                    request = request.header(name, value.expose());
+                }
+            }
+            let response = self.counted(request.call(), &uri)?;
             let answer = classify(response, blob, range)?;
             if at_registry && matches!(answer, Answer::Body(_) | Answer::Redirect(_)) {
                 self.allowed(blob);
@@ -158,8 +179,11 @@ impl RegistrySource {
                     self.remember(blob, None);
                     elsewhere = None;
                 }
-                Answer::Unauthorized { challenges, .. } if at_registry && !refreshed => {
+                Answer::Unauthorized {
+                    challenges, date, ..
+                } if at_registry && !refreshed => {
                     refreshed = true;
+                    self.clock.set(date);
                     self.auth
                         .refresh(&self.agent, &challenges, grant.as_ref())?;
                 }
@@ -169,14 +193,52 @@ impl RegistrySource {
         }
     }
 
+    /// Counts what came of a request.
+    fn counted(
+        &self,
+        answer: Result<Response<ureq::Body>, ureq::Error>,
+        uri: &Uri,
+    ) -> Result<Response<ureq::Body>, Refusal> {
+        let status = answer.as_ref().ok().map(|answer| answer.status().as_u16());
+        self.stats.answers.add(self.asked, status);
+        answer.map_err(|error| answer::transport(&error, uri))
+    }
+
+    /// What a store wants to know who asks; nothing at a registry.
+    fn signature(
+        &self,
+        method: &str,
+        uri: &Uri,
+        range: Option<&str>,
+    ) -> Vec<(&'static str, Secret)> {
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let default_port = match uri.scheme_str() {
+            Some("http") => ":80",
+            _ => ":443",
+        };
+        let request = bucket::Unsigned {
+            method,
+            host: authority.strip_suffix(default_port).unwrap_or(authority),
+            path: uri.path(),
+            range,
+        };
+        let bucket = self.bucket.as_ref();
+        bucket.map_or_else(Vec::new, |bucket| {
+            bucket.headers(&request, self.clock.now())
+        })
+    }
+
     fn blob_uri(&self, blob: &Blob) -> Result<Uri, Refusal> {
-        let text = format!(
-            "{}v2/{}/blobs/{}{}",
-            self.base,
-            self.repository,
-            oci(&blob.digest),
-            self.query
-        );
+        let text = match &self.bucket {
+            Some(bucket) => format!("{}{}", self.base, bucket.blob_path(&blob.digest)),
+            None => format!(
+                "{}v2/{}/blobs/{}{}",
+                self.base,
+                self.repository,
+                oci(&blob.digest),
+                self.query
+            ),
+        };
         text.parse()
             .map_err(|_| Refusal::final_(FetchKind::Protocol, format!("no address: {text}")))
     }
@@ -202,7 +264,7 @@ impl RegistrySource {
 
     fn refused(&self, uri: &Uri, status: u16) -> Refusal {
         let host = uri.host().unwrap_or_default();
-        let repository = &self.repository;
+        let repository = self.place();
         if status == 401 {
             let message = format!("{host} wants a login for {repository} (401)");
             return Refusal::final_(FetchKind::Unauthenticated, message);
@@ -213,18 +275,32 @@ impl RegistrySource {
         )
     }
 
+    fn place(&self) -> &str {
+        let bucket = self.bucket.as_ref();
+        bucket.map_or(&self.repository, |bucket| bucket.path.trim_matches('/'))
+    }
+
     fn gone(&self, blob: &Blob) -> Refusal {
         let authority = self
             .base
             .authority()
             .map_or("", |authority| authority.as_str());
+        let option = match self.bucket {
+            Some(_) => "--blobs",
+            None => "--storage-ref",
+        };
         let message = format!(
-            "{} is not in {authority}/{} any more (404): push it again or give --storage-ref where it is now",
+            "{} is not in {authority}/{} any more (404): push it again or give {option} where it is now",
             oci(&blob.digest),
-            self.repository
+            self.place()
         );
         Refusal::final_(FetchKind::NotFound, message)
     }
+}
+
+/// What of a failed request without an answer is told.
+pub(super) fn transport_error(error: &ureq::Error, uri: &Uri) -> FetchError {
+    answer::transport(error, uri).error
 }
 
 impl BlobSource for RegistrySource {
