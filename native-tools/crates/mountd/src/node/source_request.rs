@@ -3,19 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::layer::FetchSettings;
+use crate::options::{Options, PageCache};
 use crate::proto::{self, MountRequest, credentials::Login};
 use crate::request::{EngineRequest, RegistryRequest, SourceRequest};
 use crate::secret::Secret;
 use crate::source::registry::Credentials;
 
-const READ_TIMEOUT_MS: u64 = 30_000;
-
 /// Where a mount's image is.
 pub(super) fn source_request(
     request: &MountRequest,
     cache_dir: &Path,
-    fetch: FetchSettings,
+    options: &Options,
 ) -> Result<SourceRequest, Error> {
     let registry = request
         .registry
@@ -43,9 +41,9 @@ pub(super) fn source_request(
         max_requests: 0, // the node's fetcher is shared
         mount_requests: usize::try_from(request.max_requests).unwrap_or(usize::MAX),
         mount_bytes_per_second: request.bytes_per_second,
-        hedge_percent: fetch.hedge_percent,
+        hedge_percent: options.fetch.hedge_percent,
         read_timeout_ms: if request.read_timeout_ms == 0 {
-            READ_TIMEOUT_MS
+            options.read_timeout_ms
         } else {
             request.read_timeout_ms
         },
@@ -75,6 +73,16 @@ pub(super) fn engine_request(request: &MountRequest) -> Result<EngineRequest, Er
         "fuse" => Ok(EngineRequest::Fuse),
         other => Err(Error::Request(format!("no engine {other}"))),
     }
+}
+
+/// How a mount wants its data kept, where it says so.
+pub(super) fn page_cache_request(request: &MountRequest) -> Result<Option<PageCache>, Error> {
+    let name = request.page_cache.as_str();
+    let wanted = Some(name).filter(|name| !name.is_empty());
+    let known = wanted.map(|name| {
+        PageCache::parse(name).ok_or_else(|| Error::Request(format!("no page cache {name}")))
+    });
+    known.transpose()
 }
 
 /// Ids are names of folders and of what the holder keeps.
