@@ -9,6 +9,7 @@ import {
   type MountStat,
   mountArchive,
   mountWritable,
+  type PageCache,
   type Recording,
   repairMounts,
   statMount,
@@ -37,6 +38,7 @@ export interface MountFlags extends ArchiveFlags, RecordingFlags {
   readonly bandwidth?: string;
   /** What a daemon that this command starts keeps the cache below. */
   readonly cacheSize?: string;
+  readonly pageCache?: PageCache;
   /** Where changes go; absent: read-only. */
   readonly rw?: string | undefined;
 }
@@ -76,7 +78,7 @@ export async function umount(dir: string, json: boolean, context: CommandContext
 /** Lists mounts; `repair` first takes away what has no daemon any more, and says what that was. */
 export async function mounts(flags: MountsFlags, json: boolean, context: CommandContext): Promise<void> {
   const daemon = mountDaemon(context);
-  const removed = flags.repair === true ? await repairMounts(daemon) : undefined;
+  const removed = flags.repair === true ? await repairMounts(daemon, context) : undefined;
   for (const { mountpoint } of removed ?? []) context.log.info({ mountpoint }, 'took away a mount without a daemon');
   const records = await listMounts(daemon, context);
   const rows = records.map((r) => [
@@ -168,7 +170,8 @@ function filesText(files: Explanation['files'] = []): string {
 
 /** Where the commands' mount daemon is. */
 export function mountDaemon({ settings, tools }: CommandContext): MountDaemon {
-  return { stateDir: settings.stateDir, mountSocket: settings.mountSocket, tools };
+  const { mountOptions, mountSocket, stateDir } = settings;
+  return { stateDir, mountSocket, tools, daemonOptions: mountOptions };
 }
 
 /** Fetches what a mount needs of the archive and has the daemon mount it. */
@@ -195,7 +198,11 @@ export async function mountSource(
     ...(flags.engine !== undefined && { engine: flags.engine }),
     ...(flags.maxRequests !== undefined && { maxRequests: parseCount(flags.maxRequests, '--max-requests', REQUESTS) }),
     ...(flags.bandwidth !== undefined && { bytesPerSecond: parseBandwidth(flags.bandwidth) }),
-    ...(flags.cacheSize !== undefined && { cacheBytes: parseSize(flags.cacheSize, '--cache-size') }),
+    ...(flags.pageCache !== undefined && { pageCache: flags.pageCache }),
+    daemonOptions: [
+      ...settings.mountOptions,
+      ...(flags.cacheSize === undefined ? [] : ['--cache-size', String(parseSize(flags.cacheSize, '--cache-size'))]),
+    ],
     ...(records(flags) && { recording: await recordingFor(source, entryOf(archive.config), flags, context) }),
   };
   const found = {
@@ -210,6 +217,11 @@ export async function mountSource(
       ? await mountArchive(found, resolve(dir), options)
       : await mountWritable(found, resolve(dir), resolve(flags.rw), options);
   log.info({ engine: mounted.engine, reason: mounted.engineReason }, 'mount engine chosen');
+  if (mounted.otherOptions.length > 0)
+    log.warn(
+      { options: mounted.otherOptions, pid: mounted.pid },
+      'the mount daemon runs already without these options; it takes others when it is started, after its last mount has gone',
+    );
   return { mounted, archive, storageRef };
 }
 
