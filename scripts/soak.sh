@@ -1,22 +1,28 @@
 #!/usr/bin/env bash
 # What the tests do at random, for longer. What fails does not keep the rest from running.
-#   scripts/soak.sh [SECONDS]            both parts below, SECONDS for each fuzz target and for the kills (default 300)
+#   scripts/soak.sh [SECONDS]            all parts below, SECONDS for each fuzz target and for the kills (default 300)
 #   scripts/soak.sh fuzz [SECONDS]       fuzzers and property tests. What the fuzzers found stays in .clipyard/fuzz/corpus
 #   scripts/soak.sh keep                 takes what adds coverage into the committed corpus
 #   scripts/soak.sh survival [SECONDS]   kills the mount daemon once a second under a reading load, with each engine: every
-#                                        byte is compared, the longest wait is printed. Needs root, FUSE and EROFS.
+#                                        byte is compared, a line of JSON an engine says the longest wait
+#   scripts/soak.sh damage [TRIALS]      changes one byte of archive, cache, blob or wire a trial (default 10000); a line of
+#                                        JSON says what came of them. CLIPYARD_SOAK_SEED=N does the same ones again,
+#                                        CLIPYARD_SOAK_TRIAL=N one of them. Both need root, FUSE and EROFS.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 part=all
 case "${1:-}" in
   keep) exec scripts/soak/keep.sh ;;
-  fuzz | survival) part=$1 && shift ;;
+  fuzz | survival | damage) part=$1 && shift ;;
 esac
-seconds=${1:-300}
 failed=0
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/clipyard/cargo-target}"
-if [ "$part" != survival ]; then
-  scripts/fuzz.sh "$seconds" || failed=1
+is_part() { [ "$part" = all ] || [ "$part" = "$1" ]; }
+mountd_test() {
+  (cd native-tools && cargo test --release --locked -p mountd --test "$1" -- --nocapture --test-threads=1 "$2") || failed=1
+}
+if is_part fuzz; then
+  scripts/fuzz.sh "${1:-300}" || failed=1
   # The property tests with many more cases: proptest in Rust, fast-check in TypeScript.
   export PROPTEST_CASES=${PROPTEST_CASES:-5000} CLIPYARD_FUZZ_RUNS=${CLIPYARD_FUZZ_RUNS:-50000}
   (cd native-tools && cargo test --release --locked --workspace) || failed=1
@@ -25,9 +31,11 @@ if [ "$part" != survival ]; then
   CLIPYARD_RANDOM_STACKS=${CLIPYARD_RANDOM_STACKS:-200} CLIPYARD_WIDE_NAMES=${CLIPYARD_WIDE_NAMES:-100000} \
     npx vitest run --project integration test/integration/mount/random-stacks.test.ts --test-timeout=3600000 || failed=1
 fi
-if [ "$part" != fuzz ]; then
-  export CLIPYARD_SOAK_SECONDS=$seconds
-  (cd native-tools && cargo test --release --locked -p mountd --test survival -- --nocapture --test-threads=1 \
-    a_daemon_that_is_killed_every_second) || failed=1
+if is_part survival; then
+  CLIPYARD_SOAK_SECONDS=${1:-300} mountd_test survival a_daemon_that_is_killed_every_second
+fi
+if is_part damage; then
+  [ "$part" = damage ] && trials=${1:-10000} || trials=10000
+  CLIPYARD_SOAK_TRIALS=$trials mountd_test damage no_changed_byte_reaches_a_reader
 fi
 exit $failed

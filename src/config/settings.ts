@@ -50,6 +50,12 @@ export const SettingsSchema = z.object({
     .describe(
       'Socket of a mount daemon that runs already (packaging/clipyard-mountd.service); without it commands start one of their own, which ends with its last mount.',
     ),
+  CLIPYARD_MOUNTD_OPTIONS: z
+    .string()
+    .optional()
+    .describe(
+      'Options of a mount daemon that a command starts, as `clipyard-mountd hold` takes them: `--page-cache single --bytes-per-second 50000000`.',
+    ),
   CLIPYARD_PACK_CACHE: z
     .string()
     .optional()
@@ -116,6 +122,8 @@ export interface Settings {
   readonly cacheDir: string;
   /** Socket of a mount daemon that somebody else manages. */
   readonly mountSocket: string | undefined;
+  /** Command line of a mount daemon that a command starts. */
+  readonly mountOptions: readonly string[];
   readonly packCacheStore: string | undefined;
   /** As written; the command line parses sizes. */
   readonly packCacheSize: string;
@@ -158,6 +166,7 @@ export function loadSettings(env: Readonly<Record<string, string | undefined>>):
     stateDir,
     cacheDir: data.CLIPYARD_CACHE === undefined ? join(stateDir, 'cache') : resolve(data.CLIPYARD_CACHE),
     mountSocket: data.CLIPYARD_MOUNTD === undefined ? undefined : resolve(data.CLIPYARD_MOUNTD),
+    mountOptions: Object.freeze(data.CLIPYARD_MOUNTD_OPTIONS?.split(/\s+/).filter((word) => word !== '') ?? []),
     packCacheStore: data.CLIPYARD_PACK_CACHE,
     packCacheSize: data.CLIPYARD_PACK_CACHE_SIZE,
     caFile: data.CLIPYARD_CA_FILE === undefined ? undefined : resolve(data.CLIPYARD_CA_FILE),

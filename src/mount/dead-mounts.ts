@@ -5,11 +5,7 @@ import { messageOf, WorkerError } from '../errors/index.ts';
 import { isAlive } from '../native/index.ts';
 import type { MountDaemon } from './mount-daemon.ts';
 import { listMountFolders, type MountFolder, type MountRecord, removeMountFolder } from './mount-record.ts';
-import { isMounted, mountTable } from './mount-table.ts';
-import { listWritableRecords, removeLower } from './writable-record.ts';
-
-/** A folder without a record belongs to a mount that is being made, or to one that never was. */
-const BEING_MADE_MS = 60_000;
+import { mountTable } from './mount-table.ts';
 
 /** A mount that no process serves any more. */
 export interface DeadMount {
@@ -55,26 +51,9 @@ export async function removeDeadMount(
 }
 
 /** What fusermount3 mounted for a user only it may take away. */
-async function takeAway(path: string, lazily: boolean): Promise<void> {
+export async function takeAway(path: string, lazily: boolean): Promise<void> {
   if (process.getuid?.() === 0) await promisify(execFile)('umount', [...(lazily ? ['--lazy'] : []), path]);
   else await promisify(execFile)('fusermount3', ['-u', ...(lazily ? ['-z'] : []), '--', path]);
-}
-
-/** Takes away all that is dead, and what is left of mounts that never came up. Gives what was taken away. */
-export async function repairMounts(daemon: Pick<MountDaemon, 'stateDir'>): Promise<readonly MountRecord[]> {
-  const dead = await listDeadMounts(daemon);
-  const writable = await listWritableRecords(daemon);
-  const overlayOf = ({ mountpoint }: MountRecord) => writable.find(({ lower }) => lower === mountpoint);
-  for (const mount of dead) {
-    const overlay = overlayOf(mount.record);
-    if (overlay !== undefined && (await isMounted(overlay.mountpoint))) await takeAway(overlay.mountpoint, true);
-    await removeDeadMount(mount, { lazily: true });
-  }
-  for (const { lower, mountpoint } of writable)
-    if (!(await isMounted(lower)) && !(await isMounted(mountpoint))) await removeLower(lower);
-  for (const folder of await listMountFolders(daemon))
-    if (folder.record === undefined && folder.ageMs > BEING_MADE_MS) await removeMountFolder(folder);
-  return dead.map(({ record }) => ({ ...record, mountpoint: overlayOf(record)?.mountpoint ?? record.mountpoint }));
 }
 
 /** Process ids are used again: another program of the same id serves nothing. */

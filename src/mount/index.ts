@@ -1,6 +1,5 @@
 export { catFile, verifyBlobs } from './cat.ts';
 export { type Comparison, compareTrees, type Difference } from './compare.ts';
-export { repairMounts } from './dead-mounts.ts';
 export {
   type CachedLayer,
   collectCachedLayers,
@@ -18,11 +17,13 @@ export {
   type MountListing,
   type MountOptions,
   mountArchive,
+  type PageCache,
   type Recording,
   statMount,
   traceMount,
   unmount,
 } from './mounts.ts';
+export { repairMounts } from './repair.ts';
 export { type ContainerCommand, type ContainerRuntime, type ImageDefaults, runContainer } from './run-container.ts';
 export { createWorkDirectory, removeWorkDirectory } from './run-directory.ts';
 export type { ArchiveSource, BlobOrigin, OriginCredentials } from './source.ts';

@@ -8,6 +8,10 @@ import { findNativeTool, type NativeToolPaths } from '../native/index.ts';
 /** A loaded machine takes its time to start two processes. */
 const START_DEADLINE_MS = 20_000;
 const POLL_MS = 10;
+/** Characters of the log that an error shows: longer than the daemon's usage. */
+const LOG_TAIL = 2_000;
+/** EX_USAGE of sysexits.h: the daemon cannot make sense of its command line. */
+const USAGE_EXIT = 64;
 /** sockaddr_un holds this much, the final NUL included (unix(7)). */
 const SOCKET_PATH_BYTES = 108;
 
@@ -17,10 +21,8 @@ export interface MountDaemon {
   readonly tools: NativeToolPaths;
   /** Socket of a daemon that somebody else manages; absent: this state directory's own, started when it is needed. */
   readonly mountSocket: string | undefined;
-  /** What a daemon that is started keeps each cache below; absent: no bound. One that runs goes by its own options. */
-  readonly cacheBytes?: number;
-  /** What it keeps free on a cache's filesystem: bytes, or a share as `5%`. */
-  readonly cacheMinFree?: string;
+  /** Options of a daemon that is started, as on the command line of `hold`. One that runs goes by its own. */
+  readonly daemonOptions?: readonly string[];
 }
 
 /** A folder a mount, with its record. */
@@ -79,9 +81,9 @@ async function startHolder(daemon: MountDaemon, socketPath: string, { signal }: 
   const tool = findNativeTool('clipyard-mountd', daemon.tools);
   await mkdir(dirname(socketPath), { recursive: true, mode: 0o700 });
   await using log = await open(logPath(daemon), 'a', 0o600);
-  const args = ['hold', '--idle-exit', '--socket', socketPath, '--state', mountsDirectory(daemon)];
-  if (daemon.cacheBytes !== undefined) args.push('--cache-size', String(daemon.cacheBytes));
-  if (daemon.cacheMinFree !== undefined) args.push('--min-free', daemon.cacheMinFree);
+  // The last one of an option counts: no setting moves socket and state.
+  const where = ['--idle-exit', '--socket', socketPath, '--state', mountsDirectory(daemon)];
+  const args = ['hold', ...(daemon.daemonOptions ?? []), ...where];
   const child = spawn(tool, args, { stdio: ['ignore', 'ignore', log.fd], detached: true });
   const ended = new AbortController();
   for (const event of ['error', 'exit'])
@@ -94,6 +96,15 @@ async function startHolder(daemon: MountDaemon, socketPath: string, { signal }: 
     if (await listens(socketPath)) return;
     await sleep(POLL_MS, undefined, { signal });
   }
+  if (child.exitCode === USAGE_EXIT) throw await refusedOptions(daemon);
+}
+
+/** The daemon writes what is wrong with its command line, then how it is used. */
+async function refusedOptions(daemon: MountDaemon): Promise<WorkerError> {
+  const log = await endOfLog(daemon);
+  const why = log.slice(0, log.lastIndexOf('usage:')).trimEnd().split('\n').at(-1);
+  const options = (daemon.daemonOptions ?? []).join(' ');
+  return new WorkerError('CONFIG_INVALID', `CLIPYARD_MOUNTD_OPTIONS: ${why ?? ''} (options: ${options})`);
 }
 
 /** Whether a process listens at the path (proc(5), net/unix: flag 00010000 marks a listener). */
@@ -107,5 +118,5 @@ function logPath({ stateDir }: MountDaemon): string {
 }
 
 async function endOfLog(daemon: MountDaemon): Promise<string> {
-  return (await readFile(logPath(daemon), 'utf8').catch(() => 'none')).slice(-500);
+  return (await readFile(logPath(daemon), 'utf8').catch(() => 'none')).slice(-LOG_TAIL);
 }

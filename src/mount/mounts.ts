@@ -3,10 +3,11 @@ import { mkdir, realpath } from 'node:fs/promises';
 import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts';
 import type { Mount as MountMessage, MountRequest } from '../gen/clipyard/mount/v1/mount.ts';
 import type { StoreAccess } from '../objects/index.ts';
+import { missingOptions } from './daemon-options.ts';
 import { listDeadMounts, removeDeadMount } from './dead-mounts.ts';
 import { daemonSocket, type MountDaemon, withDaemon } from './mount-daemon.ts';
 import { type MountStat, mountStat } from './mount-stat.ts';
-import { isMounted } from './mount-table.ts';
+import { isMounted, mountTable } from './mount-table.ts';
 import { unmountOverlay } from './overlay.ts';
 import { type ArchiveSource, type OriginCredentials, revealed } from './source.ts';
 import { listWritableRecords, removeLower, type WritableRecord } from './writable-record.ts';
@@ -30,6 +31,9 @@ export interface MountListing {
   readonly writable?: { readonly lower: string; readonly directory: string };
 }
 
+/** `shared`: the mount's pages and the layers', which all mounts have in common; `single`: the mount's alone. */
+export type PageCache = 'shared' | 'single';
+
 export type MountEngine = 'auto' | 'erofs' | 'fuse';
 
 export interface Mounted {
@@ -39,6 +43,8 @@ export interface Mounted {
   readonly mountMs: number;
   readonly engine: string;
   readonly engineReason: string;
+  /** Options that were asked for and that the daemon, which ran already, does not have. */
+  readonly otherOptions: readonly string[];
 }
 
 export interface MountOptions extends Cancelable, MountDaemon {
@@ -55,6 +61,8 @@ export interface MountOptions extends Cancelable, MountDaemon {
   readonly pin?: boolean;
   /** What requests in flight for this mount may hold; default: what the daemon allows for all. */
   readonly fetchMemoryBytes?: number;
+  /** Copies of file data that the kernel keeps, engine erofs; default: the daemon's way. */
+  readonly pageCache?: PageCache;
   readonly recording?: Recording;
 }
 
@@ -81,11 +89,13 @@ export async function mountArchive(source: ArchiveSource, mountpoint: string, op
   const attempt = async (socketPath: string) =>
     await (await loadCalls()).callDaemon(socketPath, (client) => client.mount.bind(client), request, options);
   try {
-    const { mount, mountMs } = await withDaemon(options, attempt, options);
+    const { daemonOptions, mount, mountMs } = await withDaemon(options, attempt, options);
     if (mount === undefined) throw new WorkerError('MOUNT_FAILED', 'the mount daemon named no mount');
     const record = listing(mount);
     const { engine, engineReason } = mount;
-    return { record, pid: record.pid, mountpoint: record.mountpoint, mountMs, engine, engineReason };
+    const otherOptions = missingOptions(options.daemonOptions ?? [], daemonOptions);
+    const { mountpoint: path, pid } = record;
+    return { record, pid, mountpoint: path, mountMs, engine, engineReason, otherOptions };
   } catch (thrown) {
     throw toWorkerError(thrown, `mount at ${mountpoint}`, 'MOUNT_FAILED');
   }
@@ -102,11 +112,14 @@ export async function listMounts(daemon: MountDaemon, { signal }: Cancelable): P
     ...(answer?.mounts ?? []).map(listing),
   ];
   const writable = await listWritableRecords(daemon);
-  const shown = listings.map((image) => {
+  const table = await mountTable();
+  const shown = listings.flatMap((image) => {
     const overlay = writable.find(({ lower }) => lower === image.mountpoint);
-    if (overlay === undefined) return image;
+    if (overlay === undefined) return [image];
     const { directory, lower, mountpoint } = overlay;
-    return { ...image, mountpoint, writable: { lower, directory } };
+    // Somebody unmounted the overlay: what is left below is nobody's mount (`mounts --repair` takes it away).
+    if (!table.some(({ path }) => path === mountpoint)) return [];
+    return [{ ...image, mountpoint, writable: { lower, directory } }];
   });
   return shown.toSorted((a, b) => a.startedAt.localeCompare(b.startedAt));
 }
@@ -221,6 +234,7 @@ function mountRequest(source: ArchiveSource, mountpoint: string, options: MountO
     localLayers: { ...source.localLayers },
     readTimeoutMs: 0n,
     engine: options.engine ?? 'auto',
+    pageCache: options.pageCache ?? '',
     archiveUrl: archiveAddress?.reveal() ?? '',
     source: options.sourceName,
     storageRef: options.storageRef,

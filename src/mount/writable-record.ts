@@ -16,6 +16,8 @@ const WritableRecord = z.object({
   lower: z.string(),
   /** Holds the changes. */
   directory: z.string(),
+  /** The command that makes it: while that runs, the overlay may be yet to come. */
+  makerPid: z.number().int().optional(),
 });
 export type WritableRecord = z.infer<typeof WritableRecord>;
 
@@ -26,9 +28,9 @@ export async function createLower({ stateDir }: Pick<MountDaemon, 'stateDir'>): 
   return await mkdtemp(join(root, 'image-'));
 }
 
-export async function writeWritableRecord(record: Omit<WritableRecord, 'v'>): Promise<void> {
+export async function writeWritableRecord(record: Omit<WritableRecord, 'v' | 'makerPid'>): Promise<void> {
   const temporary = `${record.lower}.tmp`;
-  await writeFile(temporary, `${JSON.stringify({ v: 1, ...record })}\n`);
+  await writeFile(temporary, `${JSON.stringify({ v: 1, ...record, makerPid: process.pid })}\n`);
   await rename(temporary, recordPath(record.lower));
 }
 

@@ -4,7 +4,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { buildJson, commandError, commandJson } from '../support/command-line.ts';
+import { buildJson, commandError, commandJson, runCommand } from '../support/command-line.ts';
 import { serviceSetting } from '../support/services.ts';
 import { smallContext } from '../support/small-context.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary-directory.ts';
@@ -113,6 +113,46 @@ test('--repair leaves mounts alone that are served', async () => {
   expect(repaired.removed).toEqual([]);
   expect(repaired.mounts.map(({ mountpoint }) => mountpoint)).toEqual([first]);
   await commandJson(['umount', first], state);
+});
+
+test('an overlay that is unmounted by hand is listed no more, and --repair takes away what is below it', async () => {
+  const changes = join(scratch.path, 'more-changes');
+  await mkdir(changes);
+  const { pid } = await commandJson<Listing>(['mount', '--rw', changes, source, first], state);
+  expect(await mountpoints()).toEqual([first]);
+  execFileSync('umount', [first]);
+  expect(await mountpoints()).toEqual([]);
+  await commandJson(['mounts', '--repair'], state);
+  await vanished(pid);
+  expect(await readdir(join(scratch.path, 'state/mounts'))).toEqual([]);
+  expect(await readdir(join(scratch.path, 'state/lowers'))).toEqual([]);
+});
+
+test('a plain umount is seen at once', async () => {
+  const { pid } = await commandJson<Listing>(['mount', source, first], state);
+  await commandJson(['mount', source, second], state);
+  execFileSync('umount', [first]);
+  expect(await mountpoints()).toEqual([second]);
+  execFileSync('umount', [second]);
+  await vanished(pid);
+  expect(await readdir(join(scratch.path, 'state/mounts'))).toEqual([]);
+});
+
+test('a daemon that a command starts takes its options from the environment, and one that runs is not like another', async () => {
+  const options = '--page-cache single --no-handover';
+  const wrong = await commandError(['mount', source, first], { ...state, CLIPYARD_MOUNTD_OPTIONS: '--loud' });
+  expect(wrong).toMatchObject({ code: 'CONFIG_INVALID', exitCode: 64 });
+  expect(wrong.message).toContain('--loud: not an option');
+  const { pid } = await commandJson<Listing>(['mount', source, first], { ...state, CLIPYARD_MOUNTD_OPTIONS: options });
+  const line = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).replaceAll('\0', ' ');
+  expect(line).toContain('--page-cache single');
+  expect(line).toContain('--no-handover');
+  const args = ['mount', '--page-cache', 'single', source, second];
+  const said = await runCommand(args, { ...state, CLIPYARD_MOUNTD_OPTIONS: `${options} --max-requests 3` });
+  expect(said.stderr).toContain('runs already without these options');
+  expect(said.stderr).toContain('--max-requests 3');
+  expect(said.stderr).not.toContain('--no-handover');
+  for (const path of [first, second]) await commandJson(['umount', path], state);
 });
 
 test('a managed daemon is used and never started', async () => {

@@ -11,6 +11,7 @@ import {
   type MountStat,
   mountArchive,
   mountWritable,
+  type PageCache,
   repairMounts,
   statMount,
   traceMount,
@@ -45,6 +46,7 @@ export interface MountFlags extends ArchiveFlags, RecordingFlags {
   readonly cacheMinFree?: string;
   /** Keep the layers in the cache, also when the mount is gone. */
   readonly pin?: boolean;
+  readonly pageCache?: PageCache;
   /** Where changes go; absent: read-only. */
   readonly rw?: string | undefined;
 }
@@ -86,7 +88,7 @@ export async function umount(dir: string, json: boolean, context: CommandContext
 /** Lists mounts; `repair` first takes away what has no daemon any more, and says what that was. */
 export async function mounts(flags: MountsFlags, json: boolean, context: CommandContext): Promise<void> {
   const daemon = mountDaemon(context);
-  const removed = flags.repair === true ? await repairMounts(daemon) : undefined;
+  const removed = flags.repair === true ? await repairMounts(daemon, context) : undefined;
   for (const { mountpoint } of removed ?? []) context.log.info({ mountpoint }, 'took away a mount without a daemon');
   const records = await listMounts(daemon, context);
   const rows = records.map((r) => [
@@ -184,7 +186,8 @@ function filesText(files: Explanation['files'] = []): string {
 
 /** Where the commands' mount daemon is. */
 export function mountDaemon({ settings, tools }: CommandContext): MountDaemon {
-  return { stateDir: settings.stateDir, mountSocket: settings.mountSocket, tools };
+  const { mountOptions, mountSocket, stateDir } = settings;
+  return { stateDir, mountSocket, tools, daemonOptions: mountOptions };
 }
 
 export interface MountedSource {
@@ -253,10 +256,10 @@ async function mountFound(
     ...(flags.maxRequests !== undefined && { maxRequests: parseCount(flags.maxRequests, '--max-requests', REQUESTS) }),
     ...(flags.bandwidth !== undefined && { bytesPerSecond: parseBandwidth(flags.bandwidth) }),
     ...(flags.fetchMemory !== undefined && { fetchMemoryBytes: parseSize(flags.fetchMemory, '--fetch-memory') }),
-    ...(flags.cacheSize !== undefined && { cacheBytes: parseSize(flags.cacheSize, '--cache-size') }),
+    ...(flags.pageCache !== undefined && { pageCache: flags.pageCache }),
     ...(planned !== undefined && { recording: planned.recording }),
-    ...(flags.cacheMinFree !== undefined && { cacheMinFree: parseFree(flags.cacheMinFree, '--cache-min-free') }),
     ...(flags.pin !== undefined && { pin: flags.pin }),
+    daemonOptions: [...context.settings.mountOptions, ...cacheOptions(flags)],
   };
   const found = {
     archive: archive.path,
@@ -271,11 +274,24 @@ async function mountFound(
         ? await mountArchive(found, resolve(dir), options)
         : await mountWritable(found, resolve(dir), resolve(flags.rw), options);
     log.info({ engine: mounted.engine, reason: mounted.engineReason }, 'mount engine chosen');
+    if (mounted.otherOptions.length > 0)
+      log.warn(
+        { options: mounted.otherOptions, pid: mounted.pid },
+        'the mount daemon runs already without these options; it takes others when it is started, after its last mount has gone',
+      );
     return { mounted, archive, storageRef };
   } catch (thrown) {
     await planned?.forget();
     throw thrown;
   }
+}
+
+/** What a daemon that this command starts keeps the cache below. */
+function cacheOptions({ cacheMinFree, cacheSize }: MountFlags): readonly string[] {
+  return [
+    ...(cacheSize === undefined ? [] : ['--cache-size', String(parseSize(cacheSize, '--cache-size'))]),
+    ...(cacheMinFree === undefined ? [] : ['--min-free', parseFree(cacheMinFree, '--cache-min-free')]),
+  ];
 }
 
 export function statLine({ fetchedBytes, requests, wantedBytes }: MountStat): string {

@@ -84,6 +84,12 @@ export function withMountOptions(command: Command): Command {
         .choices(['auto', 'erofs', 'fuse'])
         .default('auto'),
     )
+    .addOption(
+      new Option(
+        '--page-cache <copies>',
+        'copies of file data in memory, engine erofs: the mounts share one more (shared), or only their own (single)',
+      ).choices(['shared', 'single']),
+    )
     .option('--plain-http', 'speak http to a registry that is not on this machine')
     .option('--trace <file>', 'record what is read first; written when the mount ends (see `clipyard explain`)')
     .option(

@@ -104,6 +104,7 @@ for (const engine of engines)
         sparse: true,
         ownDisk: false,
         direct: engine === 'fuse',
+        attributes: true,
       });
 
 /** The registry that the archive names does not exist. */

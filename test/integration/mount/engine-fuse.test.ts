@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { chmod, chown, copyFile, lstat, mkdir, readdir, readFile, readlink } from 'node:fs/promises';
+import { chmod, chown, copyFile, lstat, mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, describe as group, test } from 'vitest';
@@ -198,6 +198,39 @@ group('engine fuse as a user without privilege', () => {
     expect(await mountsBelow(join(dir, 'user-killed'))).toEqual([]);
   });
 });
+
+group('mounts --repair', () => {
+  test('leaves nothing of a user whose daemon and holder were killed', async () => {
+    const { mountpoint, env } = await freshState('user-repair', NOBODY);
+    const { stdout } = await asNobody([node, CLI, '--json', 'mount', archive.path, mountpoint], env);
+    await killWithHolder((JSON.parse(stdout) as MountResult).pid);
+    await asNobody([node, CLI, 'mounts', '--repair'], env);
+    await expectNothingLeft('user-repair');
+  });
+
+  test.for(['erofs', 'fuse'])('leaves nothing of engine %s with an overlay on top', async (engine) => {
+    const name = `overlay-repair-${engine}`;
+    const { mountpoint, env } = await freshState(name);
+    const changes = join(dir, name, 'changes');
+    const args = ['mount', archive.path, mountpoint, '--engine', engine, '--rw', changes];
+    const { pid } = await commandJson<MountResult>(args, env);
+    await writeFile(join(mountpoint, 'written'), 'kept');
+    await killWithHolder(pid);
+    await commandJson(['mounts', '--repair'], env);
+    await expectNothingLeft(name);
+    expect(await readFile(join(changes, 'upper/written'), 'utf8')).toBe('kept');
+  });
+});
+
+/** No mount, no record, no process. The socket's file stays: the next daemon takes its place. */
+async function expectNothingLeft(name: string): Promise<void> {
+  const root = join(dir, name);
+  expect(await mountsBelow(root)).toEqual([]);
+  for (const records of ['mounts', 'lowers'])
+    expect(await readdir(join(root, 'state', records)).catch(() => [])).toEqual([]);
+  const { stdout } = await run('sh', ['-c', 'cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" " "']);
+  expect(stdout).not.toContain(`${root}/state/mountd`);
+}
 
 /** Kills a daemon and its parent, so that neither starts the other again (proc(5), field 4 of stat). */
 async function killWithHolder(pid: number): Promise<void> {

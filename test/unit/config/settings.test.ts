@@ -15,6 +15,15 @@ test('an empty variable counts as unset', () => {
   });
 });
 
+test('options of a mount daemon are words', () => {
+  expect(loadSettings({ CLIPYARD_MOUNTD_OPTIONS: '  --no-handover\n--max-requests 4 ' }).mountOptions).toEqual([
+    '--no-handover',
+    '--max-requests',
+    '4',
+  ]);
+  expect(loadSettings({}).mountOptions).toEqual([]);
+});
+
 test('a wrong value is CONFIG_INVALID and names the variable', () => {
   expect(() => loadSettings({ CLIPYARD_LOG: 'loud' })).toThrow(
     expect.objectContaining({ code: 'CONFIG_INVALID', message: expect.stringContaining('CLIPYARD_LOG') as string }),

@@ -22,7 +22,8 @@ const USAGE: &str =
     "usage: clipyard-mountd hold --socket PATH --state DIR [--cache DIR] [--max-requests N]
                             [--cache-size BYTES] [--min-free BYTES|N%]
                             [--metrics ADDRESS:PORT|PATH] [--idle-exit]
-                            [--no-handover] [--page-cache shared|single]
+                            [--no-handover] [--page-cache shared|single] [--read-timeout-ms N]
+                            [--bytes-per-second N] [--fetch-memory BYTES] [--ahead-percent N] [--hedge-percent N]
        clipyard-mountd replace --socket PATH [PROGRAM]
        clipyard-mountd drain --socket PATH
        clipyard-mountd cat < request.json

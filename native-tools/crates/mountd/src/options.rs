@@ -19,6 +19,28 @@ pub enum PageCache {
     Single,
 }
 
+impl PageCache {
+    /// From its name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "shared" => Some(Self::Shared),
+            "single" => Some(Self::Single),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Shared => "shared",
+            Self::Single => "single",
+        }
+    }
+}
+
+/// How long a read from a registry may wait for a byte.
+const READ_TIMEOUT_MS: u64 = 30_000;
+
 /// The same for the holder and for every daemon it starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -38,8 +60,10 @@ pub struct Options {
     pub metrics: Option<Address>,
     /// Let the kernel read complete layers by itself.
     pub handover: bool,
-    /// Copies in the page cache, engine erofs.
+    /// Copies in the page cache, engine erofs; of mounts that ask for nothing else.
     pub page_cache: PageCache,
+    /// How long a read from a registry may wait for a byte, of mounts that do not say.
+    pub read_timeout_ms: u64,
 }
 
 impl Options {
@@ -52,7 +76,7 @@ impl Options {
         let (mut socket, mut state, mut cache) = (None, None, None);
         let (mut limits, mut metrics) = (Limits::default(), None);
         let (mut fetch, mut idle_exit, mut handover) = (FetchSettings::default(), false, true);
-        let mut page_cache = PageCache::Shared;
+        let (mut page_cache, mut read_timeout_ms) = (PageCache::Shared, READ_TIMEOUT_MS);
         while let Some(argument) = arguments.next() {
             let name = argument.to_string_lossy().into_owned();
             let mut value = || {
@@ -82,11 +106,11 @@ impl Options {
                 "--idle-exit" => idle_exit = true,
                 "--no-handover" => handover = false,
                 "--page-cache" => {
-                    page_cache = match value()?.to_str() {
-                        Some("shared") => PageCache::Shared,
-                        Some("single") => PageCache::Single,
-                        _ => return Err("--page-cache: shared or single".to_owned()),
-                    }
+                    let named = value()?.to_str().and_then(PageCache::parse);
+                    page_cache = named.ok_or("--page-cache: shared or single")?;
+                }
+                "--read-timeout-ms" => {
+                    read_timeout_ms = number(&name, &value()?, 100..=3_600_000)?;
                 }
                 _ => return Err(format!("{name}: not an option")),
             }
@@ -101,6 +125,7 @@ impl Options {
             metrics,
             handover,
             page_cache,
+            read_timeout_ms,
         })
     }
 
@@ -120,6 +145,10 @@ impl Options {
             self.fetch.hedge_percent.to_string().into(),
             "--fetch-memory".into(),
             self.fetch.memory_bytes.to_string().into(),
+            "--page-cache".into(),
+            self.page_cache.name().into(),
+            "--read-timeout-ms".into(),
+            self.read_timeout_ms.to_string().into(),
         ];
         if let Some(cache) = &self.cache {
             out.extend(["--cache".into(), cache.clone().into()]);
@@ -142,9 +171,6 @@ impl Options {
         }
         if !self.handover {
             out.push("--no-handover".into());
-        }
-        if self.page_cache == PageCache::Single {
-            out.extend(["--page-cache".into(), "single".into()]);
         }
         out
     }
@@ -187,7 +213,7 @@ mod tests {
         for text in [
             "--socket /s --state /d",
             "--socket /s --state /d --min-free 5%",
-            "--state /d --socket /s --cache /c --max-requests 3 --ahead-percent 0 --hedge-percent 7 --fetch-memory 8 --bytes-per-second 65536 --cache-size 5 --min-free 7 --metrics 127.0.0.1:9100 --idle-exit --no-handover --page-cache single",
+            "--state /d --socket /s --cache /c --max-requests 3 --ahead-percent 0 --hedge-percent 7 --fetch-memory 8 --bytes-per-second 65536 --cache-size 5 --min-free 7 --metrics 127.0.0.1:9100 --idle-exit --no-handover --page-cache single --read-timeout-ms 500",
         ] {
             let options = parse(text).unwrap();
             assert_eq!(Options::parse(options.arguments()), Ok(options));
@@ -206,6 +232,10 @@ mod tests {
             ("--socket /s --state /d --min-free -1", "--min-free"),
             ("--socket /s --state /d --metrics 0.0.0.0:9100", "--metrics"),
             ("--socket /s --state /d --page-cache 3", "--page-cache"),
+            (
+                "--socket /s --state /d --read-timeout-ms 1",
+                "--read-timeout-ms",
+            ),
             (
                 "--socket /s --state /d --ahead-percent x",
                 "--ahead-percent",

@@ -16,6 +16,7 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use archive_format::digest::oci;
 use archive_format::tables::LayerTable;
@@ -543,6 +544,12 @@ fn metrics_say_what_the_daemon_did_and_never_go_down() {
     let name = |rest: &str| format!("clipyard_mountd_{rest}");
     let engines = mounted[&name("mounts_erofs")] + mounted[&name("mounts_fuse")];
     assert_eq!(engines, 1.0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let ran = now.unwrap().as_secs_f64() - mounted["process_start_time_seconds"];
+    assert!(
+        (0.0..600.0).contains(&ran),
+        "counters begin with the process: {ran}"
+    );
     assert_eq!(
         Some(mounted[&name("fetched_bytes_total")]),
         stat["fetchedBytes"].as_f64()

@@ -217,6 +217,56 @@ fn a_mount_with_layers_of_both_kinds_outlives_its_daemon() {
 }
 
 #[test]
+fn a_layer_that_this_daemon_proved_is_handed_over_also_when_nobody_has_had_it_since() {
+    let setting = Setting::make(ONE, &[]);
+    let first = setting.mount("m1");
+    setting.read(&first, 0);
+    let second = setting.mount_handed_over("m2");
+    for mountpoint in [first, second] {
+        setting.node.unmount(&mountpoint).unwrap();
+    }
+    assert!(setting.node.list().is_empty());
+    setting.image.server.clear_log();
+    let again = setting.mount("m3");
+    assert!(is_handed_over(&setting.node.stat(&again).unwrap(), 0));
+    drop_page_cache();
+    setting.read(&again, 0);
+    let stat = setting.node.stat(&again).unwrap();
+    assert_eq!(
+        (&stat["kernelRequests"], &stat["requests"]),
+        (&0.into(), &0.into())
+    );
+    assert_eq!(setting.image.server.log(), []);
+}
+
+#[test]
+fn a_proven_layer_that_somebody_changed_since_is_proven_anew() {
+    let setting = Setting::make(ONE, &[]);
+    let first = setting.mount("m1");
+    setting.read(&first, 0);
+    let second = setting.mount_handed_over("m2");
+    for mountpoint in [first, second] {
+        setting.node.unmount(&mountpoint).unwrap();
+    }
+    let data = setting.image.cache_data(&setting.cache(), 0);
+    let file = OpenOptions::new().write(true).open(&data).unwrap();
+    let modified = file.metadata().unwrap().modified().unwrap();
+    file.write_all_at(&[0x5a; 100], 200_000).unwrap();
+    // As careful as whoever damages it may be.
+    file.set_modified(modified).unwrap();
+    drop(file);
+    let again = setting.mount("m3");
+    assert!(!is_handed_over(&setting.node.stat(&again).unwrap(), 0));
+    drop_page_cache();
+    setting.read(&again, 0);
+    let stat = setting.node.stat(&again).unwrap();
+    assert_eq!(stat["cacheDamaged"], 1, "{stat}");
+    let handed_over = setting.mount_handed_over("m4");
+    drop_page_cache();
+    setting.read(&handed_over, 0);
+}
+
+#[test]
 fn a_layer_that_is_evicted_under_a_mount_nobody_serves_is_still_read() {
     let mut setting = Setting::make(ONE, &[]);
     let first = setting.mount("m1");

@@ -13,7 +13,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -52,16 +52,41 @@ fn request(image: &TestImage, directory: &Path, engine: &str) -> serde_json::Val
     request
 }
 
+/// What readers saw.
+#[derive(Debug, Default)]
+struct Load {
+    reads: u64,
+    bytes: u64,
+    /// What each failed read said, and each one that gave a wrong byte.
+    errors: Vec<String>,
+    wrong: Vec<String>,
+    longest: Duration,
+}
+
+impl Load {
+    fn and(mut self, other: Self) -> Self {
+        self.errors.extend(other.errors);
+        self.wrong.extend(other.wrong);
+        Self {
+            reads: self.reads + other.reads,
+            bytes: self.bytes + other.bytes,
+            longest: self.longest.max(other.longest),
+            ..self
+        }
+    }
+
+    fn assert_good(&self) {
+        assert!(self.reads > 0, "nothing was read");
+        assert!(self.errors.is_empty(), "{:#?}", self.errors);
+        assert!(self.wrong.is_empty(), "{:#?}", self.wrong);
+    }
+}
+
 /// Reads at places all over the image until told to stop, each byte compared.
-fn read_until(
-    stop: &AtomicBool,
-    mountpoint: &Path,
-    image: &TestImage,
-    seed: u64,
-) -> (u64, Duration) {
-    let (mut reads, mut longest) = (0u64, Duration::ZERO);
+fn read_until(stop: &AtomicBool, mountpoint: &Path, image: &TestImage, seed: u64) -> Load {
+    let mut load = Load::default();
     while !stop.load(Ordering::Relaxed) {
-        let step = seed.wrapping_mul(7_919).wrapping_add(reads);
+        let step = seed.wrapping_mul(7_919).wrapping_add(load.reads);
         let (name, bytes) = image
             .files
             .iter()
@@ -72,35 +97,29 @@ fn read_until(
             usize::try_from(step.wrapping_mul(104_729_001) % (bytes.len() - length + 1) as u64)
                 .unwrap();
         let started = Instant::now();
-        // Opened anew: what the kernel keeps of an open file does not matter.
-        let file = File::open(mountpoint.join(name)).unwrap();
         let mut buffer = vec![0; length];
-        file.read_exact_at(&mut buffer, at as u64)
-            .unwrap_or_else(|error| panic!("{name} at {at}: {error}"));
-        longest = longest.max(started.elapsed());
-        assert_same(&buffer, &bytes[at..at + length], format!("{name} at {at}"));
-        reads += 1;
+        // Opened anew: what the kernel keeps of an open file does not matter.
+        let read = File::open(mountpoint.join(name))
+            .and_then(|file| file.read_exact_at(&mut buffer, at as u64));
+        load.longest = load.longest.max(started.elapsed());
+        match read {
+            Ok(()) if buffer == bytes[at..at + length] => (),
+            Ok(()) => load.wrong.push(format!("{name} at {at}")),
+            Err(error) => load.errors.push(format!("{name} at {at}: {error}")),
+        }
+        load.reads += 1;
+        load.bytes += length as u64;
     }
-    (reads, longest)
+    load
 }
 
-/// Readers at work on a mount while `during` runs; the number of reads and the longest of them.
-fn under_load(mountpoint: &Path, image: &TestImage, during: impl FnOnce()) -> (u64, Duration) {
+/// Readers at work on a mount while `during` runs.
+fn under_load(mountpoint: &Path, image: &TestImage, during: impl FnOnce()) -> Load {
     let stop = AtomicBool::new(false);
-    let total = AtomicU64::new(0);
-    let mut longest = Duration::ZERO;
     thread::scope(|scope| {
+        let stop = &stop;
         let readers: Vec<_> = (0..3)
-            .map(|seed| {
-                scope.spawn({
-                    let (stop, total) = (&stop, &total);
-                    move || {
-                        let (reads, longest) = read_until(stop, mountpoint, image, seed);
-                        total.fetch_add(reads, Ordering::Relaxed);
-                        longest
-                    }
-                })
-            })
+            .map(|seed| scope.spawn(move || read_until(stop, mountpoint, image, seed)))
             .collect();
         // The kernel forgets what it has, so that the daemon is asked all the time.
         scope.spawn(|| {
@@ -110,14 +129,12 @@ fn under_load(mountpoint: &Path, image: &TestImage, during: impl FnOnce()) -> (u
             }
         });
         // Also when it panics: readers that nobody stops would keep the test from ending.
-        let stopping = Stopping(&stop);
+        let stopping = Stopping(stop);
         during();
         drop(stopping);
-        for reader in readers {
-            longest = longest.max(reader.join().unwrap());
-        }
-    });
-    (total.into_inner(), longest)
+        let loads = readers.into_iter().map(|reader| reader.join().unwrap());
+        loads.fold(Load::default(), Load::and)
+    })
 }
 
 struct Stopping<'a>(&'a AtomicBool);
@@ -148,15 +165,30 @@ fn a_daemon_that_is_killed_every_second_costs_its_readers_nothing_but_time(engin
     )
     .unwrap();
     let before = node.list();
-    let (reads, longest) = under_load(&mountpoint, &image, || {
-        for _ in 0..seconds() {
+    let mut kills = 0;
+    let load = under_load(&mountpoint, &image, || {
+        let end = Instant::now() + Duration::from_secs(seconds());
+        while Instant::now() < end {
             let daemon = node.daemon_pid();
             thread::sleep(Duration::from_millis(900));
             signal("KILL", &[daemon]);
+            kills += 1;
             wait_until("another daemon runs", || node.daemon_pid() != daemon);
         }
     });
-    println!("{reads} reads, the longest took {longest:?}");
+    let line = serde_json::json!({
+        "soak": "survival",
+        "engine": engine,
+        "seconds": seconds(),
+        "kills": kills,
+        "reads": load.reads,
+        "bytes": load.bytes,
+        "errors": load.errors.len(),
+        "wrongReads": load.wrong.len(),
+        "longestWaitMs": u64::try_from(load.longest.as_millis()).unwrap(),
+    });
+    println!("{line}");
+    load.assert_good();
     let after = node.list();
     assert_eq!(
         (&after[0].id, &after[0].device),
@@ -238,7 +270,7 @@ fn a_daemon_is_replaced_by_another_program_under_load(engine: &str) {
                 .is_ok_and(|exe| exe == program)
         });
     };
-    under_load(&mountpoint, &image, || {
+    let load = under_load(&mountpoint, &image, || {
         assert!(replace(&directory.path().join("missing")).is_err());
         replace(&program).unwrap();
         runs(&program);
@@ -248,6 +280,7 @@ fn a_daemon_is_replaced_by_another_program_under_load(engine: &str) {
         // An upgrade in place: the holder starts what lies there.
         signal("HUP", &[node.holder_pid()]);
     });
+    load.assert_good();
     assert_eq!(node.list().len(), 1);
     node.unmount(&mountpoint).unwrap();
 }
@@ -263,7 +296,7 @@ fn a_holder_that_is_killed_is_replaced_and_then_the_daemon_may_die_too(engine: &
         &mountpoint,
     )
     .unwrap();
-    under_load(&mountpoint, &image, || {
+    let load = under_load(&mountpoint, &image, || {
         signal("KILL", &[node.holder_pid()]);
         let is_adopting = |(_, command): &(u32, String)| command == "adopt";
         wait_until("a new holder runs", || {
@@ -276,6 +309,7 @@ fn a_holder_that_is_killed_is_replaced_and_then_the_daemon_may_die_too(engine: &
         signal("KILL", &[daemon]);
         wait_until("another daemon runs", || node.daemon_pid() != daemon);
     });
+    load.assert_good();
     node.unmount(&mountpoint).unwrap();
     wait_until("nothing is left", || {
         node.processes().is_empty() && !node.socket.exists()

@@ -17,7 +17,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mountd::proto;
 use serde_json::Value;
 use support::TestImage;
-use support::daemon::{Node, folder, message, text, wait_until};
+use support::daemon::{Node, folder, message, signal, text, wait_until};
+use support::testing::server::Fault;
 use support::testing::{Stored, assert_same};
 
 const LAYERS: &[(Stored, &[usize])] = &[
@@ -231,4 +232,49 @@ fn the_rest_of_an_image_is_brought_at_a_rate_and_not_after_the_end() {
     assert_eq!(stat(&node, &at).layers[1].proven, 0);
     node.unmount(&at).unwrap();
     assert!(node.list().is_empty());
+}
+
+#[test]
+fn what_is_fetched_ahead_is_gone_on_with_by_the_next_daemon_until_it_is_done() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), LAYERS);
+    let node = Node::start(directory.path(), &[]);
+    let at = folder(directory.path(), "mnt");
+    // Nothing comes until the first daemon is dead.
+    image.server.fail_always(Some(Fault::Status(503, vec![])));
+    let mut request = message("m1", &image.request(&directory.path().join("cache")), &at);
+    request.profile = image.tables[1].chunks[0].digest[..16].to_vec();
+    request.complete_bytes_per_second = 1 << 40;
+    mount(&node, request);
+    wait_until("it is asked for", || !image.server.log().is_empty());
+    let kill = || {
+        let daemon = node.daemon_pid();
+        signal("KILL", &[daemon]);
+        wait_until("another daemon runs", || node.daemon_pid() != daemon);
+    };
+    kill();
+    image.server.fail_always(None);
+    wait_until("the profile is replayed", || {
+        stat(&node, &at)
+            .replay
+            .is_some_and(|replay| replay.state == "done" && replay.mapped == 1)
+    });
+    let are_complete = || {
+        let layers = stat(&node, &at).layers;
+        layers.iter().all(|layer| layer.proven == layer.chunks)
+    };
+    wait_until("all layers are complete", are_complete);
+    // Noted a moment after the last byte came.
+    wait_until("nothing is left to do", || {
+        kill();
+        stat(&node, &at).replay.is_none()
+    });
+    image.server.clear_log();
+    assert_same(
+        fs::read(at.join("f1-1")).unwrap(),
+        &image.files["f1-1"],
+        "f1-1",
+    );
+    assert_eq!(image.server.log(), []);
+    node.unmount(&at).unwrap();
 }

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use archive_format::tables::{LayerTable, encode};
 use rustix::fs::{Advice, FlockOperation, fadvise, flock};
 
-use super::seal::seal;
+use super::seal::{open_again, seal};
 use super::{make_directory, open_file};
 
 /// A byte of the map: the chunk was written. Any other value: it was not.
@@ -122,6 +122,14 @@ impl LayerCache {
     /// The system's, when not all of it reaches the disk.
     pub fn seal(&self) -> io::Result<File> {
         seal(&self.data)
+    }
+
+    /// The data once more, for reading.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn open_again(&self) -> io::Result<File> {
+        open_again(&self.data)
     }
 
     /// Lets the kernel forget its copy of a part of the data, where it is on the disk already.

@@ -20,5 +20,10 @@ pub(super) fn seal(data: &File) -> io::Result<File> {
     // What could not be written to the disk shows here at the latest.
     data.sync_data()?;
     data.set_permissions(Permissions::from_mode(SEALED))?;
+    open_again(data)
+}
+
+/// The same file for reading only.
+pub(super) fn open_again(data: &File) -> io::Result<File> {
     File::open(format!("/proc/self/fd/{}", data.as_raw_fd()))
 }

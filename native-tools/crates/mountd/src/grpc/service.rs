@@ -77,6 +77,7 @@ impl MountService for Service {
             Ok(MountResponse {
                 mount: Some(mounted.describe()),
                 mount_ms: took_ms,
+                daemon_options: node.options(),
             })
         });
         answer.await

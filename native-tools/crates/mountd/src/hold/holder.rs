@@ -29,6 +29,8 @@ const HEALTHY: Duration = Duration::from_secs(2);
 const MOST_FAILURES: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// After one that had taken everything over: readers wait for the next one, however often it is killed.
+const READY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where the descriptors come from that a holder starts with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,8 +153,13 @@ impl Holder {
                 pause = FIRST_PAUSE;
                 continue;
             }
-            thread::sleep(pause);
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            let longest = if ended.ready {
+                READY_PAUSE
+            } else {
+                LONGEST_PAUSE
+            };
+            thread::sleep(pause.min(longest));
+            pause = (pause * 2).min(longest);
         }
         let _ = fs::remove_file(&self.options.socket);
         Ok(())

@@ -23,6 +23,8 @@ pub mod names {
     pub const MOUNT: &str = "mount:";
     /// The archive; followed by the mount's id.
     pub const ARCHIVE: &str = "archive:";
+    /// `AheadState` in a memory file, while anything is fetched ahead; followed by the mount's id.
+    pub const AHEAD: &str = "ahead:";
     /// The FUSE device of a mount of engine fuse; followed by the mount's id.
     pub const TREE: &str = "tree:";
     /// A local layer that a mount of engine fuse reads; followed by the mount's id and the device's number.

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::Node;
 use super::layer_files::LayerFile;
+use super::proofs::CLOCK_TICK;
+use crate::cache::is_sealed;
 
 /// How often layers are looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -28,7 +30,7 @@ impl Node {
             return Ok(());
         }
         let node = Weak::clone(&self.this);
-        thread::Builder::new()
+        let prover = thread::Builder::new()
             .name("handover".to_owned())
             .spawn(move || {
                 let mut refused: HashMap<String, Instant> = HashMap::new();
@@ -48,10 +50,18 @@ impl Node {
                             refused.insert(name, Instant::now());
                         }
                     }
-                    thread::sleep(INTERVAL);
+                    thread::park_timeout(INTERVAL);
                 }
             })?;
+        let _ = self.prover.set(prover.thread().clone());
         Ok(())
+    }
+
+    /// A mount came: what it has may be complete.
+    pub(super) fn wake_prover(&self) {
+        if let Some(prover) = self.prover.get() {
+            prover.unpark();
+        }
     }
 }
 
@@ -80,12 +90,28 @@ fn prove_and_seal(layer: &Weak<LayerFile>, proving: &Mutex<()>) -> Result<(), St
 impl LayerFile {
     fn seal(&self) -> io::Result<()> {
         let file = self.layer.seal()?;
+        thread::sleep(CLOCK_TICK);
+        self.proofs.add(&file.metadata()?);
         tracing::info!(
             layer = self.name,
             "complete: new mounts read it without the daemon"
         );
         let _ = self.sealed.set(file);
         Ok(())
+    }
+
+    /// Takes a complete file for proven that this daemon has proven before and nobody changed since.
+    pub(super) fn take_proof(&self) {
+        let known = self.layer.cache_file().ok().filter(|file| {
+            let found = file.metadata();
+            found.is_ok_and(|found| is_sealed(&found) && self.proofs.has(&found))
+        });
+        if let Some(file) = known
+            && self.layer.is_written()
+        {
+            self.layer.take_for_proven();
+            let _ = self.sealed.set(file);
+        }
     }
 
     /// The cache file, where the kernel may have it. It ends with a whole block: of one that does not, the kernel would

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{
     Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
 };
-use std::time::Instant;
 
 use archive_format::digest::{hex, sha256};
 use archive_format::tables::{LayerTable, RecordKind};
 
 use super::handover::{Unsealed, unsealed};
+use super::proofs::Proofs;
 use super::right::Right;
 use super::shared_source::SharedSource;
-use super::trace::Trace;
+use super::trace::{Trace, Watch};
 use crate::cache::{Reader, layer_name};
 use crate::error::Error;
 use crate::fuse::{
@@ -41,6 +41,7 @@ pub(super) struct LayerFile {
     pub(super) apart: bool,
     cache_dir: PathBuf,
     waits: Arc<Histogram>,
+    pub(super) proofs: Arc<Proofs>,
     /// The cache file, once it is complete, proven and on the disk.
     pub(super) sealed: OnceLock<File>,
 }
@@ -74,6 +75,7 @@ pub(super) struct LayerFiles {
     pub(super) waits: Arc<Histogram>,
     /// Held while a layer is proven or sealed: it has one more user then.
     proving: Arc<Mutex<()>>,
+    proofs: Arc<Proofs>,
     /// What the kernel asked at the connection now.
     requests: Mutex<Arc<RequestCounts>>,
 }
@@ -183,8 +185,13 @@ impl LayerFiles {
             apart,
             cache_dir: cache_dir.to_owned(),
             waits: Arc::clone(&self.waits),
+            proofs: Arc::clone(&self.proofs),
             sealed: OnceLock::new(),
         });
+        // Cached bytes are for who may read the layer: chunks that somebody else proved are no exception.
+        if right.is_proven() {
+            file.take_proof();
+        }
         files.files.insert(node, Arc::clone(&file));
         Ok(file)
     }
@@ -312,10 +319,9 @@ impl LayerFile {
         offset: u64,
         buffer: &mut [u8],
     ) -> Result<(), FsError> {
-        let since = (!self.layer.is_ready(offset, buffer.len())).then(Instant::now);
         if let Some(user) = user {
             user.wanted_bytes.add(buffer.len() as u64);
-            if since.is_some() {
+            if !self.layer.is_ready(offset, buffer.len()) {
                 self.sources.prefer(&user.id);
             }
         }
@@ -323,11 +329,8 @@ impl LayerFile {
             .and_then(|user| user.trace.get())
             .map(|trace| trace.begin(self, offset, buffer.len()));
         let read = self.layer.read(offset, buffer);
-        if let Some(since) = since {
-            self.waits.observe(since.elapsed());
-        }
-        if let Some(watch) = watch {
-            watch.end();
+        if let Some(waited) = watch.and_then(Watch::end) {
+            self.waits.observe(waited);
         }
         // The layer has logged and counted why; the kernel is told only that there is no data.
         read.map_err(|_| FsError::Io)?;

@@ -13,6 +13,7 @@ use sys::mount::Unmount;
 use super::choice::Engine;
 use super::connection::Connection;
 use super::devices::{self, Device};
+use super::fetching_ahead::Ahead;
 use super::joined::Joined;
 use super::mounted::{MountedLayer, archive_name};
 use super::mountpoint::MountPoint;
@@ -21,7 +22,7 @@ use super::prepare::{Parts, Placed};
 use super::replay::{Profile, Replay};
 use super::right::Right;
 use super::run_directory::RunDirectory;
-use super::source_request::{check_id, engine_request, source_request};
+use super::source_request::{check_id, engine_request, page_cache_request, source_request};
 use super::{Mounted, Node, choice, sharing, tree};
 use crate::error::Error;
 use crate::image::Image;
@@ -36,10 +37,15 @@ impl Node {
     /// `LAYER_NOT_FOUND` where a layer is cached that this login may not read. On an error nothing stays mounted.
     pub fn mount(&self, mut request: MountRequest) -> Result<(Arc<Mounted>, Duration), Error> {
         let started = Instant::now();
-        // Not a part of what is kept for another process.
-        let profile = Profile::parse(&std::mem::take(&mut request.profile))?;
+        // Kept apart for another process: it is done sooner than the mount.
+        let ahead = Ahead {
+            profile: Profile::parse(&std::mem::take(&mut request.profile))?,
+            complete: request.complete_bytes_per_second > 0,
+            bytes_per_second: request.complete_bytes_per_second,
+        };
         check_id(&request.id)?;
         let choice = choice::choose(engine_request(&request)?)?;
+        let page_cache = page_cache_request(&request)?.unwrap_or(self.options.page_cache);
         let _id = self.turns.take([format!("id {}", request.id)]);
         if let Some(mounted) = self.find(&request.id) {
             return Ok((mounted, started.elapsed()));
@@ -47,7 +53,7 @@ impl Node {
         // Fails early; looked at again when it is this mount's turn.
         let MountPoint { path } = MountPoint::check(Path::new(&request.mountpoint))?;
         let cache_dir = self.cache_dir(&request.cache_dir)?;
-        let source = source_request(&request, &cache_dir, self.options.fetch)?;
+        let source = source_request(&request, &cache_dir, &self.options)?;
         let image = Image::open(&source)?;
         let metadata = image.metadata()?;
         let cache = self.caches.open(&cache_dir)?;
@@ -78,6 +84,7 @@ impl Node {
             devices,
             cache_dir: &cache_dir,
             run_dir: &run_dir.path,
+            page_cache,
         };
         let Placed {
             attached,
@@ -119,7 +126,8 @@ impl Node {
         pins.stay();
         joined.stay();
         run_dir.stay();
-        Self::fetch_first(&mounted, profile);
+        self.fetch_ahead(&mounted, ahead);
+        self.wake_prover();
         Ok((mounted, started.elapsed()))
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::Weak;
+use std::time::SystemTime;
 
 use super::Node;
 use crate::answers::labelled;
@@ -33,6 +34,12 @@ impl Node {
         let (erofs, fuse) = (count("erofs"), count("fuse"));
         drop(mounts);
         let name = |rest: &str| format!("clipyard_mountd_{rest}");
+        let since = self.started.duration_since(SystemTime::UNIX_EPOCH);
+        page.gauge(
+            "process_start_time_seconds",
+            "When this daemon started, in seconds since 1970: all counters start again with it.",
+            since.unwrap_or_default().as_secs(),
+        );
         page.gauge(&name("mounts_erofs"), "Mounts of engine erofs.", erofs);
         page.gauge(&name("mounts_fuse"), "Mounts of engine fuse.", fuse);
         page.counter(

@@ -7,6 +7,7 @@ mod connection;
 mod devices;
 mod ending;
 mod engine;
+mod fetching_ahead;
 mod fusermount;
 mod handover;
 mod joined;
@@ -18,6 +19,7 @@ mod mountpoint;
 mod pins;
 mod prefetch;
 mod prepare;
+mod proofs;
 mod replay;
 mod restore;
 mod right;
@@ -36,9 +38,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread;
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread::{self, Thread};
+use std::time::{Duration, SystemTime};
 
 use crate::cache::{Cache, Evicted};
 use crate::error::Error;
@@ -65,6 +67,7 @@ pub struct Node {
     caches: Caches,
     /// The counters of all mounts and layers.
     tally: Tally,
+    started: SystemTime,
     /// Mounts of one image or at one place are made one after another.
     turns: Turns,
     /// The kernel opens files for one image at a time.
@@ -77,6 +80,8 @@ pub struct Node {
     requests: AtomicUsize,
     was_asked: AtomicBool,
     over: AtomicBool,
+    /// Proves and seals layers.
+    prover: OnceLock<Thread>,
     this: Weak<Self>,
 }
 
@@ -100,6 +105,7 @@ impl Node {
             fetcher,
             caches: Caches::default(),
             tally: Tally::default(),
+            started: SystemTime::now(),
             turns: Turns::default(),
             mounting: Mutex::default(),
             mounts: Mutex::default(),
@@ -108,6 +114,7 @@ impl Node {
             requests: AtomicUsize::default(),
             was_asked: AtomicBool::default(),
             over: AtomicBool::default(),
+            prover: OnceLock::new(),
             this: Weak::clone(this),
         });
         let closed: Weak<dyn Closed> = Weak::clone(&node.this) as Weak<dyn Closed>;
@@ -124,9 +131,19 @@ impl Node {
         asked.filter(|_| !self.over.load(Ordering::Acquire))
     }
 
-    /// The mounts that are in the tree, oldest first.
+    /// The options it runs with, as on the command line.
+    #[must_use]
+    pub fn options(&self) -> Vec<String> {
+        let words = self.options.arguments().into_iter();
+        words
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect()
+    }
+
+    /// The mounts that are in the tree now, oldest first.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<Mounted>> {
+        self.look_now();
         let mut mounts: Vec<_> = self
             .mounts()
             .values()

@@ -10,6 +10,7 @@ use prost::Message;
 use sys::mountinfo::{MountId, MountIdentity};
 
 use super::choice::Choice;
+use super::fetching_ahead;
 use super::layer_files::{LayerFile, LayerFiles, MountUse};
 use super::mountpoint::AttachedMount;
 use super::replay::Replay;
@@ -209,6 +210,7 @@ impl Mounted {
     pub(super) fn forget_kept(&self, store: &Store) {
         store.remove(&state_name(self.id()));
         store.remove(&archive_name(self.id()));
+        fetching_ahead::forget(self.id(), store);
         if self.tree.is_some() {
             tree::forget(self.id(), self.layers.len(), store);
         }

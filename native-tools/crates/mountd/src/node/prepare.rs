@@ -26,6 +26,7 @@ pub(super) struct Parts<'a> {
     pub(super) devices: Vec<Device>,
     pub(super) cache_dir: &'a Path,
     pub(super) run_dir: &'a Path,
+    pub(super) page_cache: PageCache,
 }
 
 /// A mount that nobody sees yet. Dropping it undoes it.
@@ -95,7 +96,7 @@ impl Node {
                 (parts.cache_dir, parts.run_dir),
                 &connection.mount,
                 &parts.devices,
-                self.options.page_cache == PageCache::Single,
+                parts.page_cache == PageCache::Single,
             )
         })
     }

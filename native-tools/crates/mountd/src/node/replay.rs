@@ -1,13 +1,12 @@
 //! Fetching in the order of a profile, ahead of whoever reads.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::thread;
 use std::time::Duration;
 
+use super::Mounted;
 use super::trace::{Fit, SHORT_DIGEST, Trace};
-use super::{Mounted, Node};
 use crate::error::Error;
 use crate::layer::Coming;
 use crate::stats::{Counter, ReplayReport};
@@ -40,6 +39,15 @@ impl Profile {
             return Err(Error::Request(format!("a profile of {length} bytes")));
         }
         Ok(Self(digests.to_vec()))
+    }
+
+    /// The same bytes again.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.0.concat()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Where the chunks are in these layers, in the profile's order; those that are nowhere are left out. Of a chunk that
@@ -131,31 +139,8 @@ impl Replay {
     }
 }
 
-impl Node {
-    /// Fetches what the profile of a new mount names, then the rest where the mount asked for that.
-    pub(super) fn fetch_first(mounted: &Arc<Mounted>, profile: Profile) {
-        let complete = mounted.request.complete_bytes_per_second;
-        mounted.replay.set_rate(complete);
-        if profile.0.is_empty() && complete == 0 {
-            return;
-        }
-        let target = Arc::clone(mounted);
-        let work = move || {
-            if !profile.0.is_empty() {
-                replay(&target, &profile);
-            }
-            if complete > 0 {
-                Self::complete(&target);
-            }
-        };
-        let started = thread::Builder::new().name("replay".to_owned()).spawn(work);
-        if let Err(error) = started {
-            tracing::warn!(%error, "nothing is fetched ahead");
-        }
-    }
-}
-
-fn replay(mounted: &Mounted, profile: &Profile) {
+/// Fetches what a profile names, in its order.
+pub(super) fn replay(mounted: &Mounted, profile: &Profile) {
     let Some(trace) = mounted.user.trace.get() else {
         return;
     };

@@ -13,6 +13,7 @@ use sys::mountinfo::MountTable;
 
 use super::choice::{Choice, Engine};
 use super::connection::Connection;
+use super::fetching_ahead::Ahead;
 use super::joined::Joined;
 use super::layer_files::MountUse;
 use super::mounted::{MountedLayer, archive_name, attached_by, state_name};
@@ -75,11 +76,13 @@ impl Node {
         let mut table = MountTable::open()?;
         let attached = table.all()?;
         for id in &ids {
+            let ahead = Ahead::left(id, taken);
             let restored = self.restore(id, taken, connected).and_then(|mounted| {
                 let in_tree = attached.contains(&mounted.attached.identity);
                 mounted.in_tree.store(in_tree, Ordering::Release);
                 self.mounts().insert(id.clone(), Arc::clone(&mounted));
                 self.watch_tree(&mounted)?;
+                self.fetch_ahead(&mounted, ahead);
                 self.sweep(&mounted);
                 Ok(())
             });
@@ -112,7 +115,7 @@ impl Node {
         if state.tree.is_none() && !connected {
             return Err(missing());
         }
-        let source = source_request(&request, &cache_dir, self.options.fetch)?;
+        let source = source_request(&request, &cache_dir, &self.options)?;
         let image = Image::of(File::from(archive), &source)?;
         let cache = self.caches.open(&cache_dir)?;
         let rights = Right::all_of(&image, &cache, &source);

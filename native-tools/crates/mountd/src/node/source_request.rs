@@ -3,19 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::layer::FetchSettings;
+use crate::options::{Options, PageCache};
 use crate::proto::{self, MountRequest, blob_store::Place, credentials::Login};
 use crate::request::{BlobsRequest, EngineRequest, RegistryRequest, SourceRequest};
 use crate::secret::Secret;
 use crate::source::registry::{Credentials, Keys};
 
-const READ_TIMEOUT_MS: u64 = 30_000;
-
 /// Where a mount's image is.
 pub(super) fn source_request(
     request: &MountRequest,
     cache_dir: &Path,
-    fetch: FetchSettings,
+    options: &Options,
 ) -> Result<SourceRequest, Error> {
     let registry = request
         .registry
@@ -45,9 +43,9 @@ pub(super) fn source_request(
         mount_bytes_per_second: request.bytes_per_second,
         mount_memory_bytes: request.memory_bytes,
         blobs: request.blobs.as_ref().and_then(blobs).transpose()?,
-        hedge_percent: fetch.hedge_percent,
+        hedge_percent: options.fetch.hedge_percent,
         read_timeout_ms: if request.read_timeout_ms == 0 {
-            READ_TIMEOUT_MS
+            options.read_timeout_ms
         } else {
             request.read_timeout_ms
         },
@@ -98,6 +96,16 @@ pub(super) fn engine_request(request: &MountRequest) -> Result<EngineRequest, Er
         "fuse" => Ok(EngineRequest::Fuse),
         other => Err(Error::Request(format!("no engine {other}"))),
     }
+}
+
+/// How a mount wants its data kept, where it says so.
+pub(super) fn page_cache_request(request: &MountRequest) -> Result<Option<PageCache>, Error> {
+    let name = request.page_cache.as_str();
+    let wanted = Some(name).filter(|name| !name.is_empty());
+    let known = wanted.map(|name| {
+        PageCache::parse(name).ok_or_else(|| Error::Request(format!("no page cache {name}")))
+    });
+    known.transpose()
 }
 
 /// Ids are names of folders and of what the holder keeps.

@@ -217,17 +217,18 @@ impl Trace {
 }
 
 impl Watch<'_> {
-    /// The read has ended, well or not.
-    pub(super) fn end(self) {
+    /// The read has ended, well or not. Gives how long it waited, unless it was ready.
+    pub(super) fn end(self) -> Option<Duration> {
         let Self { trace, tier, .. } = self;
         if let Some((reads, bytes)) = trace.tiers.get(tier as usize) {
             reads.add(1);
             bytes.add(self.length);
         }
-        let Some(started) = self.started else { return };
+        let started = self.started?;
         let mut wait_us = 0;
-        if tier != Tier::Ready {
-            wait_us = micros(started.elapsed());
+        let waited = (tier != Tier::Ready).then(|| started.elapsed());
+        if let Some(waited) = waited {
+            wait_us = micros(waited);
             trace.waited_us.add(wait_us);
             let bucket = WAIT_BOUNDS_US.partition_point(|bound| *bound < wait_us);
             if let Some(count) = trace.waits.get(bucket) {
@@ -235,7 +236,7 @@ impl Watch<'_> {
             }
         }
         if self.new.is_empty() {
-            return;
+            return waited;
         }
         let at_us = micros(started.saturating_duration_since(trace.started));
         let mut touches = trace.touches();
@@ -256,6 +257,7 @@ impl Watch<'_> {
         }
         drop(touches);
         trace.touched.notify_all();
+        waited
     }
 }
 

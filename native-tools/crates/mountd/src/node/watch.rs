@@ -38,6 +38,13 @@ impl Node {
         Ok(())
     }
 
+    /// Takes notice of what was unmounted up to now: the watch may be a moment behind.
+    pub(super) fn look_now(&self) {
+        if let Err(error) = MountTable::open().and_then(|mut table| self.look(&mut table)) {
+            tracing::warn!(%error, "the mount table cannot be read");
+        }
+    }
+
     fn look(&self, table: &mut MountTable) -> io::Result<()> {
         // The mounts first: one that is made meanwhile is in the table.
         let mounts: Vec<Arc<Mounted>> = self.mounts().values().cloned().collect();

@@ -96,6 +96,11 @@ impl Server {
             .insert(digest.to_owned(), Arc::new(bytes));
     }
 
+    /// A blob as it is served.
+    pub(crate) fn blob(&self, digest: &str) -> Vec<u8> {
+        self.state.lock().unwrap().blobs[digest].to_vec()
+    }
+
     /// Forgets a blob.
     pub(crate) fn remove(&self, digest: &str) {
         self.state.lock().unwrap().blobs.remove(digest);

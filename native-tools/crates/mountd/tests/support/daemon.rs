@@ -396,6 +396,7 @@ pub(crate) fn message(id: &str, request: &Value, mountpoint: &Path) -> proto::Mo
         max_requests: u32::try_from(request["mountRequests"].as_u64().unwrap_or_default()).unwrap(),
         engine: field("engine"),
         pin: request["pin"].as_bool().unwrap_or_default(),
+        page_cache: field("pageCache"),
         read_timeout_ms: request["readTimeoutMs"].as_u64().unwrap_or_default(),
         source: "team/app".to_owned(),
         storage_ref: "127.0.0.1:5000/team/app:latest".to_owned(),

@@ -11,6 +11,7 @@
 pub(crate) mod daemon;
 #[path = "../../src/testing/mod.rs"]
 pub(crate) mod testing;
+pub(crate) mod wire;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -132,6 +133,14 @@ impl TestImage {
     /// An archive of the same files over other layer tables, as a forger would write it.
     pub(crate) fn forge(&self, path: &Path, tables: &[LayerTable]) {
         write(path, &self.model, tables, &self.seek);
+    }
+
+    /// Where the windows of seek points lie in its archive.
+    pub(crate) fn windows_at(&self, archive: &[u8]) -> std::ops::Range<usize> {
+        let length = self.seek.len();
+        let at = archive.windows(length).position(|part| part == self.seek);
+        let at = at.unwrap();
+        at..at + length
     }
 
     /// The `data` file of a layer's cache.
