@@ -1,26 +1,48 @@
-import type { Log } from '../telemetry/index.ts';
-import type { Builds, WorkerConfig, WorkerControl, WorkerMetrics } from '../worker/index.ts';
-
-/** The API of a worker: what stands before its builds and its control. */
-export interface WorkerEdge extends AsyncDisposable {
-  /** False: health says so, and calls that bring work are refused. */
-  setReady(ready: boolean): void;
-}
+import { readFile } from 'node:fs/promises';
+import { systemCodeOf, WorkerError } from '../errors/index.ts';
+import { type RunningServer, type ServeOptions, type ServerTls, serve } from '../service/index.ts';
+import type { WorkerConfig, WorkerMetrics } from '../worker/index.ts';
 
 /** What an API is put before. */
-export interface EdgeParts {
-  /** undefined: no API was asked for by name. */
-  readonly listen: string | undefined;
+export interface EdgeParts
+  extends Pick<ServeOptions, 'listen' | 'defaultWorkspace' | 'builds' | 'archives' | 'control' | 'log'> {
   /** With certificates and the file of tokens. */
   readonly config: WorkerConfig;
-  readonly builds: Builds;
-  readonly control: WorkerControl;
   readonly metrics: WorkerMetrics;
-  readonly log: Log;
 }
 
-/** There is no API yet: the worker takes what others put into its queue, and says so to whoever asks for more. */
-export function openEdge({ listen, log }: EdgeParts): WorkerEdge {
-  if (listen !== undefined) log.warn({ listen }, 'this version serves no API; builds come through the queue');
-  return { setReady: () => undefined, [Symbol.asyncDispose]: () => Promise.resolve() };
+/** The API of a worker, not ready yet. Throws CONFIG_INVALID. */
+export async function openEdge({ config, metrics, ...parts }: EdgeParts): Promise<RunningServer> {
+  const { tls, tokensFile } = config;
+  const server = await serve({
+    ...parts,
+    ...(tls !== undefined && { tls: await readTls(tls) }),
+    ...(tokensFile !== undefined && { tokensFile }),
+    observe: ({ code, durationMs, method }) => {
+      metrics.callEnded(method, code, durationMs / 1000);
+    },
+  });
+  server.setReady(false);
+  return server;
+}
+
+async function readTls({ cert, clientCa, key }: NonNullable<WorkerConfig['tls']>): Promise<ServerTls> {
+  return {
+    cert: await readPem(cert),
+    key: await readPem(key),
+    ...(clientCa !== undefined && { clientCa: await readPem(clientCa) }),
+  };
+}
+
+async function readPem(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new WorkerError(
+      'CONFIG_INVALID',
+      `${path}, which the worker's \`tls\` names, cannot be read: ${systemCodeOf(cause) ?? 'unknown'}`,
+      { path },
+      { cause },
+    );
+  }
 }

@@ -6,8 +6,10 @@ import { z } from 'zod';
 import { connectBuildkit } from '../buildkit/index.ts';
 import { openQueue } from '../queue/index.ts';
 import { loadCredentials } from '../registry/index.ts';
+import type { RunningServer } from '../service/index.ts';
 import {
   bytesOf,
+  createArchives,
   createBuilds,
   DEFAULT_POLICY,
   intakeLimits,
@@ -18,6 +20,7 @@ import {
   prepareBuild,
   queueSettings,
   readDisk,
+  recordPublished,
   runJob,
   runSettings,
   WarmLayers,
@@ -29,7 +32,7 @@ import type { CommandContext } from './context.ts';
 import { loginsOf } from './logins.ts';
 import { parseRegistryTarget } from './parse-options.ts';
 import { objectStore, packCacheSettings, registryClient } from './services.ts';
-import { openEdge, type WorkerEdge } from './worker-edge.ts';
+import { openEdge } from './worker-edge.ts';
 
 /** As they stand on the command line. */
 export interface WorkerFlags {
@@ -50,7 +53,7 @@ export interface WorkerFlags {
 export interface WorkerParts extends AsyncDisposable {
   readonly loop: WorkerLoop;
   readonly metrics: WorkerMetrics;
-  readonly edge: WorkerEdge;
+  readonly edge: RunningServer;
 }
 
 const MAX_WORKER_ID = 100;
@@ -115,6 +118,7 @@ export async function openWorker(
           scratchDir: scratch.directory,
           prepare: (job, options) => prepareBuild(job, { ...prepared, ...options, scratchDir }),
           handBack,
+          remember: (result, options) => recordPublished(lease.job, result, { store, now, ...options }),
           observer: {
             ...observer,
             onResult: (result) => {
@@ -162,7 +166,22 @@ export async function openWorker(
       scratchDir: join(scratch.directory, 'intake'),
       timeoutMs: Number.POSITIVE_INFINITY,
     });
-    const edge = stack.use(openEdge({ listen: flags.listen, config, builds, control: loop, metrics, log }));
+    const report = () => undefined;
+    const archives = createArchives({
+      ...services,
+      policy,
+      target,
+      scratchDir: join(scratch.directory, 'index'),
+      report,
+      now,
+    });
+    const edge = stack.use(
+      await openEdge({
+        listen: flags.listen ?? settings.server,
+        defaultWorkspace: settings.workspace,
+        ...{ config, builds, archives, control: loop, metrics, log },
+      }),
+    );
     return { loop, metrics, edge, [Symbol.asyncDispose]: () => stack.disposeAsync() };
   } catch (thrown) {
     await stack.disposeAsync();

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { toWorkerError, WorkerError } from '../../errors/index.ts';
+import { type Cancelable, toWorkerError, WorkerError } from '../../errors/index.ts';
 import {
   type BuildContext,
   type BuildResult,
@@ -51,6 +51,8 @@ export interface RunContext {
   /** Aborted when the worker can wait no longer: the job goes back into the queue. */
   readonly handBack: AbortSignal;
   readonly observer: RunObserver;
+  /** Keeps a published result for equal builds to come; a failure costs them a build and fails nothing here. */
+  readonly remember?: (result: BuildResult, options: Cancelable) => Promise<void>;
   readonly log: Log;
   /** Wall clock. */
   readonly now: () => number;
@@ -65,6 +67,7 @@ export type RunEnd = 'done' | 'failed' | 'canceled' | 'retried' | 'handed-back' 
 const TELL_EVERY_MS = 100;
 const MAX_WAITING_BYTES = 4 * 1024 ** 2;
 const LOG_CLOSE_MS = 60_000;
+const REMEMBER_MS = 10_000;
 
 /**
  * Runs a leased job to the end of this attempt: tells what happens, journals finished steps, and ends the lease in the one way
@@ -147,6 +150,7 @@ async function endLease(
     await teller.flush();
     if ('result' in outcome && !lease.signal.aborted) {
       observer.onResult?.(outcome.result);
+      await rememberResult(outcome.result, context);
       const result = JSON.parse(JSON.stringify(outcome.result)) as Json;
       await untilAnswered(() => lease.end({ state: 'done', result }), lease);
       return 'done';
@@ -157,6 +161,18 @@ async function endLease(
     const error = toWorkerError(thrown, 'end the job');
     log.warn({ code: error.code, reason: error.message }, 'the job could not be ended here');
     return 'lost';
+  }
+}
+
+async function rememberResult(result: BuildResult, { log, remember }: RunContext): Promise<void> {
+  try {
+    await remember?.(result, { signal: AbortSignal.timeout(REMEMBER_MS) });
+  } catch (thrown) {
+    const error = toWorkerError(thrown, 'remember the build');
+    log.warn(
+      { code: error.code, reason: error.message },
+      'the build is not remembered: an equal one will be built again',
+    );
   }
 }
 
