@@ -60,11 +60,13 @@ export async function solve(request: BuildRequest, options: SolveOptions): Promi
 class StatusFollower {
   readonly #stream: ClientReadableStream<StatusResponse>;
   readonly #ended: Promise<void>;
+  readonly #progress: BuildProgress;
   #lastMessageMs: number | undefined;
   #over = false;
 
   constructor(control: ControlClient, ref: string, progress: BuildProgress, log: Log) {
     this.#stream = control.status({ Ref: ref });
+    this.#progress = progress;
     this.#ended = this.#follow(progress, log);
   }
 
@@ -75,7 +77,10 @@ class StatusFollower {
       const silenceMs =
         performance.now() - (this.#lastMessageMs === undefined ? solvedMs : Math.max(solvedMs, this.#lastMessageMs));
       const leftMs = (this.#lastMessageMs === undefined ? STATUS_NEVER_STARTED_MS : STATUS_SILENCE_MS) - silenceMs;
-      if (leftMs <= 0) return;
+      if (leftMs <= 0) {
+        this.#progress.end();
+        return;
+      }
       using timer = abortable();
       await Promise.race([this.#ended, sleep(leftMs, undefined, { signal: timer.signal }).catch(() => undefined)]);
     }

@@ -116,8 +116,7 @@ export class BuildProgress {
   }
 
   #finish(step: Step, completed: Date): void {
-    step.state = 'ended';
-    this.#endLines(step);
+    step.state = 'ended'; // its output may still come, the rest of a line first
     const { cached, error, name } = step;
     const outcome =
       error === '' ? (cached ? 'cached' : 'done') : error.includes('context canceled') ? 'canceled' : 'failed';

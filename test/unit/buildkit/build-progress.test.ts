@@ -35,7 +35,6 @@ describe('the model', () => {
     expect(events).toEqual([
       { type: 'step-started', step: 1, name: '[2/2] RUN make', isUserStep: true },
       { type: 'log', step: 1, stream: 'stdout', text: 'hello', atMs: 500 },
-      { type: 'log', step: 1, stream: 'stdout', text: 'world', atMs: 0 },
       {
         type: 'step-ended',
         step: 1,
@@ -45,7 +44,18 @@ describe('the model', () => {
         durationMs: 2000,
         error: undefined,
       },
+      { type: 'log', step: 1, stream: 'stdout', text: 'world', atMs: 0 },
     ]);
+  });
+
+  test('output that comes behind the end of its step goes on with the line it left off', () => {
+    const { events } = replay(
+      { vertexes: [{ ...run, started: at(0) }] },
+      { logs: [{ vertex: run.digest, stream: 1n, msg: Buffer.from('hello\nwor'), timestamp: at(1) }] },
+      { vertexes: [{ ...run, started: at(0), completed: at(2) }] },
+      { logs: [{ vertex: run.digest, stream: 1n, msg: Buffer.from('ld\n'), timestamp: at(1.5) }] },
+    );
+    expect(events.filter(({ type }) => type === 'log')).toMatchObject([{ text: 'hello' }, { text: 'world' }]);
   });
 
   test('plumbing that runs once for its key and again for its work is one step', () => {

@@ -151,7 +151,7 @@ describe('R002-18: rules', () => {
     ['pep440 gives nothing for words', ['type=pep440,pattern={{version}}'], onTag('foo'), []],
     // match
     ['match takes all of it', [String.raw`type=match,pattern=\d.\d.\d`], onTag('v1.2.3'), ['1.2.3', 'latest']],
-    ['match takes a group', [String.raw`type=match,pattern=v(.*),group=1`], onTag('v1.2.3'), ['1.2.3', 'latest']],
+    ['match takes a group', ['type=match,pattern=v(.*),group=1'], onTag('v1.2.3'), ['1.2.3', 'latest']],
     ['match with slashes and flags', ['type=match,pattern=/V(.*)/i,group=1'], onTag('v1.2.3'), ['1.2.3', 'latest']],
     [
       'match with a quoted comma',
