@@ -14,7 +14,7 @@ import { runMeasured } from './measure/run-measured.ts';
 import { clipyardMountContender, profiledMountContender } from './mount/clipyard-mount.ts';
 import { runMountRounds } from './mount/mount-rounds.ts';
 import { FAR_BYTES, type NotableFiles, notableFiles } from './mount/notable-files.ts';
-import { type OperationName, operationsOf } from './mount/operations.ts';
+import { LOOK_AT_ROOT, type OperationName, operationsOf } from './mount/operations.ts';
 import { overlayMountContender } from './mount/overlay-mount.ts';
 import { stockMountContender } from './mount/stock-mount.ts';
 import { type BenchDocument, documentHead } from './report/document.ts';
@@ -70,9 +70,10 @@ export async function benchMount(
       stockMountContender(forClip ? gzipTarget : target, tools, { archivesDir: scratch.directory }),
       overlayMountContender(target, client),
     ].filter(({ id }) => wants(request, id));
-    const operations = operationsOf(files, execs).filter(
+    const chosen = operationsOf(files, execs).filter(
       ({ isStart = false, name }) => isStart || (request.operations?.some((wanted) => wanted === name) ?? true),
     );
+    const operations = chosen.length === 0 ? [LOOK_AT_ROOT] : chosen;
     await using proxy = await ShapingProxy.start(registry, link);
     const results = await runMountRounds(contenders, operations, {
       ...{ rounds, registry, proxy, say, signal },
