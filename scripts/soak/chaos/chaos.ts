@@ -1,8 +1,6 @@
-import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { checkArchives, checkEvents, checkHeld, checkPublications, leftovers } from './checks.ts';
 import { ChaosClient, type WatchedBuild } from './client.ts';
 import { playFaults } from './faults.ts';
@@ -79,7 +77,6 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const fresh = left.uploads.filter(({ writtenMs }) => writtenMs > lastMs);
   problems.push(...fresh.map(({ path }) => `an upload session without a worker: ${path}`));
   for (const part of stage.parts.filter((each) => !stage.workers.includes(each))) await part.stop(20_000);
-  await unmountAll((await leftovers(stage)).buildkitMounts);
   return {
     ...{ seed, seconds, builds },
     faults: played,
@@ -95,9 +92,4 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     tookMs: Date.now() - startedMs,
     problems,
   };
-}
-
-/** A buildkitd that was killed leaves its steps' file systems; the directory could not be removed. */
-async function unmountAll(points: readonly string[]): Promise<void> {
-  for (const point of points.toReversed()) await promisify(execFile)('umount', ['-l', point]).catch(() => undefined);
 }

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
-import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
@@ -14,6 +14,7 @@ import { openQueue } from '../../../src/queue/index.ts';
 import { createRegistryClient, NO_CREDENTIALS } from '../../../src/registry/index.ts';
 import { silentLog } from '../../../src/telemetry/index.ts';
 import type { WatchedBuild } from './client.ts';
+import { mountPointsBelow } from './mount-points.ts';
 import type { Stage } from './stage.ts';
 
 const run = promisify(execFile);
@@ -133,13 +134,12 @@ export async function leftovers(stage: Stage): Promise<Leftovers> {
   const uploads: Leftovers['uploads'][number][] = [];
   for (const path of stored.filter((each) => each.includes('_uploads/')))
     uploads.push({ path, writtenMs: (await stat(join(stage.registryDir, path))).mtimeMs });
-  const mountInfo = await readFile('/proc/self/mountinfo', 'utf8');
-  const points = mountInfo.split('\n').map((line) => line.split(' ')[4] ?? '');
+  const mounts = await Promise.all(stage.stateDirs.map(mountPointsBelow));
   return {
     temporary,
     uploads,
-    mounts: points.filter((point) => stage.stateDirs.some((stateDir) => point.startsWith(`${stateDir}/`))),
-    buildkitMounts: points.filter((point) => point.startsWith(`${stage.buildkitDir}/`)),
+    mounts: mounts.flat(),
+    buildkitMounts: await mountPointsBelow(stage.buildkitDir),
   };
 }
 

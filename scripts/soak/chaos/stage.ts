@@ -1,7 +1,10 @@
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { mountPointsBelow } from './mount-points.ts';
 import { Part } from './part.ts';
 import { accepts, answersHttp, answersPing, freePort } from './ports.ts';
 
@@ -106,6 +109,7 @@ export async function openStage(directory: string): Promise<Stage> {
     ),
   );
   const stack = new AsyncDisposableStack();
+  stack.defer(() => unmountBelow(at('buildkit')));
   try {
     for (const group of [servers, workers]) {
       for (const each of group) {
@@ -148,4 +152,10 @@ async function createBucket(env: Readonly<Record<string, string>>): Promise<void
   });
   await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
   client.destroy();
+}
+
+/** A buildkitd that was killed leaves its steps' file systems: the directory could not be removed. */
+async function unmountBelow(directory: string): Promise<void> {
+  for (const point of (await mountPointsBelow(directory)).toReversed())
+    await promisify(execFile)('umount', ['-l', point]).catch(() => undefined);
 }
