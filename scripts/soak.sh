@@ -8,11 +8,18 @@
 #   scripts/soak.sh damage [TRIALS]      changes one byte of archive, cache, blob or wire a trial (default 10000); a line of
 #                                        JSON says what came of them. CLIPYARD_SOAK_SEED=N does the same ones again,
 #                                        CLIPYARD_SOAK_TRIAL=N one of them. Both need root, FUSE and EROFS.
+#   scripts/soak.sh chaos [SECONDS] [BUILDS]  builds (default 200 in 600 s, 5 workspaces) on three workers while these, Redis,
+#                                        buildkitd, registry and S3, all its own, are killed and paused at random; a line of
+#                                        JSON says what was wrong in the end. CLIPYARD_SOAK_SEED=N plays the same faults again
+#   scripts/soak.sh recovery [LEASE_SECONDS...]  two workers on one SQLite file and on one Redis, the one at work is killed: a line
+#                                        of JSON says how long until the other has the build and until it is done
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 part=all
 case "${1:-}" in
   keep) exec scripts/soak/keep.sh ;;
+  chaos) exec .clipyard/node/bin/node scripts/soak/chaos/main.ts "${@:2}" ;;
+  recovery) exec .clipyard/node/bin/node scripts/soak/recovery.ts "${@:2}" ;;
   fuzz | survival | damage) part=$1 && shift ;;
 esac
 failed=0

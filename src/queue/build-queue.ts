@@ -30,6 +30,9 @@ export interface BuildQueue extends AsyncDisposable {
   /** undefined when the workspace has no such build. */
   get(workspaceId: string, buildId: string, options: Cancelable): Promise<BuildRecord | undefined>;
 
+  /** The build that was submitted with an idempotency key; undefined when the workspace used it for none. */
+  submittedWith(workspaceId: string, idempotencyKey: string, options: Cancelable): Promise<BuildRecord | undefined>;
+
   /** Newest first. */
   list(workspaceId: string, query: ListQuery, options: Cancelable): Promise<ListPage>;
 

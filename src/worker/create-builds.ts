@@ -62,9 +62,13 @@ class QueuedBuilds implements Builds {
 
   async submit(workspaceId: string, request: SubmitRequest, { signal }: Cancelable): Promise<Submitted> {
     const { queue } = this.#options;
+    const { idempotencyKey } = request;
     const submission = await this.#turn(() => this.#plan(workspaceId, request, { signal }));
-    // A key that was used before names its build, whatever is published: the queue knows.
-    if (request.idempotencyKey === undefined) {
+    // A key that was used before names its build, whatever is published.
+    const isRepeated =
+      idempotencyKey !== undefined &&
+      (await queue.submittedWith(workspaceId, idempotencyKey, { signal })) !== undefined;
+    if (!isRepeated) {
       const maxAgeMs = request.maxAgeMs;
       const published = await findPublished(submission, { ...this.#options, maxAgeMs, signal });
       if (published !== undefined) return { build: viewOfPublished(published), how: 'published' };

@@ -114,6 +114,8 @@ export function describeBuildQueue(name: string, place: () => Promise<QueuePlace
         const first = await queue.submit(submission('a', { idempotencyKey: 'once' }), options);
         const again = await queue.submit(submission('a', { idempotencyKey: 'once' }), options);
         expect(again).toEqual({ record: first.record, how: 'repeated' });
+        expect(await queue.submittedWith('a', 'once', options)).toEqual(first.record);
+        expect(await queue.submittedWith('b', 'once', options)).toBeUndefined();
         expect((await queue.submit(submission('b', { idempotencyKey: 'once' }), options)).how).toBe('queued');
         await (await taken(queue)).end({ state: 'done', result: 1 });
         const late = await queue.submit(submission('a', { idempotencyKey: 'once' }), options);

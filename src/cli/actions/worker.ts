@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkerError } from '../../errors/index.ts';
 import { readWorkerConfig, serveMetrics, type WorkerConfig } from '../../worker/index.ts';
 import type { CommandContext } from '../context.ts';
@@ -5,6 +6,8 @@ import { openWorker, type WorkerFlags } from '../worker-parts.ts';
 
 /** Of a worker that drained and could not finish every build: others have them. */
 const EXIT_HANDED_BACK = 3;
+/** Who watched the last builds sees them end and asks for their results, maybe of the only worker there is. */
+const LINGER_MS = 2000;
 
 /** `clipyard worker`. Returns when the worker has drained. */
 export async function worker(flags: WorkerFlags, context: CommandContext): Promise<void> {
@@ -26,7 +29,8 @@ export async function worker(flags: WorkerFlags, context: CommandContext): Promi
     if (context.signal.aborted) drain();
     await loop.start();
     edge.setReady(true);
-    const { handedBack } = await loop.done;
+    const { finished, handedBack } = await loop.done;
+    if (finished > 0) await sleep(LINGER_MS);
     if (handedBack > 0) process.exitCode = EXIT_HANDED_BACK;
   } finally {
     context.signal.removeEventListener('abort', drain);

@@ -60,6 +60,16 @@ export class RedisQueue implements BuildQueue {
     return this.#shown(view, workspaceId);
   }
 
+  async submittedWith(
+    workspaceId: string,
+    idempotencyKey: string,
+    options: Cancelable,
+  ): Promise<BuildRecord | undefined> {
+    const key = this.#store.key('idempotent', workspaceId);
+    const buildId = await this.#store.do(() => this.#store.redis.hget(key, idempotencyKey), options);
+    return buildId === null ? undefined : await this.get(workspaceId, buildId, options);
+  }
+
   async list(workspaceId: string, query: ListQuery, options: Cancelable): Promise<ListPage> {
     return await listBuilds(this.#store, workspaceId, query, this.#settings.now(), options);
   }

@@ -11,6 +11,16 @@ export function getBuild(db: Database, workspaceId: string, buildId: string, now
   return row === undefined ? undefined : recordOf(row as RecordRow, nowMs);
 }
 
+export function getSubmittedWith(
+  db: Database,
+  workspaceId: string,
+  idempotencyKey: string,
+  nowMs: number,
+): BuildRecord | undefined {
+  const row = db.get(`${RECORD} WHERE b.workspace_id = ? AND b.idempotency_key = ?`, workspaceId, idempotencyKey);
+  return row === undefined ? undefined : recordOf(row as RecordRow, nowMs);
+}
+
 /** A page's token is the place of the last build of the page before. */
 export function listBuilds(db: Database, workspaceId: string, query: ListQuery, nowMs: number): ListPage {
   const rows = db.all(

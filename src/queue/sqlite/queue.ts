@@ -4,7 +4,7 @@ import { follow } from '../follow.ts';
 import { HeldLease } from '../held-lease.ts';
 import type { BuildRecord, QueueDepth, StoredEvent, Submission, WorkerStatus } from '../records.ts';
 import { isHeard, takesWork } from '../warmth.ts';
-import { cancelBuild, getBuild, listBuilds } from './builds.ts';
+import { cancelBuild, getBuild, getSubmittedWith, listBuilds } from './builds.ts';
 import { Changes } from './changes.ts';
 import { claimStore } from './claim.ts';
 import { Database } from './database.ts';
@@ -53,6 +53,10 @@ class SqliteQueue implements BuildQueue {
 
   get(workspaceId: string, buildId: string, options: Cancelable): Promise<BuildRecord | undefined> {
     return this.#look(() => getBuild(this.#db, workspaceId, buildId, this.#settings.now()), options);
+  }
+
+  submittedWith(workspaceId: string, idempotencyKey: string, options: Cancelable): Promise<BuildRecord | undefined> {
+    return this.#look(() => getSubmittedWith(this.#db, workspaceId, idempotencyKey, this.#settings.now()), options);
   }
 
   list(workspaceId: string, query: ListQuery, options: Cancelable): Promise<ListPage> {

@@ -21,7 +21,7 @@ test('a published build is an answer while tag, pointer and archive are what it 
   const submit = (more: object = {}, workspace = workspaceId): Promise<Submitted> =>
     builds.submit(workspace, request(spec, more), { signal });
 
-  const first = await submit();
+  const first = await submit({ idempotencyKey: 'used' });
   expect(first.how).toBe('queued');
   await using lease = await intake.take();
   const tag = `${workspaceId}-app`;
@@ -54,6 +54,11 @@ test('a published build is an answer while tag, pointer and archive are what it 
   await recordPublished(lease.job, result, { store, signal, now: () => clockMs });
   await lease.end({ state: 'done', result: { storageRef } });
 
+  expect(await submit({ idempotencyKey: 'used' })).toMatchObject({
+    how: 'repeated',
+    build: { buildId: first.build.buildId },
+  });
+  expect((await submit({ idempotencyKey: 'fresh' })).how).toBe('published');
   const answered = await submit();
   expect(answered).toMatchObject({ how: 'published', build: { state: 'done', result: { storageRef } } });
   expect(await builds.get(workspaceId, answered.build.buildId, { signal })).toEqual(answered.build);

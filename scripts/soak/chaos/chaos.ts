@@ -1,0 +1,95 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { checkArchives, checkEvents, checkHeld, checkPublications, leftovers } from './checks.ts';
+import { ChaosClient, type WatchedBuild } from './client.ts';
+import { playFaults } from './faults.ts';
+import { type ChaosSize, planChaos } from './plan.ts';
+import { openStage } from './stage.ts';
+
+export interface ChaosOptions extends ChaosSize {
+  /** Empty; everything lies below it. */
+  readonly directory: string;
+  /** Images of which a container is started. */
+  readonly mounts: number;
+}
+
+export interface ChaosReport extends ChaosSize {
+  readonly faults: number;
+  /** Workers that ended by themselves, because what they need was away, and were started again. */
+  readonly restarts: number;
+  readonly retries: number;
+  readonly attempts: number;
+  readonly shared: number;
+  readonly events: number;
+  readonly slowestMs: number;
+  readonly exitCodes: readonly (number | null)[];
+  /** Upload sessions of killed workers, or of a killed registry, which the registry has not expired yet. */
+  readonly uploadsLeft: number;
+  /** File systems of steps that a killed buildkitd left. */
+  readonly buildkitMountsLeft: number;
+  readonly tookMs: number;
+  /** Empty when all is well. */
+  readonly problems: readonly string[];
+}
+
+const PARTS = ['worker-1', 'worker-2', 'worker-3', 'redis', 'registry', 's3', 'buildkit'];
+/** After the last fault. */
+const SETTLE_MS = 240_000;
+/** Two rounds of the workers' upkeep. */
+const UPKEEP_MS = 11_000;
+
+/** Builds while every part dies and sleeps by plan; what was built, and what is left, is looked at in the end. */
+export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
+  const { builds, directory, mounts, seconds, seed } = options;
+  const startedMs = Date.now();
+  const plan = planChaos({ builds, seconds, seed }, PARTS);
+  await using stage = await openStage(directory);
+  const signal = AbortSignal.timeout(seconds * 1000 + SETTLE_MS);
+  await mkdir(join(directory, 'contexts'));
+  using client = new ChaosClient(stage.servers, join(directory, 'contexts'), signal);
+  const problems: string[] = [];
+  const beginMs = Date.now();
+  const faults = playFaults(stage.parts, plan.faults, signal);
+  const ended = await Promise.all(
+    plan.builds.map(async (planned, number): Promise<WatchedBuild | undefined> => {
+      await sleep(Math.max(0, beginMs + planned.atMs - Date.now()));
+      try {
+        return await client.run(planned, number);
+      } catch (thrown) {
+        problems.push(`build ${number}, ${planned.workspaceId}/${planned.imageId}: ${String(thrown)}`);
+        return undefined;
+      }
+    }),
+  );
+  const { lastMs, played } = await faults;
+  const watched = ended.filter((each) => each !== undefined);
+  problems.push(...watched.flatMap(checkEvents));
+  problems.push(...(await checkPublications(watched, stage)));
+  problems.push(...(await checkArchives(watched, stage, { directory, mounts })));
+  await sleep(UPKEEP_MS);
+  problems.push(...(await checkHeld(stage)));
+  const exitCodes = await Promise.all(stage.workers.map((worker) => worker.stop(30_000)));
+  if (exitCodes.some((code) => code !== 0)) problems.push(`workers ended with ${exitCodes.join(', ')}`);
+  const left = await leftovers(stage);
+  problems.push(...left.temporary.map((path) => `left behind: ${path}`), ...left.mounts.map((at) => `mounted: ${at}`));
+  // Whoever lives ends what it began.
+  const fresh = left.uploads.filter(({ writtenMs }) => writtenMs > lastMs);
+  problems.push(...fresh.map(({ path }) => `an upload session without a worker: ${path}`));
+  for (const part of stage.parts.filter((each) => !stage.workers.includes(each))) await part.stop(20_000);
+  return {
+    ...{ seed, seconds, builds },
+    faults: played,
+    restarts: stage.parts.reduce((sum, { restarts }) => sum + restarts, 0),
+    retries: client.retries,
+    attempts: watched.reduce((sum, { build }) => sum + build.attempt, 0),
+    shared: watched.filter(({ how }) => how === 'shared' || how === 'published').length,
+    events: watched.reduce((sum, { events }) => sum + events.length, 0),
+    slowestMs: Math.max(0, ...watched.map(({ build }) => (build.endedAtMs ?? 0) - build.submittedAtMs)),
+    exitCodes,
+    uploadsLeft: left.uploads.length,
+    buildkitMountsLeft: left.buildkitMounts.length,
+    tookMs: Date.now() - startedMs,
+    problems,
+  };
+}

@@ -1,0 +1,150 @@
+import { execFile } from 'node:child_process';
+import { createWriteStream } from 'node:fs';
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { promisify } from 'node:util';
+import { imageTag, parseImageId, parseWorkspaceId } from '../../../src/archive/index.ts';
+import { WorkerError } from '../../../src/errors/index.ts';
+import { namesIn } from '../../../src/files/index.ts';
+import { type BuildResult, readPointer, storeKeys } from '../../../src/jobs/index.ts';
+import { openStore } from '../../../src/objects/index.ts';
+import { OciLayout } from '../../../src/oci/index.ts';
+import { openQueue } from '../../../src/queue/index.ts';
+import { createRegistryClient, NO_CREDENTIALS } from '../../../src/registry/index.ts';
+import { silentLog } from '../../../src/telemetry/index.ts';
+import type { WatchedBuild } from './client.ts';
+import { mountPointsBelow } from './mount-points.ts';
+import type { Stage } from './stage.ts';
+
+const run = promisify(execFile);
+const CLIPYARD = join(import.meta.dirname, '../../clipyard');
+const { signal } = new AbortController();
+
+/** What is wrong with the end of a build and what was told of it. */
+export function checkEvents({ build, events, how, planned }: WatchedBuild): string[] {
+  const name = `${planned.workspaceId}/${planned.imageId} (${build.buildId})`;
+  const problems: string[] = [];
+  if (build.state !== 'done')
+    problems.push(`${name} is ${build.state}: ${build.failure?.code ?? ''} ${build.failure?.message ?? ''}`);
+  const wrong = events.findIndex(({ cursor }, at) => cursor !== at + 1);
+  if (wrong !== -1) problems.push(`${name}: event ${wrong + 1} has cursor ${events[wrong]?.cursor ?? 0} (${how})`);
+  const ends = events.filter(({ kind, phase }) => kind === 'state' && ['done', 'failed', 'canceled'].includes(phase));
+  if (ends.length !== 1 || events.at(-1) !== ends[0])
+    problems.push(`${name}: ${ends.length} events of its end, the last event is ${events.at(-1)?.phase ?? 'none'}`);
+  return problems;
+}
+
+/** Each image was published once: pointer, tag and what the builds were told agree. */
+export async function checkPublications(watched: readonly WatchedBuild[], stage: Stage): Promise<string[]> {
+  const problems: string[] = [];
+  await using store = openStore(stage.env['CLIPYARD_STORE'] ?? '', { ...process.env, ...stage.env });
+  await using client = createRegistryClient({ credentials: NO_CREDENTIALS, plainHttp: false, log: silentLog() });
+  for (const { build, planned } of watched) {
+    if (build.state !== 'done') continue;
+    const { imageId, workspaceId } = planned;
+    const name = `${workspaceId}/${imageId}`;
+    const { generation, manifestDigest } = build.result as unknown as BuildResult;
+    const pointer = (await readPointer(store, storeKeys.pointer(workspaceId, imageId), { signal }))?.pointer;
+    if (pointer?.generation !== 1 || generation !== 1 || (pointer.jobs?.length ?? 0) !== 1)
+      problems.push(`${name}: generation ${pointer?.generation ?? 0} in the pointer, ${generation} in the result`);
+    if (pointer?.indexDigest !== manifestDigest) problems.push(`${name}: the pointer names another manifest`);
+    const target = { registry: stage.registry, repository: 'clipyard' };
+    const tag = imageTag(parseWorkspaceId(workspaceId), parseImageId(imageId));
+    const tagged = (await client.headManifest(target, tag, { signal }))?.digest;
+    if (tagged !== manifestDigest)
+      problems.push(`${name}: the tag names ${tagged ?? 'nothing'}, not ${manifestDigest}`);
+  }
+  return problems;
+}
+
+/** Every archive verifies to its last chunk; of some images a container starts from a mount. */
+export async function checkArchives(
+  watched: readonly WatchedBuild[],
+  stage: Stage,
+  { directory, mounts }: { readonly directory: string; readonly mounts: number },
+): Promise<string[]> {
+  const problems: string[] = [];
+  await using store = openStore(stage.env['CLIPYARD_STORE'] ?? '', { ...process.env, ...stage.env });
+  const images = new Map(watched.map((each) => [`${each.planned.workspaceId}/${each.planned.imageId}`, each]));
+  const env = { ...process.env, ...stage.env };
+  let left = mounts;
+  for (const [name, { build, planned }] of images) {
+    if (build.state !== 'done') continue;
+    for (const { digest } of (build.result as unknown as BuildResult).archives) {
+      const path = join(directory, 'archive.clip');
+      const { body } = await store.get(storeKeys.archive(digest), { signal });
+      await pipeline(body, createWriteStream(path));
+      await run(CLIPYARD, ['verify', '--deep', path], { env }).catch((thrown: unknown) => {
+        problems.push(`${name}: its archive does not verify: ${outputOf(thrown)}`);
+      });
+      await rm(path);
+    }
+    if (left-- <= 0) continue;
+    try {
+      const { stdout } = await run(CLIPYARD, ['run', name, '--', '/bin/busybox', 'cat', '/copy'], { env });
+      if (stdout !== planned.message) problems.push(`${name}: a container reads ${JSON.stringify(stdout)}`);
+    } catch (thrown) {
+      problems.push(`${name}: no container starts: ${outputOf(thrown)}`);
+    }
+  }
+  return problems;
+}
+
+/** What is held or lies about while nothing runs; the workers are up. */
+export async function checkHeld(stage: Stage): Promise<string[]> {
+  const problems: string[] = [];
+  await using queue = await openQueue(stage.redis, {
+    ...{ leaseMs: 4000, maxAttempts: 100, weights: new Map(), maxRunningPerWorkspace: 8, warmWaitMs: 0 },
+    now: Date.now,
+  });
+  const { dead, delayed, queued, running } = await queue.depth({ signal });
+  if (dead + delayed + queued + running > 0)
+    problems.push(`the queue has ${running} leases, ${queued} queued, ${delayed} delayed, ${dead} dead jobs`);
+  for (const stateDir of stage.stateDirs) {
+    for (const name of await namesIn(join(stateDir, 'landing'))) {
+      try {
+        const layout = await OciLayout.open(join(stateDir, 'landing', name), { create: false, signal });
+        await using _lock = await layout.lock({ signal, waitMs: 0 });
+      } catch (thrown) {
+        if (!(thrown instanceof WorkerError)) throw thrown;
+        // A worker that died before it wrote the first file left an empty folder, which holds nothing up.
+        if (thrown.code !== 'LAYOUT_NOT_FOUND') problems.push(`landing ${name}: ${thrown.code}`);
+      }
+    }
+  }
+  return problems;
+}
+
+export interface Leftovers {
+  /** Files and folders in `tmp` of the workers' states that nobody has. */
+  readonly temporary: readonly string[];
+  /** Bodies of upload sessions in the registry's storage: what a killed worker or registry leaves, the registry expires. */
+  readonly uploads: readonly { readonly path: string; readonly writtenMs: number }[];
+  /** Mount points below the workers' states, and below buildkitd's root. */
+  readonly mounts: readonly string[];
+  readonly buildkitMounts: readonly string[];
+}
+
+/** What is left once the workers have gone. */
+export async function leftovers(stage: Stage): Promise<Leftovers> {
+  const temporary: string[] = [];
+  for (const stateDir of stage.stateDirs)
+    for (const name of await namesIn(join(stateDir, 'tmp'))) temporary.push(join(stateDir, 'tmp', name));
+  const stored = await readdir(stage.registryDir, { recursive: true });
+  const uploads: Leftovers['uploads'][number][] = [];
+  for (const path of stored.filter((each) => each.includes('_uploads/')))
+    uploads.push({ path, writtenMs: (await stat(join(stage.registryDir, path))).mtimeMs });
+  const mounts = await Promise.all(stage.stateDirs.map(mountPointsBelow));
+  return {
+    temporary,
+    uploads,
+    mounts: mounts.flat(),
+    buildkitMounts: await mountPointsBelow(stage.buildkitDir),
+  };
+}
+
+function outputOf(thrown: unknown): string {
+  const { message, stderr } = thrown as { readonly message: string; readonly stderr?: string };
+  return (stderr ?? message).trim().slice(-500);
+}

@@ -1,0 +1,161 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { mountPointsBelow } from './mount-points.ts';
+import { Part } from './part.ts';
+import { accepts, answersHttp, answersPing, freePort } from './ports.ts';
+
+/** Three workers and everything they stand on, all its own, below one directory. */
+export interface Stage extends AsyncDisposable {
+  readonly parts: readonly Part[];
+  readonly workers: readonly Part[];
+  /** `127.0.0.1:port` of each worker. */
+  readonly servers: readonly string[];
+  /** Distinct state directories of the workers: the first two share one. */
+  readonly stateDirs: readonly string[];
+  readonly redis: string;
+  readonly registry: string;
+  readonly registryDir: string;
+  readonly buildkitDir: string;
+  /** Settings of a command that reads what was published. */
+  readonly env: Readonly<Record<string, string>>;
+}
+
+const ROOT = join(import.meta.dirname, '../../..');
+const BUCKET = 'chaos';
+const WORKERS = 3;
+/** Short times, so that what dies is found dead within the run; many attempts, as each may meet a fault. */
+const CONFIG = {
+  concurrency: 2,
+  heartbeatSeconds: 1,
+  drainBudgetSeconds: 60,
+  upkeepSeconds: 5,
+  retry: { maxAttempts: 100, maxDelaySeconds: 4 },
+  queue: { leaseSeconds: 4, warmWaitSeconds: 0 },
+  disk: { keepFree: '500MB' },
+};
+
+export async function openStage(directory: string): Promise<Stage> {
+  const at = (...names: readonly string[]) => join(directory, ...names);
+  for (const name of ['logs', 'redis', 'registry', 's3/buckets', 's3/users', 'buildkit', 'one', 'two'])
+    await mkdir(at(name), { recursive: true });
+  const installed = (name: string) => join(ROOT, '.clipyard/bin', name);
+  const ports = await Promise.all(Array.from({ length: 3 + WORKERS }, freePort));
+  const [redisPort = 0, registryPort = 0, s3Port = 0, ...workerPorts] = ports;
+  const keys = { access: randomBytes(10).toString('hex').toUpperCase(), secret: randomBytes(20).toString('hex') };
+  const socket = at('buildkit', 'sock');
+  const buildkitConfig = at('buildkit', 'buildkitd.toml');
+  await writeFile(buildkitConfig, buildkitToml(registryPort));
+  await writeFile(at('worker.json'), JSON.stringify(CONFIG));
+  const env = {
+    CLIPYARD_BUILDKIT: `unix://${socket}`,
+    CLIPYARD_BUILDKIT_CONTENT: at('buildkit/runc-overlayfs/content'),
+    CLIPYARD_REGISTRY: `127.0.0.1:${registryPort}`,
+    CLIPYARD_STORE: `s3://${BUCKET}/store`,
+    CLIPYARD_SECRET_KEY: randomBytes(32).toString('hex'),
+    CLIPYARD_LOG: 'info',
+    AWS_ACCESS_KEY_ID: keys.access,
+    AWS_SECRET_ACCESS_KEY: keys.secret,
+    AWS_REGION: 'us-east-1',
+    AWS_ENDPOINT_URL: `http://127.0.0.1:${s3Port}`,
+  };
+  const redis = `redis://127.0.0.1:${redisPort}`;
+  const part = (name: string, program: string, args: readonly string[], more: object, ready: () => Promise<boolean>) =>
+    new Part({ name, program, args, logFile: at('logs', `${name}.log`), ready, ...more });
+  const servers = [
+    part(
+      'redis',
+      installed('redis-server'),
+      `--bind 127.0.0.1 --port ${redisPort} --appendonly yes --appendfsync always --dir ${at('redis')}`.split(' '),
+      {},
+      () => answersPing(redisPort),
+    ),
+    part(
+      'registry',
+      installed('olareg'),
+      `serve --addr 127.0.0.1 --port ${registryPort} --dir ${at('registry')}`.split(' '),
+      {},
+      () => answersHttp(`http://127.0.0.1:${registryPort}/v2/`),
+    ),
+    part(
+      's3',
+      installed('versitygw'),
+      ['--port', `127.0.0.1:${s3Port}`, '--health', '/health', '--iam-dir', at('s3/users'), 'posix', at('s3/buckets')],
+      { env: { ROOT_ACCESS_KEY_ID: keys.access, ROOT_SECRET_ACCESS_KEY: keys.secret } },
+      () => answersHttp(`http://127.0.0.1:${s3Port}/health`),
+    ),
+    part(
+      'buildkit',
+      installed('buildkitd'),
+      ['--config', buildkitConfig, '--root', at('buildkit'), '--addr', `unix://${socket}`],
+      { env: { PATH: `${dirname(installed('buildkitd'))}:${process.env['PATH'] ?? ''}` } },
+      () => accepts({ path: socket }),
+    ),
+  ];
+  const workers = workerPorts.map((port, number) =>
+    part(
+      `worker-${number + 1}`,
+      process.execPath,
+      [
+        ...['--disable-warning=ExperimentalWarning', join(ROOT, 'src/bin/cli.ts'), '--json', 'worker'],
+        ...['--config', at('worker.json'), '--listen', `127.0.0.1:${port}`, '--queue', redis],
+        ...['--worker-id', `worker-${number + 1}`],
+      ],
+      { env: { ...env, CLIPYARD_STATE: at(number < 2 ? 'one' : 'two') } },
+      () => accepts({ port, host: '127.0.0.1' }),
+    ),
+  );
+  const stack = new AsyncDisposableStack();
+  stack.defer(() => unmountBelow(at('buildkit')));
+  try {
+    for (const group of [servers, workers]) {
+      for (const each of group) {
+        stack.use(each);
+        each.start();
+      }
+      await Promise.all(group.map((each) => each.untilReady()));
+      if (group === servers) await createBucket(env);
+    }
+  } catch (thrown) {
+    await stack.disposeAsync();
+    throw thrown;
+  }
+  return {
+    ...{ parts: [...servers, ...workers], workers, redis, env },
+    servers: workerPorts.map((port) => `127.0.0.1:${port}`),
+    stateDirs: [at('one'), at('two')],
+    registry: env.CLIPYARD_REGISTRY,
+    registryDir: at('registry'),
+    buildkitDir: at('buildkit'),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+const buildkitToml = (registryPort: number): string => `[registry."127.0.0.1:${registryPort}"]
+  http = true
+[worker.oci]
+  snapshotter = "overlayfs"
+  networkMode = "host"
+[worker.containerd]
+  enabled = false
+`;
+
+async function createBucket(env: Readonly<Record<string, string>>): Promise<void> {
+  const client = new S3Client({
+    endpoint: env['AWS_ENDPOINT_URL'] ?? '',
+    region: 'us-east-1',
+    forcePathStyle: true,
+    credentials: { accessKeyId: env['AWS_ACCESS_KEY_ID'] ?? '', secretAccessKey: env['AWS_SECRET_ACCESS_KEY'] ?? '' },
+  });
+  await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
+  client.destroy();
+}
+
+/** A buildkitd that was killed leaves its steps' file systems: the directory could not be removed. */
+async function unmountBelow(directory: string): Promise<void> {
+  for (const point of (await mountPointsBelow(directory)).toReversed())
+    await promisify(execFile)('umount', ['-l', point]).catch(() => undefined);
+}
