@@ -1,4 +1,20 @@
 export {
+  type Coverage,
+  compareVersions,
+  coverageOf,
+  decideMovingTags,
+  type GuardVersion,
+  guardPermanentTag,
+  highestOf,
+  type LatestMode,
+  type MovingTagsRequest,
+  parseGuardVersion,
+  type TagDecision,
+  type TagKind,
+  tagKind,
+  type VariantNames,
+} from './guard/index.ts';
+export {
   calculateTags,
   githubTagContext,
   PRESETS,
