@@ -61,6 +61,16 @@ export {
   type VariantNames,
 } from './guard/index.ts';
 export {
+  createRepositoryLock,
+  NO_LOCK,
+  type RepositoryLock,
+  type RetagRequest,
+  type RetagResult,
+  type RetagTarget,
+  retagImage,
+  type TagWrite,
+} from './retag/index.ts';
+export {
   calculateTags,
   githubTagContext,
   PRESETS,
