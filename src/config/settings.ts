@@ -67,6 +67,8 @@ export const SettingsSchema = z.object({
     .default('20GB')
     .describe('Size that the local pack cache (`packs` in CLIPYARD_STATE) is kept below: `20GB`, `512MiB`.'),
   CLIPYARD_WORKSPACE: z.string().default('default').describe('Workspace id of builds without `--workspace`.'),
+  CLIPYARD_RELEASE_OWNER: z.string().optional().describe('Owner of releases without `--owner`.'),
+  CLIPYARD_RELEASE_DOMAIN: z.string().optional().describe('Domain of releases without `--domain`.'),
   CLIPYARD_NATIVE_DIR: z
     .string()
     .optional()
@@ -130,6 +132,8 @@ export interface Settings {
   /** PEM file of further authorities. */
   readonly caFile: string | undefined;
   readonly workspace: string;
+  readonly releaseOwner: string | undefined;
+  readonly releaseDomain: string | undefined;
   /** Where a worker listens. */
   readonly server: string;
   /** PEM files of the client's own certificate and key. */
@@ -171,6 +175,8 @@ export function loadSettings(env: Readonly<Record<string, string | undefined>>):
     packCacheSize: data.CLIPYARD_PACK_CACHE_SIZE,
     caFile: data.CLIPYARD_CA_FILE === undefined ? undefined : resolve(data.CLIPYARD_CA_FILE),
     workspace: data.CLIPYARD_WORKSPACE,
+    releaseOwner: data.CLIPYARD_RELEASE_OWNER,
+    releaseDomain: data.CLIPYARD_RELEASE_DOMAIN,
     server: data.CLIPYARD_SERVER,
     clientCert: data.CLIPYARD_CLIENT_CERT === undefined ? undefined : resolve(data.CLIPYARD_CLIENT_CERT),
     clientKey: data.CLIPYARD_CLIENT_KEY === undefined ? undefined : resolve(data.CLIPYARD_CLIENT_KEY),

@@ -13,21 +13,25 @@ import { type CompressionFlags, parseCompression, parseLimits, parseRegistryTarg
 import { createProgress, type ProgressMode } from '../progress/index.ts';
 import { objectStore, packCacheSettings, registryClient } from '../services.ts';
 
-export interface BuildFlags extends BuildkitFlags, CompressionFlags {
-  readonly workspace?: string;
-  readonly imageId?: string;
-  readonly registry?: string;
+/** How an image is packed, pushed and published (commands/build-options.ts). */
+export interface PipelineFlags extends BuildkitFlags, CompressionFlags {
   readonly plainHttp?: boolean;
   readonly store?: string;
-  readonly layout?: string;
-  readonly archiveFormat: ArchiveFormat;
-  readonly alsoAs?: string;
-  readonly indexFrom: IndexFrom;
   readonly buildkit?: string;
   readonly packCache: boolean;
   readonly packCacheStore?: string;
   readonly progress: ProgressMode;
   readonly limit: readonly string[];
+}
+
+export interface BuildFlags extends PipelineFlags {
+  readonly workspace?: string;
+  readonly imageId?: string;
+  readonly registry?: string;
+  readonly layout?: string;
+  readonly archiveFormat: ArchiveFormat;
+  readonly alsoAs?: string;
+  readonly indexFrom: IndexFrom;
 }
 
 /** `clipyard build`. */
@@ -37,7 +41,7 @@ export async function build(flags: BuildFlags, json: boolean, context: CommandCo
 }
 
 async function runBuild(flags: BuildFlags, json: boolean, context: CommandContext): Promise<BuildResult> {
-  const { log, settings, signal, tools } = context;
+  const { settings } = context;
   const request: ImageBuild = {
     workspaceId: parseWorkspaceId(flags.workspace ?? settings.workspace),
     imageId: parseImageId(flags.imageId ?? imageIdOf(flags.context)),
@@ -50,6 +54,17 @@ async function runBuild(flags: BuildFlags, json: boolean, context: CommandContex
     alsoAs: secondNameOf(flags),
     indexFrom: flags.indexFrom,
   };
+  return await runPipeline(request, flags, json, context);
+}
+
+/** One image through the whole pipeline, with everything it needs opened for the time. */
+export async function runPipeline(
+  request: ImageBuild,
+  flags: PipelineFlags,
+  json: boolean,
+  context: CommandContext,
+): Promise<BuildResult> {
+  const { log, settings, signal, tools } = context;
   const address = flags.buildkit ?? settings.buildkitAddress;
   // The configured content directory belongs to the configured daemon.
   const contentDir = address === settings.buildkitAddress ? settings.buildkitContentDir : undefined;

@@ -12,7 +12,10 @@ import { type ReleaseContext, type Released, release, sayTagged, writeAll } from
 export async function applyPlan(plan: ReleaseDocument, context: ReleaseContext): Promise<Released> {
   const request = requestOf(plan);
   const { registry, say, signal } = context;
-  const checked = { ...context, check: (tags: readonly PlannedTag[]) => requireSame(plan, tags) };
+  const check = (tags: readonly PlannedTag[]) => {
+    requireSame(plan, tags);
+  };
+  const checked = { ...context, check };
   if (plan.source === null) return await release(request, checked);
   const { app, commit, version } = request;
   if (commit !== undefined && (await registry.find(commit, { signal })) !== plan.source)

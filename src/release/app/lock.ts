@@ -22,7 +22,7 @@ export interface LedgerLock {
   readonly content: LedgerContent;
   /** Ends before another may take the lock. */
   readonly signal: AbortSignal;
-  /** Changes the content and keeps the lock. Throws RELEASE_LOCKED when the lock's time was over and another took it. */
+  /** Changes the content and keeps the lock. Throws REPOSITORY_LOCKED when the lock's time was over and another took it. */
   update(change: (content: LedgerContent) => LedgerContent): Promise<void>;
   /** Gives the lock back, with a changed content in the same write. */
   release(change: (content: LedgerContent) => LedgerContent): Promise<void>;
@@ -38,7 +38,7 @@ const WAIT_MS = 180_000;
 const POLL_MS = 200;
 
 /**
- * One writer a repository: registries have no conditional PUT, the ledger's object has. Throws RELEASE_LOCKED when another holds it for too long.
+ * One writer a repository: registries have no conditional PUT, the ledger's object has. Throws REPOSITORY_LOCKED when another holds it for too long.
  */
 export async function lockLedger(context: LockContext): Promise<LedgerLock> {
   const { clock, hasEnded, holder, ledger, signal } = context;
@@ -55,7 +55,10 @@ export async function lockLedger(context: LockContext): Promise<LedgerLock> {
       continue;
     }
     if (clock.nowMs() >= giveUpMs)
-      throw new WorkerError('RELEASE_LOCKED', `process ${other.pid} of ${other.host} is releasing to this repository`);
+      throw new WorkerError(
+        'REPOSITORY_LOCKED',
+        `process ${other.pid} of ${other.host} is releasing to this repository`,
+      );
     await clock.sleep(POLL_MS, { signal });
   }
 }
@@ -73,7 +76,7 @@ function heldLock(content: LedgerContent, { clock, holder, ledger, signal }: Loc
     signal: AbortSignal.any([signal, clock.deadline(LOCK_MS - MARGIN_MS)]),
     async update(change) {
       if (await changed((now) => ({ ...change(now), lock: now.lock }), { signal })) return;
-      throw new WorkerError('RELEASE_LOCKED', 'the time to write tags was over, and another release took its turn');
+      throw new WorkerError('REPOSITORY_LOCKED', 'the time to write tags was over, and another release took its turn');
     },
     async release(change) {
       // Where another took the lock, what is ours to say is said when its tags are looked at again.

@@ -37,7 +37,7 @@ export interface PlanRequest {
 }
 
 /**
- * What a release writes, in order: commit, version, latest. Pure. Throws RELEASE_TAG_TAKEN when a permanent tag names
+ * What a release writes, in order: commit, version, latest. Pure. Throws TAG_PERMANENT when a permanent tag names
  * another image, or the version was released as another before, also where its tag was deleted since.
  */
 export function planTags(request: PlanRequest, state: ReleaseState): readonly PlannedTag[] {

@@ -1,6 +1,13 @@
 import type { Digest } from '../../digest/index.ts';
 import { type Cancelable, WorkerError } from '../../errors/index.ts';
 import type { FetchedManifest, RegistryClient, Repository } from '../../registry/index.ts';
+import { type RetagTarget, writeTag } from '../retag/tag-write.ts';
+
+/** What a release asks of a client. */
+export type ReleaseClient = Pick<
+  RegistryClient,
+  'headManifest' | 'getManifest' | 'putManifest' | 'listTags' | 'deleteManifest'
+>;
 
 /** One repository, as a release sees it. Each call is one request (and its retries), or a few where pages follow. */
 export interface ReleaseRegistry {
@@ -8,8 +15,8 @@ export interface ReleaseRegistry {
   find(tag: string, options: Cancelable): Promise<Digest | undefined>;
   /** The manifest's raw bytes, checked against the digest. */
   fetch(digest: Digest, options: Cancelable): Promise<FetchedManifest>;
-  /** Puts these very bytes under a tag. */
-  put(tag: string, manifest: FetchedManifest, options: Cancelable): Promise<void>;
+  /** Puts these very bytes under a tag: read before, put, read after. Throws TAG_CHANGED, TAG_PERMANENT, REGISTRY_RACE_LOST. */
+  write(target: RetagTarget, manifest: FetchedManifest, options: Cancelable): Promise<void>;
   /** All tags. Throws when the list may be incomplete. */
   tags(options: Cancelable): Promise<readonly string[]>;
   /** Removes the tag alone, never the manifest behind it. Throws where the registry cannot. */
@@ -23,15 +30,17 @@ export type Lookup =
   | { readonly state: 'unknown'; readonly error: WorkerError };
 
 /** A client as the port to one repository. */
-export function releaseRegistry(client: RegistryClient, repository: Repository): ReleaseRegistry {
+export function releaseRegistry(client: ReleaseClient, repository: Repository): ReleaseRegistry {
   return {
     find: async (tag, options) => (await client.headManifest(repository, tag, options))?.digest,
     fetch: (digest, options) => client.getManifest(repository, digest, options),
-    put: async (tag, { bytes, mediaType }, options) => {
-      await client.putManifest(repository, tag, bytes, mediaType, options);
+    write: async (target, manifest, { signal }) => {
+      await writeTag(target, manifest, { client, repository, signal });
     },
     tags: (options) => client.listTags(repository, options),
-    removeTag: () => Promise.reject(new WorkerError('REGISTRY_REFUSED', 'the registry client removes no tags')),
+    removeTag: async (tag, options) => {
+      await client.deleteManifest(repository, tag, options);
+    },
   };
 }
 

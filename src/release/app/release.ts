@@ -41,10 +41,11 @@ export interface Released {
 
 /** What no other image would mend: a rebuild must not try to get around them. */
 const FINAL: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'RELEASE_TAG_TAKEN',
+  'TAG_PERMANENT',
   'RELEASE_TAG_INVALID',
-  'RELEASE_RACE_LOST',
-  'RELEASE_LOCKED',
+  'REGISTRY_RACE_LOST',
+  'TAG_CHANGED',
+  'REPOSITORY_LOCKED',
   'RELEASE_PLAN_STALE',
   'RELEASE_INCOMPLETE',
 ]);
@@ -63,7 +64,7 @@ export function decideSource(commit: string | undefined, lookup: Lookup | undefi
 /**
  * Releases an app: its commit's image under the version, and latest where the guards let it move; without such an image,
  * or when tagging it failed before anything was written, a built one (docs/release.md). Killed at any moment, the same call
- * again ends it. Throws RELEASE_TAG_TAKEN, RELEASE_INCOMPLETE (some tags are written), RELEASE_RACE_LOST, RELEASE_LOCKED,
+ * again ends it. Throws TAG_PERMANENT, RELEASE_INCOMPLETE (some tags are written), REGISTRY_RACE_LOST, REPOSITORY_LOCKED,
  * and what the build throws.
  */
 export async function release(request: ReleaseRequest, context: ReleaseContext): Promise<Released> {

@@ -2,7 +2,7 @@ import type { Digest } from '../../digest/index.ts';
 import { WorkerError } from '../../errors/index.ts';
 import { lockLedger } from './lock.ts';
 import type { ReleaseDocument } from './plan-document.ts';
-import { type WriteTagsContext, writeTag } from './write-tags.ts';
+import type { WriteTagsContext } from './write-tags.ts';
 
 export interface UndoneTag {
   readonly tag: string;
@@ -28,6 +28,7 @@ export async function undoRelease(
       'RELEASE_PLAN_INVALID',
       `the plan of ${app} ${version} was made before its image; undo by its record`,
     );
+  await using _alone = isDryRun ? undefined : await context.lock({ signal: context.signal });
   const lock = isDryRun ? undefined : await lockLedger(context);
   const signal = lock?.signal ?? context.signal;
   try {
@@ -48,7 +49,9 @@ export async function undoRelease(
     for (const { action, after, before, tag } of isDryRun ? [] : undone) {
       if (action === 'remove') await registry.removeTag(tag, { signal });
       if (action === 'restore' && after !== null)
-        await writeTag({ tag, before }, await registry.fetch(after, { signal }), registry, { signal });
+        await registry.write({ tag, expected: before ?? 'absent' }, await registry.fetch(after, { signal }), {
+          signal,
+        });
     }
     return undone;
   } finally {

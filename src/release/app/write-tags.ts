@@ -1,7 +1,8 @@
 import type { Digest } from '../../digest/index.ts';
-import { type Cancelable, WorkerError } from '../../errors/index.ts';
+import type { Cancelable } from '../../errors/index.ts';
 import type { FetchedManifest } from '../../registry/index.ts';
 import type { LatestMode } from '../guard/index.ts';
+import type { RetagTarget } from '../retag/index.ts';
 import type { LedgerContent, LedgerPort } from './ledger.ts';
 import { type LockContext, lockLedger } from './lock.ts';
 import { type PlannedTag, planTags, type ReleaseState } from './plan.ts';
@@ -21,6 +22,8 @@ export interface WriteTagsRequest {
 export interface WriteTagsContext extends Omit<LockContext, 'ledger'> {
   readonly registry: ReleaseRegistry;
   readonly ledger: LedgerPort;
+  /** Of this machine, shared with the other commands that write tags; the ledger's own is for all machines. */
+  readonly lock: (options: Cancelable) => Promise<AsyncDisposable>;
   /** After each tag of the plan, in order: it is as planned now. */
   readonly onTag: (tag: PlannedTag) => void;
 }
@@ -28,10 +31,11 @@ export interface WriteTagsContext extends Omit<LockContext, 'ledger'> {
 /**
  * Plans on what the registry holds now and writes the tags that differ, in order, under the repository's lock: the same
  * bytes for each, read before, put, read after. Nothing is written when the guards refuse one of them. Throws
- * RELEASE_TAG_TAKEN, RELEASE_RACE_LOST, RELEASE_LOCKED, and what the registry throws; a second call writes what is missing.
+ * TAG_PERMANENT, REGISTRY_RACE_LOST, REPOSITORY_LOCKED, and what the registry throws; a second call writes what is missing.
  */
 export async function writeTags(request: WriteTagsRequest, context: WriteTagsContext): Promise<readonly PlannedTag[]> {
   const { registry } = context;
+  await using _alone = await context.lock({ signal: context.signal });
   const begun = context.clock.nowMs();
   const lock = await lockLedger(context);
   let isDone = false;
@@ -46,7 +50,7 @@ export async function writeTags(request: WriteTagsRequest, context: WriteTagsCon
     for (const tag of planned) {
       if (tag.action === 'write') {
         manifest ??= await registry.fetch(request.source, { signal });
-        await writeTag(tag, manifest, registry, { signal });
+        await registry.write(targetOf(tag, request), manifest, { signal });
       }
       context.onTag(tag);
     }
@@ -72,27 +76,10 @@ export async function readState(
   return { present, tags: await registry.tags(options), ledger };
 }
 
-/** Puts one tag and looks at it again: registries take no condition. */
-export async function writeTag(
-  { before, tag }: Pick<PlannedTag, 'before' | 'tag'>,
-  manifest: FetchedManifest,
-  registry: ReleaseRegistry,
-  { signal }: Cancelable,
-): Promise<void> {
-  const now = (await registry.find(tag, { signal })) ?? null;
-  if (now === manifest.digest) return;
-  if (now !== before) throw raceLost(tag, before, now);
-  await registry.put(tag, manifest, { signal });
-  const after = await registry.find(tag, { signal });
-  if (after !== manifest.digest) throw raceLost(tag, manifest.digest, after ?? null);
-}
-
-function raceLost(tag: string, wanted: Digest | null, found: Digest | null): WorkerError {
-  return new WorkerError(
-    'RELEASE_RACE_LOST',
-    `${tag} is ${found ?? 'absent'} instead of ${wanted ?? 'absent'}: another writer was there`,
-    { tag },
-  );
+/** Held to what the plan saw; a commit's tag whose manifest is gone is the one permanent tag that is written anew. */
+function targetOf({ before, kind, tag }: PlannedTag, { isCommitGone = false }: WriteTagsRequest): RetagTarget {
+  const permanent = kind === 'version' || (kind === 'commit' && !isCommitGone);
+  return { tag, expected: before ?? 'absent', permanent };
 }
 
 /** What is done stays done. */

@@ -21,7 +21,7 @@ export interface TagWrite {
 }
 
 export interface TagWriting extends Cancelable {
-  readonly client: RegistryClient;
+  readonly client: Pick<RegistryClient, 'headManifest' | 'putManifest'>;
   readonly repository: Repository;
 }
 
