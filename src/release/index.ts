@@ -1,4 +1,19 @@
 export {
+  type Child,
+  type Inventory,
+  type InventoryOptions,
+  type InventoryProblem,
+  type ListedManifest,
+  type ManifestEntry,
+  type Release,
+  type RepositoryReader,
+  readInventory,
+  registryReader,
+  releasesOf,
+  type TagEntry,
+  type TagKind,
+} from './inventory/index.ts';
+export {
   createRepositoryLock,
   NO_LOCK,
   type RepositoryLock,
