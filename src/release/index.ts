@@ -61,6 +61,21 @@ export {
   type VariantNames,
 } from './guard/index.ts';
 export {
+  type Child,
+  type Inventory,
+  type InventoryOptions,
+  type InventoryProblem,
+  type ListedManifest,
+  type ManifestEntry,
+  type Release,
+  type RepositoryReader,
+  readInventory,
+  registryReader,
+  releasesOf,
+  type TagEntry,
+  type TagKind,
+} from './inventory/index.ts';
+export {
   createRepositoryLock,
   NO_LOCK,
   type RepositoryLock,
