@@ -56,7 +56,6 @@ export {
   type MovingTagsRequest,
   parseGuardVersion,
   type TagDecision,
-  type TagKind,
   tagKind,
   type VariantNames,
 } from './guard/index.ts';
