@@ -13,6 +13,8 @@
 #                                        JSON says what was wrong in the end. CLIPYARD_SOAK_SEED=N plays the same faults again
 #   scripts/soak.sh recovery [LEASE_SECONDS...]  two workers on one SQLite file and on one Redis, the one at work is killed: a line
 #                                        of JSON says how long until the other has the build and until it is done
+#   scripts/soak.sh releases [HISTORIES] random histories of releases (default 100000) against a registry in memory: a line of JSON
+#                                        counts what happened and where a tag did wrong. CLIPYARD_SOAK_SEED=N plays the same ones
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 part=all
@@ -20,6 +22,7 @@ case "${1:-}" in
   keep) exec scripts/soak/keep.sh ;;
   chaos) exec .clipyard/node/bin/node scripts/soak/chaos/main.ts "${@:2}" ;;
   recovery) exec .clipyard/node/bin/node scripts/soak/recovery.ts "${@:2}" ;;
+  releases) exec .clipyard/node/bin/node scripts/soak/releases/main.ts "${@:2}" ;;
   fuzz | survival | damage) part=$1 && shift ;;
 esac
 failed=0

@@ -78,9 +78,7 @@ export function storeLedger(store: ObjectStore, repository: Repository): LedgerP
   };
 }
 
-/** The versions that were released as this image. */
+/** The versions that were released as this image, or nearly: a release that died may have moved latest before. */
 export function versionsOf({ releases }: LedgerContent, image: Digest): readonly string[] {
-  return Object.entries(releases).flatMap(([version, { digest: released, state }]) =>
-    state === 'done' && released === image ? [version] : [],
-  );
+  return Object.entries(releases).flatMap(([version, { digest: released }]) => (released === image ? [version] : []));
 }

@@ -94,8 +94,7 @@ export class MemoryRelease {
       pause: () => call('sleep', '', () => undefined),
       say,
       signal: options.signal ?? new AbortController().signal,
-      build: () =>
-        call('build', '', () => ({ digest: build(), platforms: ['linux/amd64', 'linux/arm64'] })),
+      build: () => call('build', '', () => ({ digest: build(), platforms: ['linux/amd64', 'linux/arm64'] })),
     };
   }
 
@@ -107,12 +106,11 @@ export class MemoryRelease {
 
   #ledgerPort(call: <T>(what: Call['what'], name: string, work: () => T) => Promise<T>): LedgerPort {
     return {
-      read: () =>
-        call('read-ledger', '', () => ({ content: this.ledger.content, etag: String(this.ledger.etag) })),
+      read: () => call('read-ledger', '', () => ({ content: this.ledger.content, etag: String(this.ledger.etag) })),
       write: (content, before) =>
         call('write-ledger', '', () => {
           if (before !== String(this.ledger.etag)) throw new WorkerError('STORE_CONFLICT', 'the ledger changed');
-          this.ledger = { content: JSON.parse(JSON.stringify(content)) as LedgerContent, etag: this.ledger.etag + 1 };
+          this.ledger = { content, etag: this.ledger.etag + 1 };
         }),
     };
   }
