@@ -32,8 +32,8 @@ export interface PlanRequest {
   /** undefined: not built yet. */
   readonly source: Digest | undefined;
   readonly latest: LatestMode;
-  /** The commit's tag names a manifest that is gone: it may be written again. */
-  readonly isCommitGone?: boolean;
+  /** Where the commit's tag names this manifest, which is gone, it may be written again. */
+  readonly gone?: Digest | undefined;
 }
 
 /**
@@ -53,11 +53,11 @@ export function planTags(request: PlanRequest, state: ReleaseState): readonly Pl
 
 function planPermanent(
   { kind, tag }: Pick<PlannedTag, 'kind' | 'tag'>,
-  { isCommitGone = false, source }: PlanRequest,
+  { gone, source }: PlanRequest,
   { present }: ReleaseState,
 ): PlannedTag {
   const before = present.get(tag);
-  const isGone = kind === 'commit' && isCommitGone;
+  const isGone = kind === 'commit' && before !== undefined && before === gone;
   const action = source === undefined || isGone ? 'write' : guardPermanentTag(tag, before, source);
   const reason =
     before === undefined
@@ -73,10 +73,11 @@ function planPermanent(
 function planLatest({ latest, source, version }: PlanRequest, { ledger, present, tags }: ReleaseState): PlannedTag {
   const tag = 'latest';
   const before = present.get(tag);
-  const stands =
-    before === undefined
-      ? undefined
-      : highestOf(versionsOf(ledger, before).flatMap((each) => parseGuardVersion(each) ?? []));
+  // An image may have been a release candidate first: only what it was released as counts.
+  const releasedAs = (before === undefined ? [] : versionsOf(ledger, before))
+    .flatMap((each) => parseGuardVersion(each) ?? [])
+    .filter(({ isDate, released }) => released && !isDate);
+  const stands = highestOf(releasedAs);
   const [decision = { moves: false, reason: 'not decided' }] = decideMovingTags({
     version,
     tags: [tag],

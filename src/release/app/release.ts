@@ -104,12 +104,12 @@ async function buildAndPush(
   say(RELEASE_LINES.building());
   const built = await context.build({ signal });
   say(RELEASE_LINES.built(built.platforms.length));
-  const { isCommitGone, source } = await sourceOf(built.digest, request, context);
+  const { gone, source } = await sourceOf(built.digest, request, context);
   const saysPushing = (tags: readonly PlannedTag[]) => {
     context.check?.(tags);
     say(RELEASE_LINES.pushing(tags.filter(({ action }) => action !== 'keep').length));
   };
-  const tags = await writeAll({ ...request, source, isCommitGone }, sayKept(say), { ...context, check: saysPushing });
+  const tags = await writeAll({ ...request, source, gone }, sayKept(say), { ...context, check: saysPushing });
   say(how === 'built' ? RELEASE_LINES.pushed(app, version) : RELEASE_LINES.pushedAfterFallback(app, version));
   return { how, digest: source, tags };
 }
@@ -122,19 +122,17 @@ async function sourceOf(
   built: Digest,
   { commit }: ReleaseRequest,
   { registry, say, signal }: ReleaseContext,
-): Promise<{ readonly source: Digest; readonly isCommitGone: boolean }> {
+): Promise<{ readonly source: Digest; readonly gone: Digest | undefined }> {
   const standing = commit === undefined ? undefined : await registry.find(commit, { signal });
-  if (commit === undefined || standing === undefined || standing === built)
-    return { source: built, isCommitGone: false };
+  if (commit === undefined || standing === undefined || standing === built) return { source: built, gone: undefined };
   try {
     await registry.fetch(standing, { signal });
   } catch (thrown) {
-    if (thrown instanceof WorkerError && thrown.code === 'REGISTRY_NOT_FOUND')
-      return { source: built, isCommitGone: true };
+    if (thrown instanceof WorkerError && thrown.code === 'REGISTRY_NOT_FOUND') return { source: built, gone: standing };
     throw thrown;
   }
   say(RELEASE_LINES.standing(commit));
-  return { source: standing, isCommitGone: false };
+  return { source: standing, gone: undefined };
 }
 
 /** A release without commit whose process died between two tags: its image is in the ledger, its version in the registry. */
@@ -153,7 +151,7 @@ async function resume(request: ReleaseRequest, context: ReleaseContext): Promise
 export async function writeAll(
   request: Pick<ReleaseRequest, 'commit' | 'latest' | 'version'> & {
     readonly source: Digest;
-    readonly isCommitGone?: boolean;
+    readonly gone?: Digest | undefined;
   },
   onTag: (tag: PlannedTag) => void,
   context: ReleaseContext,

@@ -14,7 +14,7 @@ export interface WriteTagsRequest {
   /** What all tags are to name. Resolved once; no tag is read again to find it. */
   readonly source: Digest;
   readonly latest: LatestMode;
-  readonly isCommitGone?: boolean;
+  readonly gone?: Digest | undefined;
   /** Looks at the plan before anything is written; may throw. */
   readonly check?: (tags: readonly PlannedTag[]) => void;
 }
@@ -77,8 +77,8 @@ export async function readState(
 }
 
 /** Held to what the plan saw; a commit's tag whose manifest is gone is the one permanent tag that is written anew. */
-function targetOf({ before, kind, tag }: PlannedTag, { isCommitGone = false }: WriteTagsRequest): RetagTarget {
-  const permanent = kind === 'version' || (kind === 'commit' && !isCommitGone);
+function targetOf({ before, kind, tag }: PlannedTag, { gone }: WriteTagsRequest): RetagTarget {
+  const permanent = kind === 'version' || (kind === 'commit' && (gone === undefined || before !== gone));
   return { tag, expected: before ?? 'absent', permanent };
 }
 

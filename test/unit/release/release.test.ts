@@ -311,6 +311,27 @@ describe('which image, which tags', () => {
     expect([...new Set(memory.tags.values())]).toEqual([digest]);
   });
 
+  test('a commit whose manifest is gone and whose tag another release mended meanwhile is left alone', async () => {
+    const { image, memory, run } = stage();
+    memory.manifests.delete(image);
+    const other = memory.addImage('mended');
+    memory.before = ({ what }) => {
+      if (what === 'write-ledger' && memory.calls.some((call) => call.what === 'build')) memory.tags.set(COMMIT, other);
+    };
+    expect(await codeOf(run())).toBe('TAG_PERMANENT');
+    expect([memory.tags.get(COMMIT), memory.tags.has('v1.0.0')]).toEqual([other, false]);
+  });
+
+  test('an image that was a candidate and a release holds latest by its release', async () => {
+    const { image, memory, run } = stage();
+    await run({ version: 'v2.1.2-rc.1' });
+    await run({ version: 'v1.10.1' });
+    memory.tags.delete('v1.10.1');
+    memory.tags.set('fffffff', memory.addImage('older'));
+    await run({ version: 'v1.1.2', commit: 'fffffff' });
+    expect(memory.tags.get('latest')).toBe(image);
+  });
+
   test('D16: the source is resolved once', async () => {
     const { memory, run } = stage();
     await run();
