@@ -56,7 +56,7 @@ export {
   type MovingTagsRequest,
   parseGuardVersion,
   type TagDecision,
-  type TagKind,
+  type TagMobility,
   tagKind,
   type VariantNames,
 } from './guard/index.ts';
