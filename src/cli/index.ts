@@ -87,6 +87,8 @@ function createProgram(context: CommandContext, json: boolean): Command {
     .description('Builds images with BuildKit, pushes every blob once, and publishes archives that mount at once')
     .option('--json', 'print the result as one JSON document on stdout, events and errors as JSON lines on stderr')
     .version('0.1.0')
+    // Options belong to the command they stand behind: `release` and `release plan` have some of the same name.
+    .enablePositionalOptions()
     .showHelpAfterError('(see --help)')
     .addHelpText('after', EPILOGUE)
     .configureOutput({

@@ -56,6 +56,7 @@ export {
   type MovingTagsRequest,
   parseGuardVersion,
   type TagDecision,
+  type TagMobility,
   tagKind,
   type VariantNames,
 } from './guard/index.ts';
