@@ -1,8 +1,10 @@
-// Writes the pages that come from code: docs/errors.md and docs/configuration.md. A unit test holds them current.
+// Writes the pages that come from code: docs/errors.md, docs/configuration.md, docs/release-rows.md. A unit test holds them current.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { configurationPage, errorsPage } from './docs/pages.ts';
+import { releaseRowsPage } from './docs/release-rows.ts';
 
 const docs = join(import.meta.dirname, '..', 'docs');
 writeFileSync(join(docs, 'errors.md'), errorsPage());
 writeFileSync(join(docs, 'configuration.md'), configurationPage());
+writeFileSync(join(docs, 'release-rows.md'), releaseRowsPage());

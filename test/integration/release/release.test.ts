@@ -83,17 +83,23 @@ describe('an image that is there', () => {
     expect(await digestOf('web', 'v1.0.1')).toBe(image.digest);
   });
 
-  test('a dry run only reads; a plan is applied as it stands, refused when latest moved, and undone', async () => {
+  test('D39: a dry run only reads; a plan is applied as it stands, refused when latest moved, and undone', async () => {
     const file = join(directory, 'plan.json');
     proxy.takeRequests();
     const flags = ['--registry', proxy.address, '--commit', COMMIT];
     const dry = await commandJson<ReleaseDocument>(['release', 'web', 'v1.1.0', '--dry-run', ...flags], env);
-    const plan = await commandJson<ReleaseDocument>(['release', 'plan', 'web', 'v1.1.0', ...flags, '--output', file], env);
+    const plan = await commandJson<ReleaseDocument>(
+      ['release', 'plan', 'web', 'v1.1.0', ...flags, '--output', file],
+      env,
+    );
     expect({ ...plan, at: '' }).toEqual({ ...dry, at: '' });
     expect(JSON.parse(await readFile(file, 'utf8'))).toEqual(plan);
     expect(new Set(proxy.takeRequests().map(({ method }) => method))).toEqual(new Set(['GET', 'HEAD']));
     const other = await pushTestIndex(client, repositoryOf('web'), 'latest', { directory });
-    expect(await commandError(['release', 'apply', file], env)).toMatchObject({ exitCode: 73, code: 'RELEASE_PLAN_STALE' });
+    expect(await commandError(['release', 'apply', file], env)).toMatchObject({
+      exitCode: 73,
+      code: 'RELEASE_PLAN_STALE',
+    });
     expect(await digestOf('web', 'v1.1.0')).toBeUndefined();
     const again = await commandJson<ReleaseDocument>(['release', 'web', 'v1.1.0', ...flags, '--latest', 'always'], env);
     await writeFile(file, JSON.stringify(again));
@@ -170,4 +176,3 @@ test('R000-28: an empty commit, as workflows write it, is none', async () => {
   const { tags } = await commandJson<ReleaseDocument>(args, env);
   expect(tags.map(({ tag }) => tag)).toEqual(['v1.0.0', 'latest']);
 });
-
