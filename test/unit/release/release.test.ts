@@ -180,7 +180,7 @@ describe('what is asked for', () => {
       { registry: '127.0.0.1:5000', owner: 'OwNer', domain: 'demo', app: 'a' },
       '127.0.0.1:5000/owner/demo-a',
     ],
-  ])('R000-4: %s', ([, name, text]) => {
+  ])('R000-4: the repository of %s', ([, name, text]) => {
     const { registry, repository } = releaseRepository(name);
     expect(`${registry}/${repository}`).toBe(text);
   });
@@ -194,12 +194,12 @@ describe('what is asked for', () => {
     ['owner', ''],
     ['registry', 'no-host'],
     ['registry', ''],
-  ])('R000-4: %s %j is refused', ([part, value]) => {
+  ])('R000-4: a name with %s %j is refused', ([part, value]) => {
     const name = { registry: 'ghcr.io', owner: 'o', domain: 'd', app: 'a', [part]: value };
     expect(() => releaseRepository(name)).toThrow(expect.objectContaining({ code: 'RELEASE_NAME_INVALID' }));
   });
 
-  test.for(['1.2.3+b1', '-1', '.1', 'a b', '', 'latest', 'x'.repeat(129)])('D6: version %j is no tag', (version) => {
+  test.for(['1.2.3+b1', '-1', '.1', 'a b', '', 'latest', 'x'.repeat(129)])('D6: version %j is no tag of a release', (version) => {
     expect(() => requireVersionTag(version)).toThrow(expect.objectContaining({ code: 'RELEASE_TAG_INVALID' }));
   });
 
