@@ -40,6 +40,7 @@ function planned(document: BenchDocument): readonly Planned[] {
       return mountCharts(document);
     case 'index':
     case 'pipeline':
+    case 'release':
       return contenderCharts(document);
   }
 }

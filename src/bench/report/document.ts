@@ -55,10 +55,21 @@ const ScalePoint = z.object({
   assemble: z.object({ seconds: Spread, cpuSeconds: Spread, peakBytes: z.number(), archiveBytes: z.number() }),
 });
 
+/** Of `bench release`: so many releases of one commit, each built, or the first built and the others re-tagged. */
+const ReleaseSavings = z.object({
+  count: z.number(),
+  buildSeconds: z.number(),
+  retagSeconds: z.number(),
+  alwaysBuildingSeconds: z.number(),
+  retaggingSeconds: z.number(),
+  savedPercent: z.number(),
+  savedPercentOfOne: z.number(),
+});
+
 /** The JSON result of every benchmark (docs/benchmarks.md). */
 export const BenchDocument = z.object({
   version: z.literal(1),
-  bench: z.enum(['index', 'pipeline', 'scale', 'mount']),
+  bench: z.enum(['index', 'pipeline', 'scale', 'mount', 'release']),
   startedAt: z.iso.datetime(),
   machine: z.object({
     cpu: z.string(),
@@ -73,6 +84,7 @@ export const BenchDocument = z.object({
   /** The contender that ratios are to. */
   peer: z.string().optional(),
   contenders: z.array(ContenderResult),
+  releases: ReleaseSavings.optional(),
   points: z.array(ScalePoint).optional(),
   /** Least squares over the points: seconds per GB of plain bytes, seconds per million entries. */
   fits: z
@@ -89,6 +101,7 @@ export const BenchDocument = z.object({
 });
 export type BenchDocument = z.infer<typeof BenchDocument>;
 export type ContenderResult = z.infer<typeof ContenderResult>;
+export type ReleaseSavings = z.infer<typeof ReleaseSavings>;
 export type ScalePoint = z.infer<typeof ScalePoint>;
 
 export interface Measured {

@@ -1,4 +1,11 @@
-import type { BenchDocument, ContenderResult, PageTable, PhaseRow, ScalePoint } from '../../bench/index.ts';
+import type {
+  BenchDocument,
+  ContenderResult,
+  PageTable,
+  PhaseRow,
+  ReleaseSavings,
+  ScalePoint,
+} from '../../bench/index.ts';
 import { formatBytes } from '../output.ts';
 import { mountTables } from './mount-bench-tables.ts';
 
@@ -8,6 +15,7 @@ export function benchTables(document: BenchDocument, phases: readonly PhaseRow[]
   if (document.bench === 'scale') return [scaleTable(document.points ?? []), fitTable(document.fits ?? [])];
   return [
     contenderTable(document),
+    ...(document.releases === undefined ? [] : [releasesTable(document.releases)]),
     ...(document.bench === 'pipeline' && phases.length > 0 ? [beforeAfterTable(phases)] : []),
   ];
 }
@@ -49,6 +57,23 @@ function contenderRow(contender: ContenderResult): readonly string[] {
     nodes === undefined ? '' : String(nodes),
     ratio?.toFixed(2) ?? '',
   ];
+}
+
+function releasesTable(releases: ReleaseSavings): PageTable {
+  const { alwaysBuildingSeconds, buildSeconds, count, retagSeconds, retaggingSeconds } = releases;
+  const row = (what: string, before: number, after: number, saved: number) => [
+    what,
+    before.toFixed(2),
+    after.toFixed(2),
+    `${saved.toFixed(1)} %`,
+  ];
+  return {
+    header: ['releases of one commit', 'always building s', 're-tagging s', 'saved'],
+    rows: [
+      row('one more', buildSeconds, retagSeconds, releases.savedPercentOfOne),
+      row(`${count}, the first built`, alwaysBuildingSeconds, retaggingSeconds, releases.savedPercent),
+    ],
+  };
 }
 
 function beforeAfterTable(phases: readonly PhaseRow[]): PageTable {

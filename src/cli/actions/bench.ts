@@ -7,6 +7,7 @@ import {
   benchIndex,
   benchMount,
   benchPipeline,
+  benchRelease,
   benchScale,
   drawCharts,
   filesForEntries,
@@ -62,6 +63,8 @@ export interface MountBenchFlags extends CommonFlags, ImageFlags, RegistryFlags 
   readonly entries?: string;
   readonly farFile?: string;
 }
+
+export interface ReleaseBenchFlags extends CommonFlags, ImageFlags, Pick<RegistryFlags, 'link' | 'registry'> {}
 
 export interface ScaleBenchFlags extends CommonFlags {
   readonly bytes: string;
@@ -133,6 +136,16 @@ function operationsOf({ entries, farFile, image, operations }: MountBenchFlags) 
     return known;
   });
   return operations === undefined && usual.length === 0 ? undefined : chosen;
+}
+
+/** `clipyard bench release`. */
+export async function runReleaseBench(flags: ReleaseBenchFlags, json: boolean, context: CommandContext): Promise<void> {
+  const { link, registry } = registryOf(flags, context);
+  const request = { registry, link, image: specOf(flags), rounds: roundsOf(flags) };
+  await checkOutput(flags.output);
+  await using client = await registryClient(context);
+  const document = await benchRelease(request, { ...benchContext(context), client });
+  await writeBench(document, flags.output, json, context);
 }
 
 /** `clipyard bench scale`. */

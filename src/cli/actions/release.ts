@@ -78,8 +78,9 @@ export async function releaseApp(
     writeResult(context.stdout, document, json, () => describe(document));
     return;
   }
+  const began = performance.now();
   const released = await release(request, { ...place.context, build: buildFor(request, flags, json, context) });
-  writeRelease(request, released, json, context);
+  writeRelease(request, released, performance.now() - began, json, context);
 }
 
 /** `clipyard release plan`. */
@@ -112,8 +113,9 @@ export async function applyReleasePlan(
   const plan = parseReleaseDocument(await readDocument(path));
   const request = requestOf(plan);
   await using place = await openPlace(request.repository, flags, json, context);
+  const began = performance.now();
   const released = await applyPlan(plan, { ...place.context, build: buildFor(request, flags, json, context) });
-  writeRelease(request, released, json, context);
+  writeRelease(request, released, performance.now() - began, json, context);
 }
 
 /** `clipyard release undo`. */
@@ -228,10 +230,11 @@ function buildFor(
 function writeRelease(
   request: ReleaseRequest,
   released: Released,
+  durationMs: number,
   json: boolean,
   { stdout }: Pick<CommandContext, 'stdout'>,
 ): void {
-  const document = releaseDocument(request, released, Date.now());
+  const document = { ...releaseDocument(request, released, Date.now()), durationMs: Math.round(durationMs) };
   writeResult(stdout, document, json, () => describe(document));
 }
 

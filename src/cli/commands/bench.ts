@@ -1,5 +1,11 @@
 import type { Command } from 'commander';
-import type { IndexBenchFlags, MountBenchFlags, PipelineBenchFlags, ScaleBenchFlags } from '../actions/bench.ts';
+import type {
+  IndexBenchFlags,
+  MountBenchFlags,
+  PipelineBenchFlags,
+  ReleaseBenchFlags,
+  ScaleBenchFlags,
+} from '../actions/bench.ts';
 import { collect } from '../collect.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
 
@@ -23,6 +29,11 @@ Examples:
   clipyard bench mount --size 2GB --files 35000 --rounds 5
   # an image of yours behind a link, with the start of a program
   clipyard bench mount --image docker://127.0.0.1:5000/team/web:1 --link 100MB/s,20ms --exec 'python3 -c "import numpy"'
+`;
+const RELEASE_EXAMPLES = `
+Examples:
+  clipyard bench release --size 500MB --files 5000 --rounds 5
+  clipyard bench release --link 90mbit,20ms --rounds 1
 `;
 const SCALE_EXAMPLES = `
 Examples:
@@ -88,6 +99,16 @@ export function addBenchCommands(program: Command, context: CommandContext): voi
     .action(async (flags: MountBenchFlags, command: Command) => {
       const { runMountBench } = await import('../actions/bench.ts');
       await runMountBench(flags, asksJson(command), context);
+    });
+
+  withOutput(withImage(bench.command('release'), '500MB', '5000'), '3')
+    .description('Release an image of two platforms by re-tag and by build; the time of ten releases of one commit')
+    .option('--registry <host>', 'registry for the time of the benchmark (CLIPYARD_REGISTRY)')
+    .option('--link <bandwidth,rtt>', 'shape the way to the registry: 90mbit,20ms')
+    .addHelpText('after', RELEASE_EXAMPLES)
+    .action(async (flags: ReleaseBenchFlags, command: Command) => {
+      const { runReleaseBench } = await import('../actions/bench.ts');
+      await runReleaseBench(flags, asksJson(command), context);
     });
 
   withOutput(bench.command('scale'), '3')

@@ -32,6 +32,8 @@ const DocumentSchema = z.object({
   ),
   /** ISO 8601. */
   at: z.string(),
+  /** Of a record: how long it took, the build included. */
+  durationMs: z.number().optional(),
 });
 export type ReleaseDocument = z.infer<typeof DocumentSchema>;
 
