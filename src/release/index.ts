@@ -1,3 +1,4 @@
+export { type CopyCounts, type CopyEvent, type CopyRequest, type CopyResult, copyImage } from './copy/index.ts';
 export {
   createRepositoryLock,
   NO_LOCK,
