@@ -89,7 +89,7 @@ export async function openWorker(
       await connectBuildkit({ address, log, signal, ...(contentDir !== undefined && { contentDir }) }),
     );
     const client = await registryClient(context, flags);
-    const scratch = stack.use(await openScratch(stateDir, workerId, { signal }));
+    const scratch = stack.use(await openScratch(stateDir, workerId, { client, signal }));
     if (scratch.reaped > 0) log.info({ reaped: scratch.reaped }, 'files of dead workers are gone');
     const key = env['CLIPYARD_SECRET_KEY'];
     const sealer = await openSealer({ stateDir, ...(key !== undefined && key !== '' && { key }) }, { signal });
@@ -142,7 +142,7 @@ export async function openWorker(
       upkeep: (options) =>
         keepUp(
           {
-            ...{ stateDir, queue, buildkit, log, now },
+            ...{ stateDir, queue, buildkit, client, log, now },
             landingBytes: bytesOf(config.disk.landings),
             buildkitKeepBytes: config.buildkit.keepBytes === undefined ? undefined : bytesOf(config.buildkit.keepBytes),
             buildkitKeepMs: config.buildkit.keepSeconds * 1000,

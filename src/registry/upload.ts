@@ -84,7 +84,7 @@ class Upload {
       await response.discard();
       if (response.status === 201) return true;
       await this.#session.cancel();
-      this.#session.adopt(response);
+      await this.#session.adopt(response);
     } catch (thrown) {
       // Not being let into the other repository is no reason not to push.
       if (

@@ -2,12 +2,14 @@ import type { BuildkitClient } from '../../buildkit/index.ts';
 import { type Cancelable, messageOf } from '../../errors/index.ts';
 import { collectLandings, reapBuilds } from '../../jobs/index.ts';
 import type { BuildQueue } from '../../queue/index.ts';
+import type { RegistryClient } from '../../registry/index.ts';
 import type { Log } from '../../telemetry/index.ts';
 
 export interface UpkeepOptions {
   readonly stateDir: string;
   readonly queue: BuildQueue;
   readonly buildkit: BuildkitClient;
+  readonly client: Pick<RegistryClient, 'dropUpload'>;
   /** Landing layouts together. */
   readonly landingBytes: number;
   /** BuildKit's cache; undefined: the daemon's own policy alone. */
@@ -22,11 +24,11 @@ export interface UpkeepOptions {
 
 /** Clears away what builds left that nobody needs. What fails is told, and the rest is done all the same. */
 export async function keepUp(options: UpkeepOptions, { signal }: Cancelable): Promise<void> {
-  const { buildkit, buildkitKeepBytes, buildkitKeepMs, keepBuildsMs, landingBytes, log, now, queue, stateDir } =
+  const { buildkit, buildkitKeepBytes, buildkitKeepMs, client, keepBuildsMs, landingBytes, log, now, queue, stateDir } =
     options;
   const chores: Readonly<Record<string, () => Promise<void>>> = {
     'files of killed builds': async () => {
-      const reaped = await reapBuilds(stateDir, { signal });
+      const reaped = await reapBuilds(stateDir, { client, signal });
       if (reaped > 0) log.info({ reaped }, 'files of killed builds are gone');
     },
     'landing layouts': async () => {
