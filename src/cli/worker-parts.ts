@@ -142,7 +142,8 @@ export async function openWorker(
       upkeep: (options) =>
         keepUp(
           {
-            ...{ stateDir, queue, buildkit, client, log, now },
+            ...{ stateDir, queue, buildkit, client, store, log, now },
+            keepUploadsMs: prepared.limits.keepUploadsMs,
             landingBytes: bytesOf(config.disk.landings),
             buildkitKeepBytes: config.buildkit.keepBytes === undefined ? undefined : bytesOf(config.buildkit.keepBytes),
             buildkitKeepMs: config.buildkit.keepSeconds * 1000,

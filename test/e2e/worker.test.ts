@@ -141,6 +141,9 @@ test('two workspaces at one worker over TLS do not see each other', async () => 
   const args = ['submit', '--context', context, '--image-id', imageId, '--wait'];
   const built = await commandJson<BuildDocument>(args, as('of-a'));
   expect(built.result.storageRef).toBe(`${serviceSetting('CLIPYARD_REGISTRY')}/clipyard:team-a-${imageId}`);
+  const untold = { ...as('of-a'), CLIPYARD_CA_FILE: '' };
+  expect(await commandError(['builds'], untold)).toMatchObject({ code: 'TLS_UNTRUSTED' });
+  expect(await commandJson(['builds', '--ca-file', authority.caFile], untold)).toMatchObject({ builds: [{}] });
   expect(await commandError(['watch', built.buildId], as('of-b'))).toMatchObject({ code: 'BUILD_NOT_FOUND' });
   expect(await commandError(['cancel', built.buildId], as('of-b'))).toMatchObject({ code: 'BUILD_NOT_FOUND' });
   expect(await commandJson(['builds'], as('of-b'))).toMatchObject({ builds: [] });
