@@ -68,9 +68,9 @@ describe.for(kinds)('pushing to %s', ([, start]) => {
     await client.ping(proxy.address, { signal });
   });
 
-  test('an upload that was begun and left is dropped by its address, and its push begins another', async () => {
+  test.for([5 * MIB + 3, 1000])('an upload of %i bytes that the registry forgot is begun again', async (sizeBytes) => {
     const repository = newRepository();
-    const blob = sourceOf(await newBlobFile(scratch.path, 5 * MIB + 3));
+    const blob = sourceOf(await newBlobFile(scratch.path, sizeBytes));
     const begun: string[] = [];
     const onBegun = async (uploadUrl: string) => {
       begun.push(uploadUrl);
