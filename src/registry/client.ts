@@ -5,10 +5,14 @@ import type { Descriptor } from '../oci/index.ts';
 import type { GrowingBlob } from './growing-blob.ts';
 import type { Reference, Repository } from './reference.ts';
 
-/** A blob on disk (or, when small, in memory) that is to be pushed. Its digest is the packer's word; the registry checks it. */
+/**
+ * A blob that is to be pushed: on disk, when small in memory, or read from elsewhere piece by piece, a piece again after a failed
+ * try. Its digest is the giver's word; the registry checks it.
+ */
 export type BlobSource = { readonly digest: Digest; readonly sizeBytes: number } & (
   | { readonly path: string }
   | { readonly bytes: Uint8Array }
+  | { readonly read: (start: number, end: number) => AsyncIterable<Uint8Array> }
 );
 
 /** What became of a blob: its bytes went over the wire, the registry copied it from a repository of its own, or it had it. */
@@ -57,6 +61,9 @@ export interface FetchedManifest {
   readonly digest: Digest;
 }
 
+/** `absent`: there was nothing to delete. */
+export type DeleteOutcome = 'deleted' | 'absent';
+
 /**
  * One registry client of distribution-spec 1.1. Every method retries what is worth it, and throws REGISTRY_UNAVAILABLE,
  * REGISTRY_THROTTLED, REGISTRY_STALLED, REGISTRY_UNAUTHENTICATED, REGISTRY_DENIED, REGISTRY_NOT_FOUND, REGISTRY_REFUSED,
@@ -95,7 +102,30 @@ export interface RegistryClient extends AsyncDisposable {
     mediaType: string,
     options: Cancelable,
   ): Promise<Descriptor>;
-  /** The tags of a repository, none when there is no such repository. */
+  /** The same bytes under several tags, set in order where the registry does not set them at once. */
+  putManifestTags(
+    repository: Repository,
+    bytes: Uint8Array,
+    mediaType: string,
+    options: Cancelable & { readonly tags: readonly string[] },
+  ): Promise<Descriptor>;
+  /**
+   * By digest: the manifest with every tag on it. By tag: the tag alone, never what it names. Throws
+   * REGISTRY_DELETE_UNSUPPORTED when the registry refuses that; `details.what` says whether of a `tag` or a `manifest`.
+   */
+  deleteManifest(repository: Repository, name: string, options: Cancelable): Promise<DeleteOutcome>;
+  /** Manifests that name this one as their subject: by the registry, or by the fallback tag where it keeps no such list. */
+  listReferrers(
+    repository: Repository,
+    subject: Digest,
+    options: Cancelable & { readonly artifactType?: string },
+  ): Promise<readonly Descriptor[]>;
+  /**
+   * `putManifest` by digest for a manifest with a `subject`; where the registry keeps no list of referrers, the one under the
+   * fallback tag gets it. Throws MANIFEST_INVALID, REGISTRY_RACE_LOST.
+   */
+  pushReferrer(repository: Repository, bytes: Uint8Array, mediaType: string, options: Cancelable): Promise<Descriptor>;
+  /** All tags of a repository, none when there is no such repository. Throws REGISTRY_LIST_INCOMPLETE rather than a part. */
   listTags(repository: Repository, options: Cancelable & { readonly maxTags?: number }): Promise<readonly string[]>;
   /** `getManifest` by what the reference says. */
   resolve(reference: Reference, options: Cancelable): Promise<FetchedManifest>;
