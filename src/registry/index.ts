@@ -25,4 +25,4 @@ export {
   type Reference,
   type Repository,
 } from './reference.ts';
-export { fallbackTagOf, isDigestTag } from './referrers-tag.ts';
+export { fallbackTagOf } from './referrers-tag.ts';
