@@ -10,6 +10,7 @@ export type {
   PushOptions,
   PushOutcome,
   RegistryClient,
+  UploadOptions,
 } from './client.ts';
 export type { Clock } from './clock.ts';
 export { createRegistryClient, type RegistryClientOptions } from './create-client.ts';
