@@ -44,6 +44,7 @@ export {
   type WriteTagsRequest,
   writeTags,
 } from './app/index.ts';
+export { type CopyCounts, type CopyEvent, type CopyRequest, type CopyResult, copyImage } from './copy/index.ts';
 export {
   type Coverage,
   compareVersions,
@@ -82,7 +83,9 @@ export {
   type RetagRequest,
   type RetagResult,
   type RetagTarget,
+  removeTag,
   retagImage,
+  type TagRemoval,
   type TagWrite,
 } from './retag/index.ts';
 export {
