@@ -263,6 +263,18 @@ export const ERROR_CODES = {
     help: 'Another release of the same repository is being written; try again when it is done.',
   },
 
+  // variants
+  MATRIX_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The configuration of a matrix is wrong, or two of its tags would be one; each line names one problem. Nothing was built.',
+  },
+  MATRIX_MISMATCH: {
+    category: 'conflict',
+    retryable: false,
+    help: 'A tag of a matrix does not name the image it should, or that image lacks a platform; each line names one tag.',
+  },
+
   // OCI content
   LAYOUT_INVALID: { category: 'invalid', retryable: false, help: 'The folder is no valid OCI layout.' },
   LAYOUT_LOCKED: { category: 'conflict', retryable: true, help: 'Another process writes to the layout.' },
