@@ -45,6 +45,16 @@ export {
   verifyTags,
 } from './matrix/index.ts';
 export {
+  createRepositoryLock,
+  NO_LOCK,
+  type RepositoryLock,
+  type RetagRequest,
+  type RetagResult,
+  type RetagTarget,
+  retagImage,
+  type TagWrite,
+} from './retag/index.ts';
+export {
   calculateTags,
   githubTagContext,
   PRESETS,
