@@ -12,6 +12,7 @@ import { addClientCommands } from './commands/client.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addExplainCommand } from './commands/explain.ts';
 import { addIndexCommand } from './commands/index-image.ts';
+import { addMatrixCommands } from './commands/matrix.ts';
 import { addMountCommands } from './commands/mount.ts';
 import { addRunCommand } from './commands/run.ts';
 import { addTagsCommand } from './commands/tags.ts';
@@ -102,6 +103,7 @@ function createProgram(context: CommandContext, json: boolean): Command {
   addRunCommand(program, context);
   addExplainCommand(program, context);
   addTagsCommand(program, context);
+  addMatrixCommands(program, context);
   addCacheCommands(program, context);
   addBenchCommands(program, context);
   addWorkerCommand(program, context);
