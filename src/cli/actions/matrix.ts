@@ -9,6 +9,7 @@ import {
   type MatrixEventReport,
   type MatrixPlan,
   type MatrixResult,
+  type MatrixScan,
   type MatrixTags,
   matrixOutputs,
   parseMatrixConfig,
@@ -22,6 +23,7 @@ import {
 } from '../../release/index.ts';
 import type { CommandContext } from '../context.ts';
 import { writeGithubOutput } from '../github-output.ts';
+import { type ScanFlags, scanBuilds, wantsScan } from '../matrix-scan.ts';
 import { formatTable, writeResult } from '../output.ts';
 import { createProgress, type ProgressMode } from '../progress/index.ts';
 import { registryClient } from '../services.ts';
@@ -35,7 +37,7 @@ export interface MatrixFlags extends TagContextFlags {
   readonly output?: 'github';
 }
 
-export interface MatrixRunFlags extends MatrixFlags, VariantBuildFlags {
+export interface MatrixRunFlags extends MatrixFlags, VariantBuildFlags, ScanFlags {
   readonly dryRun?: boolean;
   readonly explain?: boolean;
   readonly progress: ProgressMode;
@@ -68,9 +70,12 @@ export async function matrixRun(flags: MatrixRunFlags, json: boolean, context: C
     );
     return;
   }
-  const { builds, result } = await build(asked, flags, json, { ...context, client });
-  writeResult(context.stdout, { ...documentOf(asked), ...result, builds: Object.fromEntries(builds) }, json, () =>
-    summary(asked, result, flags.explain ?? false),
+  const { builds, result, scan } = await build(asked, flags, json, { ...context, client });
+  writeResult(
+    context.stdout,
+    { ...documentOf(asked), ...result, builds: Object.fromEntries(builds), ...(scan !== undefined && { scan }) },
+    json,
+    () => `${scan === undefined ? '' : findingTable(scan)}${summary(asked, result, flags.explain ?? false)}`,
   );
 }
 
@@ -105,14 +110,21 @@ async function askedOf(flags: MatrixFlags, context: CommandContext): Promise<Ask
   return asked;
 }
 
+interface Run {
+  readonly result: MatrixResult;
+  readonly builds: ReadonlyMap<string, BuildResult>;
+  readonly scan?: MatrixScan | undefined;
+}
+
 async function build(
   { config, given, matrix }: Asked,
   flags: MatrixRunFlags,
   json: boolean,
   context: CommandContext & { readonly client: RegistryClient },
-): Promise<{ readonly result: MatrixResult; readonly builds: ReadonlyMap<string, BuildResult> }> {
+): Promise<Run> {
   const { client, settings, signal } = context;
   const builds = new Map<string, BuildResult>();
+  wantsScan(flags); // what is wrong with its flags is said before the first build
   if (matrix.event.kind === 'none') return { builds, result: { images: [], tags: [], verified: [] } };
   // One writer: what is read before the builds holds until the last tag.
   await using _held = matrix.push
@@ -124,6 +136,7 @@ async function build(
     client,
     report,
   });
+  let scan: MatrixScan | undefined;
   const result = await runMatrix(config, matrix, given, {
     client,
     signal,
@@ -134,9 +147,12 @@ async function build(
       builds.set(request.variant, built);
       return built.manifestDigest;
     },
+    approve: async () => {
+      if (wantsScan(flags)) scan = await scanBuilds({ builder, builds, client, config, given }, flags, context);
+    },
     setTag: (target) => setTag(config, target, { client, signal }),
   });
-  return { builds, result };
+  return { builds, result, scan };
 }
 
 async function setTag(
@@ -169,6 +185,18 @@ function eventDocument({ type, ...rest }: MatrixEventReport): object {
 function eventLine(event: MatrixEventReport): string {
   if (event.type === 'variant') return `variant ${event.variant}: ${event.state}`;
   return `tag ${event.tag}: ${event.digest.slice(7, 19)} ${event.state}`;
+}
+
+function findingTable({ findings }: MatrixScan): string {
+  if (findings.length === 0) return 'scan: nothing found\n\n';
+  const rows = findings.map(({ file, line, message, rule, severity, variant }) => [
+    severity,
+    rule,
+    variant ?? '',
+    `${file}${line === undefined ? '' : `:${line}`}`,
+    message,
+  ]);
+  return `${formatTable(['severity', 'rule', 'variant', 'where', 'what'], rows)}\n`;
 }
 
 function tagTable({ assignments, event }: MatrixTags): string {

@@ -230,8 +230,8 @@ describe('killed at any request and run again', () => {
     const killer = new AbortController();
     let count = 0;
     const counting = new Proxy(client, {
-      get(target, name: keyof RegistryClient) {
-        const value: unknown = target[name];
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name);
         if (typeof value !== 'function') return value;
         return (...args: readonly unknown[]) => {
           count += 1;
