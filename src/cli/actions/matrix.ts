@@ -24,9 +24,11 @@ import {
 import type { CommandContext } from '../context.ts';
 import { writeGithubOutput } from '../github-output.ts';
 import { type ScanFlags, scanBuilds, wantsScan } from '../matrix-scan.ts';
-import { formatTable, writeResult } from '../output.ts';
+import { formatBytes, formatTable, writeResult } from '../output.ts';
+import { parseSize } from '../parse-options.ts';
 import { createProgress, type ProgressMode } from '../progress/index.ts';
 import { registryClient } from '../services.ts';
+import { storedSize } from '../stored-size.ts';
 import { readNamedFile, type TagContextFlags, tagContextOf } from '../tag-context.ts';
 import { type VariantBuildFlags, variantBuilder } from '../variant-builds.ts';
 
@@ -40,6 +42,7 @@ export interface MatrixFlags extends TagContextFlags {
 export interface MatrixRunFlags extends MatrixFlags, VariantBuildFlags, ScanFlags {
   readonly dryRun?: boolean;
   readonly explain?: boolean;
+  readonly budget?: string;
   readonly progress: ProgressMode;
 }
 
@@ -58,6 +61,7 @@ export async function matrixTags(flags: MatrixFlags, json: boolean, context: Com
 
 /** `clipyard matrix`. */
 export async function matrixRun(flags: MatrixRunFlags, json: boolean, context: CommandContext): Promise<void> {
+  const budgetBytes = flags.budget === undefined ? undefined : parseSize(flags.budget, '--budget');
   const asked = await askedOf(flags, context);
   await using client = await registryClient(context, flags);
   if (flags.dryRun === true) {
@@ -71,11 +75,16 @@ export async function matrixRun(flags: MatrixRunFlags, json: boolean, context: C
     return;
   }
   const { builds, result, scan } = await build(asked, flags, json, { ...context, client });
-  writeResult(
-    context.stdout,
-    { ...documentOf(asked), ...result, builds: Object.fromEntries(builds), ...(scan !== undefined && { scan }) },
-    json,
-    () => `${scan === undefined ? '' : findingTable(scan)}${summary(asked, result, flags.explain ?? false)}`,
+  const stored = storedSize(builds.values());
+  if (budgetBytes !== undefined && stored.bytes > budgetBytes)
+    context.log.warn({ sizeBytes: stored.bytes, budgetBytes }, 'the images take more than the budget in the registry');
+  const document = { ...documentOf(asked), ...result, builds: Object.fromEntries(builds), stored };
+  writeResult(context.stdout, { ...document, ...(scan !== undefined && { scan }) }, json, () =>
+    [
+      scan === undefined ? '' : findingTable(scan),
+      summary(asked, result, flags.explain ?? false),
+      builds.size === 0 ? '' : `stored   ${formatBytes(stored.bytes)} in ${stored.layers} layers\n`,
+    ].join(''),
   );
 }
 

@@ -50,6 +50,7 @@ function addRun(matrix: Command, context: CommandContext): void {
     .option('--fail-on <severity>', 'critical, high, medium, low: such a finding stops the run before its first tag')
     .option('--advisories <source>', 'advisories in the OSV format: a file or an https URL')
     .option('--sarif <file>', 'write the findings as SARIF 2.1.0')
+    .option('--budget <size>', 'warn when the images take more in the registry: 500MB')
     .option('--workspace <id>', 'workspace of the images')
     .option('--plain-http', 'speak http to a registry that is not on this machine')
     .option('--store <url>', 'where the archives go: s3://bucket/prefix or file:///dir (CLIPYARD_STORE)')
