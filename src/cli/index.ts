@@ -14,6 +14,7 @@ import { addExplainCommand } from './commands/explain.ts';
 import { addIndexCommand } from './commands/index-image.ts';
 import { addMatrixCommands } from './commands/matrix.ts';
 import { addMountCommands } from './commands/mount.ts';
+import { addRegistryCommands } from './commands/registry.ts';
 import { addRunCommand } from './commands/run.ts';
 import { addTagsCommand } from './commands/tags.ts';
 import { addWorkerCommand } from './commands/worker.ts';
@@ -104,6 +105,7 @@ function createProgram(context: CommandContext, json: boolean): Command {
   addExplainCommand(program, context);
   addTagsCommand(program, context);
   addMatrixCommands(program, context);
+  addRegistryCommands(program, context);
   addCacheCommands(program, context);
   addBenchCommands(program, context);
   addWorkerCommand(program, context);

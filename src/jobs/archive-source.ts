@@ -95,7 +95,7 @@ export function archiveFor({ archives }: Pointer, platform: string, name: string
 }
 
 async function fromRegistryImage(reference: Reference, context: ArchiveSourceContext): Promise<MountableArchive> {
-  const manifest = await platformManifest(reference, context);
+  const manifest = await imageOf(reference, context);
   await using store = context.openStore();
   const key = storeKeys.manifest(manifest);
   const { bytes } = await readObject(store, key, { signal: context.signal, maxBytes: 1 << 20 });
@@ -107,11 +107,8 @@ async function fromRegistryImage(reference: Reference, context: ArchiveSourceCon
   };
 }
 
-/** Of an index the platform's: archives are of one platform each. */
-async function platformManifest(
-  reference: Reference,
-  { client, platform, signal }: ArchiveSourceContext,
-): Promise<Digest> {
+/** The manifest that a reference names, of an index the one for the platform: archives are kept by it. */
+async function imageOf(reference: Reference, { client, platform, signal }: ArchiveSourceContext): Promise<Digest> {
   const found = await client.headManifest(reference, manifestNameOf(reference), { signal });
   if (found === undefined)
     throw new WorkerError('REGISTRY_NOT_FOUND', `the registry has no ${formatReference(reference)}`);
