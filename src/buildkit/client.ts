@@ -23,6 +23,7 @@ import { secretHandlers } from './session/secrets.ts';
 import { Session } from './session/session.ts';
 import { sshHandlers } from './session/ssh.ts';
 import { solve } from './solve.ts';
+import type { Subrequest } from './solve-request.ts';
 import { daemonPlatforms, type PruneBounds, pruneCache } from './upkeep.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -46,6 +47,12 @@ export interface BuildOptions extends Cancelable {
   readonly have?: LanderOptions['have'];
   /** Ways a blob may come; default: all. */
   readonly paths?: readonly LandingPath[];
+}
+
+/** `RuleName: what is wrong (line 7)`, as the frontend words it. */
+export interface LintWarning {
+  readonly text: string;
+  readonly url: string | undefined;
 }
 
 export interface BuildkitInfo {
@@ -139,9 +146,21 @@ export class BuildkitClient implements AsyncDisposable {
     return progress.counts();
   }
 
+  /** What the Dockerfile frontend has against the Dockerfile; no step runs. Throws DOCKERFILE_INVALID and what `build` throws. */
+  async lint(request: BuildRequest, { signal }: Cancelable): Promise<readonly LintWarning[]> {
+    const warnings = new Map<string, LintWarning>();
+    const onEvent: BuildListener = (event) => {
+      if (event.type === 'warning') warnings.set(event.text, { text: event.text, url: event.url });
+    };
+    const progress = new BuildProgress(onEvent);
+    const subrequest = 'frontend.outline';
+    await this.#solve(request, { handlers: [], onEvent, progress, signal, stepsOnly: true, subrequest });
+    return [...warnings.values()];
+  }
+
   async #solve(
     request: BuildRequest,
-    { handlers, onEvent, progress, signal, stepsOnly }: SolveParts,
+    { handlers, onEvent, progress, signal, stepsOnly, subrequest }: SolveParts,
   ): Promise<Readonly<Record<string, string>>> {
     signal.throwIfAborted();
     const { log } = this.#options;
@@ -166,6 +185,7 @@ export class BuildkitClient implements AsyncDisposable {
       progress,
       dockerfileName: inputs.dockerfileName,
       stepsOnly,
+      subrequest,
       handlerFailure: () => failed,
       log,
       signal,
@@ -179,6 +199,7 @@ interface SolveParts extends Cancelable {
   readonly onEvent: BuildListener;
   readonly progress: BuildProgress;
   readonly stepsOnly: boolean;
+  readonly subrequest?: Subrequest;
 }
 
 function handlersOf(

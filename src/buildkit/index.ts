@@ -1,6 +1,6 @@
 export type { BuildRequest, CacheSpec, DockerfileSource } from './build-request.ts';
 export type { BuildkitResult } from './build-result.ts';
-export type { BuildkitClient, BuildkitInfo, BuildOptions, ConnectOptions } from './client.ts';
+export type { BuildkitClient, BuildkitInfo, BuildOptions, ConnectOptions, LintWarning } from './client.ts';
 export { connectBuildkit } from './connect.ts';
 export type { ContextLimits } from './context/context-sender.ts';
 export { contextTar } from './context/context-tar.ts';

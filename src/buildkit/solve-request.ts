@@ -14,7 +14,12 @@ export interface SolveIds {
   readonly dockerfileName: string;
   /** Run the steps and export nothing. */
   readonly stepsOnly?: boolean;
+  /** Ask the Dockerfile frontend something instead of building (BuildKit frontend/subrequests). */
+  readonly subrequest?: Subrequest;
 }
+
+/** `frontend.outline` reads the whole Dockerfile, and with that its lint warnings come through Status; no step runs. */
+export type Subrequest = 'frontend.outline';
 
 /**
  * The request of `Control.Solve`. New layers leave uncompressed, base layers as they are (no force-compression), and blobs
@@ -22,7 +27,7 @@ export interface SolveIds {
  */
 export function solveRequestOf(
   request: BuildRequest,
-  { dockerfileName, ref, sessionId, stepsOnly = false }: SolveIds,
+  { dockerfileName, ref, sessionId, stepsOnly = false, subrequest }: SolveIds,
 ): DeepPartial<SolveRequest> {
   const { cacheFrom = [], cacheTo = [], exporter = {}, imageName, network, sourcePolicy = [] } = request;
   const name = imageName === undefined ? {} : { name: imageName };
@@ -30,7 +35,10 @@ export function solveRequestOf(
     Ref: ref,
     Session: sessionId,
     Frontend: 'dockerfile.v0',
-    FrontendAttrs: frontendAttrsOf(request, dockerfileName),
+    FrontendAttrs: {
+      ...frontendAttrsOf(request, dockerfileName),
+      ...(subrequest !== undefined && { requestid: subrequest, 'frontend.caps': 'moby.buildkit.frontend.subrequests' }),
+    },
     Exporters: stepsOnly
       ? []
       : [

@@ -11,7 +11,7 @@ import type { BuildRequest } from './build-request.ts';
 import { failureOfCall } from './call-failure.ts';
 import type { BuildProgress } from './progress/build-progress.ts';
 import type { Session } from './session/session.ts';
-import { solveRequestOf } from './solve-request.ts';
+import { type Subrequest, solveRequestOf } from './solve-request.ts';
 
 /** After Solve ended, Status may still bring the last lines; silence this long means that it will not end by itself. */
 const STATUS_SILENCE_MS = 5_000;
@@ -24,6 +24,7 @@ export interface SolveOptions extends Cancelable {
   readonly progress: BuildProgress;
   readonly dockerfileName: string;
   readonly stepsOnly?: boolean;
+  readonly subrequest?: Subrequest | undefined;
   /** What a handler of ours threw; the daemon only repeats it in its own words. */
   readonly handlerFailure: () => WorkerError | undefined;
   readonly log: Log;
@@ -35,8 +36,15 @@ export interface SolveOptions extends Cancelable {
  */
 export async function solve(request: BuildRequest, options: SolveOptions): Promise<Readonly<Record<string, string>>> {
   const { control, dockerfileName, handlerFailure, log, progress, session, signal, stepsOnly = false } = options;
+  const { subrequest } = options;
   const ref = randomUUID();
-  const ids = { ref, sessionId: session.id, dockerfileName, stepsOnly };
+  const ids = {
+    ref,
+    sessionId: session.id,
+    dockerfileName,
+    stepsOnly,
+    ...(subrequest !== undefined && { subrequest }),
+  };
   const message = SolveRequest.fromPartial(solveRequestOf(request, ids));
   const following = new StatusFollower(control, ref, progress, log);
   try {

@@ -12,6 +12,7 @@ import { addClientCommands } from './commands/client.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addExplainCommand } from './commands/explain.ts';
 import { addIndexCommand } from './commands/index-image.ts';
+import { addMatrixCommands } from './commands/matrix.ts';
 import { addMountCommands } from './commands/mount.ts';
 import { addRegistryCommands } from './commands/registry.ts';
 import { addReleaseCommand } from './commands/release.ts';
@@ -107,6 +108,7 @@ function createProgram(context: CommandContext, json: boolean): Command {
   addExplainCommand(program, context);
   addTagsCommand(program, context);
   addReleaseCommand(program, context);
+  addMatrixCommands(program, context);
   addRegistryCommands(program, context);
   addCacheCommands(program, context);
   addBenchCommands(program, context);

@@ -248,6 +248,29 @@ export const ERROR_CODES = {
     help: 'Some tags of a release are written and others could not be; the same command again writes the missing ones.',
   },
 
+  // variants
+  MATRIX_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The configuration of a matrix is wrong, or two of its tags would be one; each line names one problem. Nothing was built.',
+  },
+  MATRIX_MISMATCH: {
+    category: 'conflict',
+    retryable: false,
+    help: 'A tag of a matrix does not name the image it should, or that image lacks a platform; each line names one tag.',
+  },
+
+  SCAN_FINDINGS: {
+    category: 'denied',
+    retryable: false,
+    help: 'A scan found something as grave as `--fail-on` says, or graver; no tag was written. The message lists it.',
+  },
+  ADVISORIES_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The advisories are no records of the OSV format; the message says which one.',
+  },
+
   // OCI content
   LAYOUT_INVALID: { category: 'invalid', retryable: false, help: 'The folder is no valid OCI layout.' },
   LAYOUT_LOCKED: { category: 'conflict', retryable: true, help: 'Another process writes to the layout.' },

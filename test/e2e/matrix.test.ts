@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { BuildResult } from '../../src/jobs/index.ts';
 import { imagesOf, OciLayout, parseIndex } from '../../src/oci/index.ts';
 import { createRegistryClient } from '../../src/registry/index.ts';
+import type { MatrixScan } from '../../src/release/index.ts';
 import { commandJson, runCommand } from '../support/command-line.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';
 import { serviceSetting } from '../support/services.ts';
@@ -13,13 +14,14 @@ const signal = AbortSignal.timeout(120_000);
 const repository = `matrix/orb${process.pid}`;
 
 /** What `shared` makes is random: made twice it would be two layers. */
-const DOCKERFILE = `FROM --platform=$BUILDPLATFORM scratch AS shared
+const DOCKERFILE = `FROM --platform=$BUILDPLATFORM scratch AS Shared
 COPY busybox /bin/busybox
 RUN ["/bin/busybox", "dd", "if=/dev/urandom", "of=/shared", "bs=64k", "count=1"]
 FROM scratch
 ARG PYTHON_VERSION
 COPY --from=shared /shared /shared
 COPY --from=shared /bin/busybox /bin/busybox
+COPY METADATA /usr/lib/python3/site-packages/jinja2-3.1.2.dist-info/METADATA
 COPY python-\${PYTHON_VERSION} /python
 ENV PYTHON_VERSION=\${PYTHON_VERSION}
 CMD ["/bin/busybox", "cat", "/python"]
@@ -39,6 +41,7 @@ beforeAll(async () => {
   for (const variant of ['3.9', '3.13'])
     await writeFile(join(context, `python-${variant}`), `python ${variant} ${scratch.path}\n`);
   await writeFile(join(context, 'Dockerfile'), DOCKERFILE);
+  await writeFile(join(context, 'METADATA'), 'Name: Jinja2\nVersion: 3.1.2\n');
   const config = join(scratch.path, 'matrix.yaml');
   await writeFile(
     config,
@@ -60,6 +63,7 @@ async function eventFile(event: object): Promise<readonly string[]> {
 interface MatrixDocument {
   readonly outputs: Readonly<Record<string, string>>;
   readonly builds: Readonly<Record<string, BuildResult>>;
+  readonly scan: MatrixScan;
   readonly images: readonly { readonly variant: string; readonly digest: string }[];
 }
 
@@ -76,9 +80,13 @@ test('R002-3 C14: a pull request is built for all platforms on this machine, and
   }
 });
 
-test('R001-9 R001-10 R001-18 R001-29 R002-11: one build a variant for all platforms; what they share is made and sent once', async () => {
+test('R001-9 R001-10 R001-16 R001-17 R001-18 R001-29 R002-11: one build a variant for all platforms; what they share is made and sent once', async () => {
   const event = await eventFile({ ref: 'refs/tags/v1.0.0' });
-  const { builds, images } = await commandJson<MatrixDocument>(['matrix', ...event]);
+  const advisories = join(scratch.path, 'osv.json');
+  const affected = [{ package: { ecosystem: 'PyPI', name: 'jinja2' }, versions: ['3.1.2'] }];
+  await writeFile(advisories, JSON.stringify({ id: 'GHSA-test', affected }));
+  const run = await commandJson<MatrixDocument>(['matrix', ...event, '--scan', '--advisories', advisories]);
+  const { builds, images } = run;
   expect(Object.keys(builds).toSorted()).toEqual(['3.13', '3.9']);
   for (const { platforms } of Object.values(builds)) expect(platforms).toEqual(['linux/amd64', 'linux/arm64']);
   const [one, other] = [builds['3.9'], builds['3.13']];
@@ -93,6 +101,21 @@ test('R001-9 R001-10 R001-18 R001-29 R002-11: one build a variant for all platfo
     expect((await client.headManifest(target, `1.0.0-python${variant}`, { signal }))?.digest).toBe(digest);
   }
   expect(await client.headManifest(target, 'pr-15', { signal })).toBeUndefined();
+  const found = run.scan.findings.map(({ rule, variant }) => [rule, variant]);
+  expect(found).toEqual(
+    expect.arrayContaining([
+      ['GHSA-test', '3.13'],
+      ['GHSA-test', '3.9'],
+      ['IMG/root', '3.13'],
+    ]),
+  );
+  // BuildKit's lint, once for all variants.
+  expect(run.scan.findings.filter(({ rule }) => rule === 'DL/StageNameCasing')).toHaveLength(1);
+  for (const { archives } of Object.values(builds)) {
+    const subject = archives[0]?.manifestDigest;
+    const referrers = subject === undefined ? [] : await client.listReferrers(target, subject, { signal });
+    expect(referrers.map(({ artifactType }) => artifactType)).toEqual(['application/spdx+json']);
+  }
 });
 
 test('R001-19 R001-20: what the tags name starts and is the variant they say', async () => {

@@ -1,19 +1,9 @@
-import { randomUUID } from 'node:crypto';
-import { appendFile, readFile } from 'node:fs/promises';
-import { text as readText } from 'node:stream/consumers';
-import { systemCodeOf, WorkerError } from '../../errors/index.ts';
-import {
-  calculateTags,
-  githubTagContext,
-  PRESETS,
-  type PresetName,
-  parseTagContext,
-  type TagContext,
-  type TagRequest,
-  type TagResult,
-} from '../../release/index.ts';
+import { WorkerError } from '../../errors/index.ts';
+import { calculateTags, PRESETS, type PresetName, type TagRequest, type TagResult } from '../../release/index.ts';
 import type { CommandContext } from '../context.ts';
+import { writeGithubOutput } from '../github-output.ts';
 import { formatTable, writeResult } from '../output.ts';
+import { tagContextOf } from '../tag-context.ts';
 
 export interface TagsFlags {
   readonly context?: string;
@@ -32,10 +22,10 @@ export interface TagsFlags {
 
 /** `clipyard tags`. */
 export async function tags(flags: TagsFlags, json: boolean, context: CommandContext): Promise<void> {
-  const result = calculateTags(requestOf(flags), await contextOf(flags, context));
+  const result = calculateTags(requestOf(flags), await tagContextOf(flags, context));
   for (const { reason, rule, warning } of result.explanations)
     if (warning) context.log.warn({ rule, reason }, 'a rule gave no tag');
-  if (flags.output === 'github') await writeGithubOutput(result, context.env);
+  if (flags.output === 'github') await writeGithubOutput(githubOutputs(result), context.env);
   writeResult(context.stdout, documentOf(result, flags), json, () => textOf(result, flags));
 }
 
@@ -57,28 +47,6 @@ function requestOf(flags: TagsFlags): TagRequest {
 /** A whole list of lines may stand in one option, as workflow files have them. */
 function linesOf(value: string): readonly string[] {
   return value.split('\n');
-}
-
-async function contextOf(flags: TagsFlags, { env }: CommandContext): Promise<TagContext> {
-  const now = flags.now === undefined ? new Date() : new Date(flags.now);
-  if (Number.isNaN(now.getTime())) throw new WorkerError('USAGE', `--now ${flags.now ?? ''} is no time of ISO 8601`);
-  if (flags.context === '-') return parseTagContext(await readText(process.stdin), now);
-  if (flags.context !== undefined) return parseTagContext(await readContextFile(flags.context), now);
-  const payload = env['GITHUB_EVENT_PATH'];
-  return githubTagContext(env, payload === undefined ? undefined : await readContextFile(payload), now);
-}
-
-async function readContextFile(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new WorkerError(
-      systemCodeOf(cause) === 'ENOENT' ? 'PATH_NOT_FOUND' : 'IO_FAILED',
-      `the context ${path} cannot be read`,
-      { path },
-      { cause },
-    );
-  }
 }
 
 function documentOf(
@@ -103,14 +71,10 @@ function textOf({ explanations, tags: all }: TagResult, { explain }: TagsFlags):
   return `${lines}\n${formatTable(['tag', 'priority >', 'rule', 'why'], rows)}`;
 }
 
-/** Outputs of a job: values may have lines, between marks that nobody can guess. */
-async function writeGithubOutput(result: TagResult, env: CommandContext['env']): Promise<void> {
-  const path = env['GITHUB_OUTPUT'];
-  if (path === undefined)
-    throw new WorkerError('USAGE', '--output github: GITHUB_OUTPUT is not set; this is no GitHub Actions job');
+function githubOutputs(result: TagResult): Readonly<Record<string, string>> {
   const pairs = (values: Readonly<Record<string, string>>) =>
     Object.entries(values).map(([key, value]) => `${key}=${value}`);
-  const outputs = {
+  return {
     tags: result.tags.join('\n'),
     version: result.version ?? '',
     latest: String(result.latest),
@@ -118,7 +82,4 @@ async function writeGithubOutput(result: TagResult, env: CommandContext['env']):
     annotations: pairs(result.annotations).join('\n'),
     json: JSON.stringify(Object.fromEntries(result.byImage)),
   };
-  const mark = `clipyard-${randomUUID()}`;
-  const text = Object.entries(outputs).map(([name, value]) => `${name}<<${mark}\n${value}\n${mark}\n`);
-  await appendFile(path, text.join(''));
 }

@@ -1,3 +1,3 @@
 export { calculateTags, type RuleExplanation, type TagRequest, type TagResult } from './calculate.ts';
-export { githubTagContext, parseTagContext, type TagContext } from './context.ts';
+export { effectiveContext, githubTagContext, parseTagContext, type TagContext } from './context.ts';
 export { PRESETS, type PresetName } from './presets.ts';

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { withMatrixTable } from '../../../scripts/docs/matrix-table.ts';
 import { configurationPage, errorsPage } from '../../../scripts/docs/pages.ts';
 
 const page = (name: string) => readFileSync(new URL(`../../../docs/${name}`, import.meta.url), 'utf8');
@@ -10,4 +11,8 @@ test('docs/errors.md is what scripts/gen-docs.ts writes from the codes', () => {
 
 test('docs/configuration.md is what scripts/gen-docs.ts writes from the schema', () => {
   expect(page('configuration.md')).toBe(configurationPage());
+});
+
+test('R001-25: the table of docs/matrix.md is what the calculation gives', () => {
+  expect(page('matrix.md')).toBe(withMatrixTable(page('matrix.md')));
 });

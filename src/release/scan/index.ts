@@ -1,0 +1,10 @@
+export { type Advisory, advisoryFindings, cvss3BaseScore, parseAdvisories } from './advisories.ts';
+export { attachSbom } from './attach.ts';
+export { dockerfileFindings } from './dockerfile.ts';
+export { type Finding, isAtLeast, SEVERITIES, type Severity, sortFindings } from './finding.ts';
+export { compareDebian, compareVersionsOf } from './packages/compare.ts';
+export type { Package } from './packages/package.ts';
+export { sarifDocument } from './sarif.ts';
+export { SPDX_MEDIA_TYPE, spdxDocument } from './sbom.ts';
+export { type ImageScan, type ImageScanner, type ScanDepth, type ScannedImage, scanPackages } from './scan-image.ts';
+export { type MatrixScan, type MatrixScanContext, representatives, requireBelow, scanMatrix } from './scan-matrix.ts';
