@@ -56,7 +56,6 @@ export {
   type MovingTagsRequest,
   parseGuardVersion,
   type TagDecision,
-  type TagMobility,
   tagKind,
   type VariantNames,
 } from './guard/index.ts';
@@ -85,6 +84,14 @@ export {
   retagImage,
   type TagWrite,
 } from './retag/index.ts';
+export {
+  checkPlan,
+  type Deletion,
+  type Keep,
+  planRetention,
+  type RetentionPlan,
+  type RetentionRules,
+} from './retention/index.ts';
 export {
   calculateTags,
   githubTagContext,

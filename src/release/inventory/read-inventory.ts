@@ -101,8 +101,12 @@ class Reading {
         const fetched = await this.#reader.readManifest(digest, { signal });
         return fetched === undefined ? undefined : parseEntry(fetched);
       });
-      if (parsed === undefined) this.absent.add(digest);
-      else if (parsed !== 'failed') {
+      if (parsed === undefined) {
+        // Whatever refers to it is seen by its own tag or listing, or is out of sight and safe.
+        this.absent.add(digest);
+        return;
+      }
+      if (parsed !== 'failed') {
         const { config, entry } = parsed;
         this.manifests.set(digest, entry);
         if (config !== undefined) this.#configs.set(digest, config);
@@ -110,7 +114,6 @@ class Reading {
         if (entry.subject !== undefined) add(entry.subject);
         this.#progress();
       }
-      // Also of what is not there: a referrer may outlive its subject, and come before it.
       const referrers = await this.#tried('referrers', digest, () => this.#reader.listReferrers(digest, { signal }));
       if (referrers !== 'failed') for (const referrer of referrers) add(referrer.digest);
     });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { hexOf } from '../../../src/digest/index.ts';
-import { readInventory, releasesOf, type TagKind } from '../../../src/release/index.ts';
+import { readInventory, releasesOf, type InventoryTagKind as TagKind } from '../../../src/release/index.ts';
 import { readTag, variantsAmong } from '../../../src/release/inventory/index.ts';
 import { MemoryRepository, unavailable } from '../../support/release/memory-repository.ts';
 
