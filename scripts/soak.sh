@@ -13,6 +13,8 @@
 #                                        JSON says what was wrong in the end. CLIPYARD_SOAK_SEED=N plays the same faults again
 #   scripts/soak.sh recovery [LEASE_SECONDS...]  two workers on one SQLite file and on one Redis, the one at work is killed: a line
 #                                        of JSON says how long until the other has the build and until it is done
+#   scripts/soak.sh retention [REGISTRIES]  cleans random registries (default 10000) and compares with a naive look; then kills a run
+#                                        at every request, at two real registries
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 part=all
@@ -20,6 +22,12 @@ case "${1:-}" in
   keep) exec scripts/soak/keep.sh ;;
   chaos) exec .clipyard/node/bin/node scripts/soak/chaos/main.ts "${@:2}" ;;
   recovery) exec .clipyard/node/bin/node scripts/soak/recovery.ts "${@:2}" ;;
+  retention)
+    CLIPYARD_RETENTION_REGISTRIES=${2:-10000} \
+      npx vitest run --project unit test/unit/release/retention.test.ts --test-timeout=3600000
+    CLIPYARD_RETENTION_KILLS=all exec \
+      npx vitest run --project integration test/integration/release/retention.test.ts --test-timeout=3600000
+    ;;
   fuzz | survival | damage) part=$1 && shift ;;
 esac
 failed=0

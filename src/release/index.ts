@@ -44,6 +44,7 @@ export {
   type WriteTagsRequest,
   writeTags,
 } from './app/index.ts';
+export { ghcrStore, type PackagesApiOptions } from './ghcr/index.ts';
 export {
   type Coverage,
   compareVersions,
@@ -85,12 +86,21 @@ export {
   type TagWrite,
 } from './retag/index.ts';
 export {
+  type CarriedOut,
   checkPlan,
   type Deletion,
   type Keep,
   planRetention,
+  type RepositoryStore,
+  type RetentionContext,
+  type RetentionEvent,
   type RetentionPlan,
+  type RetentionPolicy,
+  type RetentionResult,
   type RetentionRules,
+  registryStore,
+  runRetention,
+  runRetentionAfter,
 } from './retention/index.ts';
 export {
   calculateTags,

@@ -41,6 +41,7 @@ export async function readInventory(reader: RepositoryReader, options: Inventory
     ...(options.alsoLookAt ?? []),
   ];
   await reading.readManifests(roots);
+  if (reader.listManifests !== undefined) reading.compareWithList(new Set(listed.map(({ digest }) => digest)));
   await reading.readConfigs(rootsOf(reading.manifests, resolved));
   const manifests = withFacts(reading, listed);
   const variants = variantsAmong(names, options.variants);
@@ -52,6 +53,7 @@ export async function readInventory(reader: RepositoryReader, options: Inventory
     tags,
     manifests,
     absent: reading.absent,
+    danglingTags: reading.dangling.toSorted(),
     seesUntagged: reader.listManifests !== undefined,
     problems: reading.problems,
   };
@@ -61,6 +63,7 @@ export async function readInventory(reader: RepositoryReader, options: Inventory
 class Reading {
   readonly manifests = new Map<Digest, ManifestEntry>();
   readonly absent = new Set<Digest>();
+  readonly dangling: string[] = [];
   readonly problems: InventoryProblem[] = [];
   readonly facts = new Map<Digest, ReturnType<typeof factsOfConfig>>();
   readonly #configs = new Map<Digest, Descriptor>();
@@ -75,7 +78,7 @@ class Reading {
     this.#width = options.width ?? WIDTH;
   }
 
-  /** A tag that is listed and not there was deleted just now, or the registry lists more than it has: nobody can tell. */
+  /** A tag that is listed and not there was deleted just now, or only half: distribution lists such ones for ever. */
   async resolveTags(names: readonly string[]): Promise<ReadonlyMap<string, Digest>> {
     const { signal } = this.#options;
     const resolved = new Map<string, Digest>();
@@ -83,8 +86,7 @@ class Reading {
       const digest = await this.#tried('tag', tag, () => this.#reader.headTag(tag, { signal }));
       if (digest === 'failed') return;
       if (digest === undefined) {
-        const message = `the tag ${tag} is listed, but there is no manifest under it`;
-        this.problems.push({ part: 'tag', name: tag, code: 'REGISTRY_NOT_FOUND', message });
+        this.dangling.push(tag);
         return;
       }
       resolved.set(tag, digest);
@@ -117,6 +119,15 @@ class Reading {
       const referrers = await this.#tried('referrers', digest, () => this.#reader.listReferrers(digest, { signal }));
       if (referrers !== 'failed') for (const referrer of referrers) add(referrer.digest);
     });
+  }
+
+  /** What is there and not in the list of all: a page was lost. */
+  compareWithList(listed: ReadonlySet<Digest>): void {
+    for (const digest of this.manifests.keys())
+      if (!listed.has(digest)) {
+        const message = `${digest} is in the repository and not in the list of its manifests, which is not whole`;
+        this.problems.push({ part: 'manifest', name: digest, code: 'REGISTRY_LIST_INCOMPLETE', message });
+      }
   }
 
   async readConfigs(roots: readonly ManifestEntry[]): Promise<void> {
@@ -164,8 +175,10 @@ function withFacts(
   listed: readonly ListedManifest[],
 ): ReadonlyMap<Digest, ManifestEntry> {
   const pushed = new Map(listed.map(({ digest, pushedMs }) => [digest, pushedMs]));
+  // In an order that does not tell which answer came first.
+  const ordered = [...manifests].toSorted(([a], [b]) => (a < b ? -1 : 1));
   return new Map(
-    [...manifests].map(([digest, entry]) => {
+    ordered.map(([digest, entry]) => {
       const own = factsOfAnnotations(entry.annotations);
       const image = representative(entry, manifests);
       const read = image === undefined ? {} : (facts.get(image.digest) ?? {});
