@@ -72,12 +72,14 @@ function wrongWithTag(tag: string, world: World): readonly string[] {
     const stays = subject !== undefined && inventory.manifests.has(subject) && !gone.has(subject);
     return stays ? [`${tag} belongs to ${subject}, which stays`] : [];
   }
+  const versions = [...inventory.tags.values()].filter(
+    ({ digest, version }) => digest === entry.digest && version !== undefined,
+  );
   const mayGo =
     entry.kind === 'commit' &&
     rules.withCommitTags &&
-    [...inventory.tags.values()].some(
-      (other) => other.digest === entry.digest && other.version !== undefined && world.goneTags.has(other.tag),
-    );
+    versions.length > 0 &&
+    versions.every((other) => world.goneTags.has(other.tag));
   return mayGo ? [] : [`${tag} is a ${entry.kind} tag and goes by no rule`];
 }
 
