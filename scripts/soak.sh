@@ -16,6 +16,8 @@
 #                                        of JSON says how long until the other has the build and until it is done
 #   scripts/soak.sh releases [HISTORIES] random histories of releases (default 100000) against a registry in memory: a line of JSON
 #                                        counts what happened and where a tag did wrong. CLIPYARD_SOAK_SEED=N plays the same ones
+#   scripts/soak.sh retention [REGISTRIES]  cleans random registries (default 10000) and compares with a naive look; then kills a run
+#                                        at every request, at two real registries
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 part=all
@@ -24,6 +26,12 @@ case "${1:-}" in
   chaos) exec .clipyard/node/bin/node scripts/soak/chaos/main.ts "${@:2}" ;;
   recovery) exec .clipyard/node/bin/node scripts/soak/recovery.ts "${@:2}" ;;
   releases) exec .clipyard/node/bin/node scripts/soak/releases/main.ts "${@:2}" ;;
+  retention)
+    CLIPYARD_RETENTION_REGISTRIES=${2:-10000} \
+      npx vitest run --project unit test/unit/release/retention.test.ts --test-timeout=3600000
+    CLIPYARD_RETENTION_KILLS=all exec \
+      npx vitest run --project integration test/integration/release/retention.test.ts --test-timeout=3600000
+    ;;
   fuzz | survival | damage) part=$1 && shift ;;
 esac
 failed=0

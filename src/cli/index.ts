@@ -16,6 +16,7 @@ import { addMatrixCommands } from './commands/matrix.ts';
 import { addMountCommands } from './commands/mount.ts';
 import { addRegistryCommands } from './commands/registry.ts';
 import { addReleaseCommand } from './commands/release.ts';
+import { addRetentionCommand } from './commands/retention.ts';
 import { addRunCommand } from './commands/run.ts';
 import { addTagsCommand } from './commands/tags.ts';
 import { addWorkerCommand } from './commands/worker.ts';
@@ -110,6 +111,7 @@ function createProgram(context: CommandContext, json: boolean): Command {
   addReleaseCommand(program, context);
   addMatrixCommands(program, context);
   addRegistryCommands(program, context);
+  addRetentionCommand(program, context);
   addCacheCommands(program, context);
   addBenchCommands(program, context);
   addWorkerCommand(program, context);

@@ -452,6 +452,23 @@ export const ERROR_CODES = {
     help: 'The tag names one image for ever and has another one; it is never moved.',
   },
 
+  // retention
+  INVENTORY_INCOMPLETE: {
+    category: 'unavailable',
+    retryable: true,
+    help: 'A tag, manifest, referrer or configuration of the repository could not be read; the message names the first. Nothing was deleted; run again.',
+  },
+  RETENTION_PLAN_UNSAFE: {
+    category: 'internal',
+    retryable: false,
+    help: 'What retention wanted to delete did not pass its second check; nothing was deleted. Please report it.',
+  },
+  PACKAGE_DELETE_REFUSED: {
+    category: 'denied',
+    retryable: false,
+    help: "GitHub does not delete this package version: it is the last one with a tag, or has more than 5000 downloads; the message holds GitHub's words.",
+  },
+
   // object store
   STORE_UNAVAILABLE: {
     category: 'unavailable',

@@ -45,6 +45,7 @@ export {
   writeTags,
 } from './app/index.ts';
 export { type CopyCounts, type CopyEvent, type CopyRequest, type CopyResult, copyImage } from './copy/index.ts';
+export { ghcrStore, type PackagesApiOptions } from './ghcr/index.ts';
 export {
   type Coverage,
   compareVersions,
@@ -57,7 +58,6 @@ export {
   type MovingTagsRequest,
   parseGuardVersion,
   type TagDecision,
-  type TagMobility,
   tagKind,
   type VariantNames,
 } from './guard/index.ts';
@@ -117,6 +117,23 @@ export {
   type TagRemoval,
   type TagWrite,
 } from './retag/index.ts';
+export {
+  type CarriedOut,
+  checkPlan,
+  type Deletion,
+  type Keep,
+  planRetention,
+  type RepositoryStore,
+  type RetentionContext,
+  type RetentionEvent,
+  type RetentionPlan,
+  type RetentionPolicy,
+  type RetentionResult,
+  type RetentionRules,
+  registryStore,
+  runRetention,
+  runRetentionAfter,
+} from './retention/index.ts';
 export {
   type Advisory,
   advisoryFindings,

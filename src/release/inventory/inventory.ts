@@ -59,6 +59,8 @@ export interface Inventory {
   readonly manifests: ReadonlyMap<Digest, ManifestEntry>;
   /** Named by an index, a subject or a digest tag, and surely not there (404). */
   readonly absent: ReadonlySet<Digest>;
+  /** Listed, and surely not there (404). */
+  readonly danglingTags: readonly string[];
   /** Whether also manifests are seen that nothing names. The distribution API lists tags only. */
   readonly seesUntagged: boolean;
   /** Empty: the inventory is complete. */

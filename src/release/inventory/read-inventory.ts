@@ -41,6 +41,7 @@ export async function readInventory(reader: RepositoryReader, options: Inventory
     ...(options.alsoLookAt ?? []),
   ];
   await reading.readManifests(roots);
+  if (reader.listManifests !== undefined) reading.compareWithList(new Set(listed.map(({ digest }) => digest)));
   await reading.readConfigs(rootsOf(reading.manifests, resolved));
   const manifests = withFacts(reading, listed);
   const variants = variantsAmong(names, options.variants);
@@ -52,6 +53,7 @@ export async function readInventory(reader: RepositoryReader, options: Inventory
     tags,
     manifests,
     absent: reading.absent,
+    danglingTags: reading.dangling.toSorted(),
     seesUntagged: reader.listManifests !== undefined,
     problems: reading.problems,
   };
@@ -61,6 +63,7 @@ export async function readInventory(reader: RepositoryReader, options: Inventory
 class Reading {
   readonly manifests = new Map<Digest, ManifestEntry>();
   readonly absent = new Set<Digest>();
+  readonly dangling: string[] = [];
   readonly problems: InventoryProblem[] = [];
   readonly facts = new Map<Digest, ReturnType<typeof factsOfConfig>>();
   readonly #configs = new Map<Digest, Descriptor>();
@@ -75,7 +78,7 @@ class Reading {
     this.#width = options.width ?? WIDTH;
   }
 
-  /** A tag that is listed and not there was deleted just now, or the registry lists more than it has: nobody can tell. */
+  /** A tag that is listed and not there was deleted just now, or only half: distribution lists such ones for ever. */
   async resolveTags(names: readonly string[]): Promise<ReadonlyMap<string, Digest>> {
     const { signal } = this.#options;
     const resolved = new Map<string, Digest>();
@@ -83,8 +86,7 @@ class Reading {
       const digest = await this.#tried('tag', tag, () => this.#reader.headTag(tag, { signal }));
       if (digest === 'failed') return;
       if (digest === undefined) {
-        const message = `the tag ${tag} is listed, but there is no manifest under it`;
-        this.problems.push({ part: 'tag', name: tag, code: 'REGISTRY_NOT_FOUND', message });
+        this.dangling.push(tag);
         return;
       }
       resolved.set(tag, digest);
@@ -101,8 +103,12 @@ class Reading {
         const fetched = await this.#reader.readManifest(digest, { signal });
         return fetched === undefined ? undefined : parseEntry(fetched);
       });
-      if (parsed === undefined) this.absent.add(digest);
-      else if (parsed !== 'failed') {
+      if (parsed === undefined) {
+        // Whatever refers to it is seen by its own tag or listing, or is out of sight and safe.
+        this.absent.add(digest);
+        return;
+      }
+      if (parsed !== 'failed') {
         const { config, entry } = parsed;
         this.manifests.set(digest, entry);
         if (config !== undefined) this.#configs.set(digest, config);
@@ -110,10 +116,18 @@ class Reading {
         if (entry.subject !== undefined) add(entry.subject);
         this.#progress();
       }
-      // Also of what is not there: a referrer may outlive its subject, and come before it.
       const referrers = await this.#tried('referrers', digest, () => this.#reader.listReferrers(digest, { signal }));
       if (referrers !== 'failed') for (const referrer of referrers) add(referrer.digest);
     });
+  }
+
+  /** What is there and not in the list of all: a page was lost. */
+  compareWithList(listed: ReadonlySet<Digest>): void {
+    for (const digest of this.manifests.keys())
+      if (!listed.has(digest)) {
+        const message = `${digest} is in the repository and not in the list of its manifests, which is not whole`;
+        this.problems.push({ part: 'manifest', name: digest, code: 'REGISTRY_LIST_INCOMPLETE', message });
+      }
   }
 
   async readConfigs(roots: readonly ManifestEntry[]): Promise<void> {
@@ -161,8 +175,10 @@ function withFacts(
   listed: readonly ListedManifest[],
 ): ReadonlyMap<Digest, ManifestEntry> {
   const pushed = new Map(listed.map(({ digest, pushedMs }) => [digest, pushedMs]));
+  // In an order that does not tell which answer came first.
+  const ordered = [...manifests].toSorted(([a], [b]) => (a < b ? -1 : 1));
   return new Map(
-    [...manifests].map(([digest, entry]) => {
+    ordered.map(([digest, entry]) => {
       const own = factsOfAnnotations(entry.annotations);
       const image = representative(entry, manifests);
       const read = image === undefined ? {} : (facts.get(image.digest) ?? {});

@@ -57,15 +57,16 @@ export function readTag(tag: string, { variants, versionText }: TagReadingOption
 }
 
 /**
- * Variants that the tags themselves tell: a suffix of a version that is a tag of its own. `given` are known from elsewhere.
+ * Variants that the tags themselves tell: what ends the tag of a version and is a tag of its own. `given` are known from elsewhere.
  */
 export function variantsAmong(tags: readonly string[], given: readonly string[] = []): ReadonlySet<string> {
   const alone = new Set(tags);
   const suffixes = tags.flatMap((tag) => {
-    const [, suffix] = /^v?\d+\.\d+\.\d+-(.+)$/.exec(tag) ?? [];
-    return suffix !== undefined && alone.has(suffix) && !PRERELEASE.test(suffix) ? [suffix] : [];
+    if (!/^v?\d+\.\d+\.\d+-/.test(tag)) return [];
+    // Behind each dash: `rc.1-slim-python3.9` may end in `slim-python3.9` or in `python3.9`.
+    return [...tag.matchAll(/-/g)].map(({ index }) => tag.slice(index + 1));
   });
-  return new Set([...given, ...suffixes]);
+  return new Set([...given, ...suffixes.filter((suffix) => alone.has(suffix) && !PRERELEASE.test(suffix))]);
 }
 
 /** What a digest tag belongs to, undefined for every other tag. */

@@ -55,7 +55,7 @@ export async function readMatrixState(
 
 /**
  * What a run does, variant by variant and tag by tag: pure. Permanent tags that are there keep their images, and the run goes on from
- * them; moving ones follow the releases (src/release/guard). Throws RELEASE_TAG_TAKEN for a version that is there and whose variant
+ * them; moving ones follow the releases (src/release/guard). Throws TAG_PERMANENT for a version that is there and whose variant
  * would have to be built.
  */
 export function planMatrix(config: MatrixConfig, matrix: MatrixTags, state: MatrixState): MatrixPlan {
@@ -95,7 +95,7 @@ function planTag(assignment: TagAssignment, input: TagInput): PlannedTag {
     if (before === undefined) return { ...moves, reason: 'for good' };
     if (before === after) return { ...moves, action: 'stays', reason: 'released before' };
     throw new WorkerError(
-      'RELEASE_TAG_TAKEN',
+      'TAG_PERMANENT',
       `${tag} is released as ${before}, which is not the image of ${variantTag(input.config, variant)}; it does not change`,
       { tag, digest: before },
     );
@@ -123,7 +123,7 @@ function guardMoving(
 
 /**
  * A precision tag that is there must be of this commit, as far as its image says: a git tag that was moved is another release. Throws
- * RELEASE_TAG_TAKEN.
+ * TAG_PERMANENT.
  */
 export async function checkReleasedVariants(
   config: MatrixConfig,
@@ -136,7 +136,7 @@ export async function checkReleasedVariants(
     const { revision } = await readVariantImage(config, each.digest, { client, signal });
     if (sha !== '' && revision !== undefined && revision !== sha)
       throw new WorkerError(
-        'RELEASE_TAG_TAKEN',
+        'TAG_PERMANENT',
         `${variantTag(config, each.variant)} of this version was released from commit ${revision}, and this is ${sha}`,
         { digest: each.digest },
       );

@@ -81,7 +81,7 @@ export async function previewMatrix(
  * Builds all variants, then writes all tags, then looks whether they are right. No tag is touched before every variant is built and
  * approved, so that one that fails leaves every alias where it was. Killed at any moment and run again it ends the same: what has its
  * precision tag is not built again. The caller holds the repository's lock. Throws the error of the first variant that failed,
- * RELEASE_TAG_TAKEN, MATRIX_MISMATCH and what `setTag` throws.
+ * TAG_PERMANENT, MATRIX_MISMATCH and what `setTag` throws.
  */
 export async function runMatrix(
   config: MatrixConfig,

@@ -213,7 +213,7 @@ test('a second run of a release builds nothing and writes nothing; of another co
   const build = () => Promise.reject(new Error('built again'));
   await release('1.0.0', { build });
   expect(tagWrites()).toEqual([]);
-  await expect(release('1.0.0', { build, sha: 'd'.repeat(40) })).rejects.toMatchObject({ code: 'RELEASE_TAG_TAKEN' });
+  await expect(release('1.0.0', { build, sha: 'd'.repeat(40) })).rejects.toMatchObject({ code: 'TAG_PERMANENT' });
 });
 
 test('a dry run sends GET and HEAD alone and tells what the run then does', async () => {

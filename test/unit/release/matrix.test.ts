@@ -283,7 +283,7 @@ describe('the plan', () => {
 
   test('C6: a released version whose variant would be built anew is refused before the first build', () => {
     expect(() => planOf(release('v1.0.0'), { '1.0.0': image('legacy') })).toThrow(
-      expect.objectContaining({ code: 'RELEASE_TAG_TAKEN' }),
+      expect.objectContaining({ code: 'TAG_PERMANENT' }),
     );
   });
 

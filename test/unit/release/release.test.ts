@@ -199,9 +199,12 @@ describe('what is asked for', () => {
     expect(() => releaseRepository(name)).toThrow(expect.objectContaining({ code: 'RELEASE_NAME_INVALID' }));
   });
 
-  test.for(['1.2.3+b1', '-1', '.1', 'a b', '', 'latest', 'x'.repeat(129)])('D6: version %j is no tag of a release', (version) => {
-    expect(() => requireVersionTag(version)).toThrow(expect.objectContaining({ code: 'RELEASE_TAG_INVALID' }));
-  });
+  test.for(['1.2.3+b1', '-1', '.1', 'a b', '', 'latest', 'x'.repeat(129)])(
+    'D6: version %j is no tag of a release',
+    (version) => {
+      expect(() => requireVersionTag(version)).toThrow(expect.objectContaining({ code: 'RELEASE_TAG_INVALID' }));
+    },
+  );
 
   test('R000-10: rebuilt unless a commit is given, known and present', () => {
     const present = { state: 'present', digest: stage().image } as const;

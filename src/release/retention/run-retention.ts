@@ -1,0 +1,115 @@
+import { type Cancelable, WorkerError } from '../../errors/index.ts';
+import type { ObjectStore } from '../../objects/index.ts';
+import { type Inventory, readInventory } from '../inventory/index.ts';
+import type { RepositoryLock } from '../retag/index.ts';
+import { BegunDeletions } from './begun.ts';
+import { type CarriedOut, carryOut } from './carry-out.ts';
+import { checkPlan } from './check-plan.ts';
+import { pinnedDigests } from './pinned-digests.ts';
+import type { Deletion, RetentionPlan } from './plan.ts';
+import { planRetention } from './plan-retention.ts';
+import type { RepositoryStore } from './repository-store.ts';
+import type { RetentionRules } from './rules.ts';
+
+/** What a person says; the rest of the rules is read. */
+export type RetentionPolicy = Pick<RetentionRules, 'graceMs' | 'keep' | 'order' | 'protect' | 'withCommitTags'> & {
+  /** Suffixes of tags that are variants and no prereleases, beside those that the tags tell. */
+  readonly variants: readonly string[];
+};
+
+export type RetentionEvent =
+  | { readonly type: 'reading'; readonly tags: number; readonly manifests: number }
+  | { readonly type: 'planned'; readonly deletions: number; readonly keeps: number }
+  | { readonly type: 'deletion'; readonly deletion: Deletion; readonly outcome: 'deleted' | 'absent' | 'skipped' };
+
+export interface RetentionContext extends Cancelable {
+  readonly store: RepositoryStore;
+  /** Object stores whose images must stay mountable. */
+  readonly objectStores: readonly ObjectStore[];
+  readonly lock: RepositoryLock;
+  /** Remembers what was begun. */
+  readonly stateDirectory: string;
+  /** Milliseconds since the epoch. */
+  readonly nowMs: number;
+  readonly onEvent?: (event: RetentionEvent) => void;
+}
+
+export interface RetentionResult extends CarriedOut {
+  readonly repository: string;
+  readonly dryRun: boolean;
+  readonly plan: RetentionPlan;
+}
+
+/**
+ * Reads, plans, checks, and unless it is a dry run deletes. Throws INVENTORY_INCOMPLETE when a part could not be read,
+ * RETENTION_PLAN_UNSAFE when the checker disagrees, and whatever the store or the registry fails with; of these only what happens
+ * while it deletes leaves something deleted.
+ */
+export async function runRetention(
+  policy: RetentionPolicy,
+  { dryRun }: { readonly dryRun: boolean },
+  context: RetentionContext,
+): Promise<RetentionResult> {
+  const { lock, onEvent, signal, stateDirectory, store } = context;
+  const { registry, repository } = store.repository;
+  const begun = new BegunDeletions(stateDirectory, store.repository);
+  // A dry run writes nothing, not even a lock.
+  await using _held = dryRun ? undefined : await lock.hold(store.repository, { signal });
+  const { inventory, plan } = await prepare(policy, await begun.read(), context);
+  onEvent?.({ type: 'planned', deletions: plan.deletions.length, keeps: plan.keeps.length });
+  const result = { repository: `${registry}/${repository}`, dryRun, plan };
+  if (dryRun) return { ...result, deleted: [], absent: [], skipped: [] };
+  const digests = plan.deletions.flatMap((each) => (each.kind === 'manifest' ? [each.digest] : []));
+  if (digests.length > 0) await begun.write(digests, { signal });
+  const carried = await carryOut(plan.deletions, inventory, store, {
+    signal,
+    onDeletion: (deletion, outcome) => onEvent?.({ type: 'deletion', deletion, outcome }),
+  });
+  await begun.clear();
+  return { ...result, ...carried };
+}
+
+async function prepare(
+  policy: RetentionPolicy,
+  begun: RetentionRules['begun'],
+  { nowMs, objectStores, onEvent, signal, store }: RetentionContext,
+): Promise<{ readonly inventory: Inventory; readonly plan: RetentionPlan }> {
+  const pinned = await pinnedDigests(objectStores, { signal });
+  const rules: RetentionRules = { ...policy, pinned, begun, nowMs };
+  const inventory = await readInventory(store, {
+    signal,
+    variants: policy.variants,
+    alsoLookAt: [...policy.protect, ...pinned.keys(), ...begun],
+    onProgress: (progress) => onEvent?.({ type: 'reading', ...progress }),
+  });
+  requireComplete(inventory);
+  const plan = planRetention(inventory, rules);
+  const wrong = checkPlan(inventory, rules, plan);
+  if (wrong.length > 0)
+    throw new WorkerError(
+      'RETENTION_PLAN_UNSAFE',
+      `the plan and its check disagree, nothing was deleted: ${wrong.slice(0, 3).join('; ')}`,
+      { disagreements: wrong.length },
+    );
+  return { inventory, plan };
+}
+
+function requireComplete({ problems, repository }: Inventory): void {
+  const [first] = problems;
+  if (first === undefined) return;
+  throw new WorkerError(
+    'INVENTORY_INCOMPLETE',
+    `${repository.registry}/${repository.repository}: ${problems.length} parts could not be read, nothing was deleted; the first: ${first.message}`,
+    { problems: problems.length, part: first.part, name: first.name, code: first.code },
+  );
+}
+
+/** Retention behind a release: nothing when none is configured, or when the release failed. */
+export async function runRetentionAfter(
+  release: { readonly succeeded: boolean },
+  policy: RetentionPolicy | undefined,
+  context: RetentionContext,
+): Promise<RetentionResult | undefined> {
+  if (!release.succeeded || policy === undefined) return undefined;
+  return await runRetention(policy, { dryRun: false }, context);
+}

@@ -1,0 +1,166 @@
+import { randomUUID } from 'node:crypto';
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { Digest } from '../../../src/digest/index.ts';
+import { createRegistryClient, type RegistryClient } from '../../../src/registry/index.ts';
+import { createRepositoryLock, ghcrStore, type RetentionPolicy, runRetention } from '../../../src/release/index.ts';
+import { createLog, Secret } from '../../../src/telemetry/index.ts';
+import { FaultProxy } from '../../support/fault-proxy.ts';
+import { type RunningRegistry, startOlareg } from '../../support/registry.ts';
+import { MemoryRepository } from '../../support/release/memory-repository.ts';
+import { PackagesServer } from '../../support/release/packages-server.ts';
+import { pushRepository } from '../../support/release/push-repository.ts';
+import { type TemporaryDirectory, temporaryDirectory } from '../../support/temporary-directory.ts';
+
+const { signal } = new AbortController();
+const TOKEN = 'ghp_ThisIsAnInventedTokenOfATest0000000';
+const policy: RetentionPolicy = {
+  keep: 1,
+  order: 'version',
+  graceMs: 3_600_000,
+  protect: new Set(),
+  variants: [],
+  withCommitTags: false,
+};
+
+let registry: RunningRegistry;
+let front: FaultProxy;
+let client: RegistryClient;
+let state: TemporaryDirectory;
+let packages: PackagesServer;
+let model: MemoryRepository;
+let digests: Record<'old' | 'kept' | 'orphan' | 'orphanChild', Digest>;
+let repository: { registry: string; repository: string };
+
+beforeAll(async () => {
+  registry = await startOlareg();
+});
+afterAll(async () => {
+  await registry[Symbol.asyncDispose]();
+});
+beforeEach(async () => {
+  front = await FaultProxy.start(registry.address);
+  // As GHCR: nothing is deleted by this API.
+  front.inject({ method: 'DELETE' }, { kind: 'answer', status: 405 }, { times: 1000 });
+  client = createRegistryClient();
+  state = await temporaryDirectory('ghcr');
+  repository = { registry: front.address, repository: `owner/apps/app-${randomUUID()}` };
+  model = new MemoryRepository();
+  const orphanChild = model.image({ name: 'child of what nothing names', created: '2026-01-01T00:00:00Z' });
+  const shared = model.image({ name: 'shared', created: '2026-01-01T00:00:00Z' });
+  digests = {
+    orphanChild,
+    orphan: model.index([orphanChild, shared], { 'org.opencontainers.image.created': '2026-01-01T00:00:00Z' }),
+    old: model.index([shared], { release: '1.0.0' }),
+    kept: model.index([shared], { release: '1.1.0' }),
+  };
+  model.tags.set('1.0.0', digests.old);
+  model.tags.set('1.1.0', digests.kept);
+  const real = { ...repository, registry: registry.address };
+  await pushRepository(model, real);
+  packages = await PackagesServer.start(model, repository, real);
+});
+afterEach(async () => {
+  await packages[Symbol.asyncDispose]();
+  await client[Symbol.asyncDispose]();
+  await front[Symbol.asyncDispose]();
+  await state[Symbol.asyncDispose]();
+});
+
+async function run({ dryRun = false, log = createLog({ level: 'silent' }), patienceMs = 5000 } = {}) {
+  await using store = ghcrStore(client, repository, {
+    api: packages.address,
+    token: new Secret(TOKEN),
+    log,
+    patienceMs,
+  });
+  return await runRetention(
+    policy,
+    { dryRun },
+    {
+      store,
+      objectStores: [],
+      lock: createRepositoryLock(state.path),
+      stateDirectory: state.path,
+      nowMs: Date.now(),
+      signal,
+    },
+  );
+}
+const isThere = async (digest: Digest) => (await client.headManifest(repository, digest, { signal })) !== undefined;
+
+test('R002-9, D28: GHCR is cleaned through the packages API, untagged versions too, page by page', async () => {
+  const { deleted } = await run();
+  expect(deleted.map(({ digest }) => digest).toSorted()).toEqual(
+    [digests.old, digests.orphan, digests.orphanChild].toSorted(),
+  );
+  expect(await isThere(digests.kept)).toBe(true);
+  expect(await isThere(digests.orphanChild)).toBe(false);
+  expect(await client.listTags(repository, { signal })).toEqual(['1.1.0']);
+  expect(packages.requests.filter(({ path }) => path.endsWith('/versions')).length).toBeGreaterThan(1);
+  expect((await run()).plan.deletions).toEqual([]);
+});
+
+test('D39: a dry run only reads there too', async () => {
+  await run({ dryRun: true });
+  expect(new Set(packages.requests.map(({ method }) => method))).toEqual(new Set(['GET']));
+});
+
+test('D27: a list that lacks what the registry has deletes nothing, nor one with a page lost', async () => {
+  packages.answers.push({ match: /page=2/, answer: { status: 200, body: [] } });
+  await expect(run()).rejects.toMatchObject({ code: 'INVENTORY_INCOMPLETE' });
+  packages.answers.push({ match: /page=2/, answer: { status: 404, body: { message: 'Not Found' } } });
+  await expect(run()).rejects.toMatchObject({ code: 'REGISTRY_NOT_FOUND' });
+  packages.answers.push({ match: /versions/, answer: { status: 200, body: { not: 'a list' } } });
+  await expect(run()).rejects.toMatchObject({ code: 'REGISTRY_PROTOCOL' });
+  const elsewhere = { link: '<http://127.0.0.2:9/versions>; rel="next"' };
+  packages.answers.push({ match: /versions/, answer: { status: 200, headers: elsewhere, body: [] } });
+  await expect(run()).rejects.toMatchObject({ code: 'REGISTRY_PROTOCOL' });
+  expect(packages.requests.filter(({ method }) => method === 'DELETE')).toEqual([]);
+});
+
+test.for([
+  ['You cannot delete the last tagged version of a package. You must delete the package instead.', 'the whole package'],
+  ['Publicly visible package versions with more than 5000 downloads cannot be deleted.', 'its support can delete them'],
+])('D28: the refusal "%s" is said plainly', async ([message = '', plain]) => {
+  packages.answers.push({ match: /^DELETE/, answer: { status: 400, body: { message } } });
+  await expect(run()).rejects.toMatchObject({
+    code: 'PACKAGE_DELETE_REFUSED',
+    message: expect.stringContaining(plain ?? '') as string,
+  });
+});
+
+test('D30: a rate limit is waited for within reason', async () => {
+  packages.answers.push({ match: /versions/, answer: { status: 429, headers: { 'retry-after': '0' }, body: {} } });
+  await run({ dryRun: true });
+  const reset = String(Math.floor(Date.now() / 1000) + 3600);
+  const spent = { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': reset };
+  packages.answers.push({
+    match: /versions/,
+    answer: { status: 403, headers: spent, body: { message: 'rate limit' } },
+  });
+  await expect(run()).rejects.toMatchObject({ code: 'REGISTRY_THROTTLED' });
+});
+
+test('D31: the token goes to the API alone, and into no log, message or file', async () => {
+  const lines = new PassThrough();
+  const written = text(lines);
+  packages.answers.push({ match: /^DELETE/, answer: { status: 400, body: { message: `bad token ${TOKEN}` } } });
+  const failure = await run({ log: createLog({ level: 'debug', terminal: lines }) }).then(
+    () => '',
+    (thrown: unknown) => String(thrown),
+  );
+  lines.end();
+  expect(failure).toContain('[redacted]');
+  expect(failure + (await written)).not.toContain(TOKEN);
+  expect(packages.requests.every(({ authorization }) => authorization === `Bearer ${TOKEN}`)).toBe(true);
+  expect(front.requests.every(({ headers }) => headers['authorization'] === undefined)).toBe(true);
+  expect(() =>
+    ghcrStore(client, repository, {
+      api: 'http://api.example.test',
+      token: new Secret(TOKEN),
+      log: createLog({ level: 'silent' }),
+    }),
+  ).toThrow('https only');
+});

@@ -1,0 +1,313 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { type Digest, hexOf } from '../../../src/digest/index.ts';
+import { type ObjectStore, openStore } from '../../../src/objects/index.ts';
+import { createRegistryClient, type RegistryClient } from '../../../src/registry/index.ts';
+import {
+  createRepositoryLock,
+  type RetentionEvent,
+  type RetentionPolicy,
+  readInventory,
+  registryReader,
+  registryStore,
+  runRetention,
+  runRetentionAfter,
+} from '../../../src/release/index.ts';
+import { commandJson, startCommand } from '../../support/command-line.ts';
+import { FaultProxy } from '../../support/fault-proxy.ts';
+import { type RunningRegistry, startDistribution, startOlareg } from '../../support/registry.ts';
+import { MemoryRepository } from '../../support/release/memory-repository.ts';
+import { pushRepository } from '../../support/release/push-repository.ts';
+import { type TemporaryDirectory, temporaryDirectory } from '../../support/temporary-directory.ts';
+
+const { signal } = new AbortController();
+const policy: RetentionPolicy = {
+  keep: 2,
+  order: 'created',
+  graceMs: 86_400_000,
+  protect: new Set(),
+  variants: [],
+  withCommitTags: false,
+};
+
+/**
+ * Four releases of two platforms with attestations; 1.0.0 and 1.1.0 share a platform, 1.1.0 and 1.3.0 another one; 1.1.0 is also what
+ * `main` names; signatures and an SBOM hang on 1.0.0, its platform and 1.3.0.
+ */
+function fourReleases() {
+  const model = new MemoryRepository();
+  const created = (day: number) => new Date(Date.UTC(2026, 0, day)).toISOString();
+  const shared = model.image({ name: 'shared by 1.0.0 and 1.1.0', created: created(1) });
+  const alsoShared = model.image({ name: 'shared by 1.1.0 and 1.3.0', created: created(2), platform: 'linux/arm64' });
+  const own = model.image({ name: 'of 1.0.0 alone', created: created(1), platform: 'linux/arm64' });
+  const attestation = model.attestation('provenance of 1.0.0');
+  const first = model.index([shared, own, attestation], { release: '1.0.0' });
+  const second = model.index([shared, alsoShared], { release: '1.1.0' });
+  const third = model.index([model.image({ name: '1.2.0', created: created(3) })], { release: '1.2.0' });
+  const fourth = model.index([model.image({ name: '1.3.0', created: created(4) }), alsoShared], { release: '1.3.0' });
+  const signature = model.referrer(first, 'signature of 1.0.0');
+  const sbom = model.referrer(own, 'sbom of a platform of 1.0.0');
+  const signedSbom = model.referrer(sbom, 'signature of the sbom');
+  const keptSignature = model.referrer(fourth, 'signature of 1.3.0');
+  const cosign = model.image({ name: 'cosign', created: created(1) });
+  model.tags.set('1.0.0', first);
+  model.tags.set('1.1.0', second);
+  model.tags.set('main', second);
+  model.tags.set('1.2.0', third);
+  model.tags.set('1.3.0', fourth);
+  model.tags.set('latest', fourth);
+  model.tags.set(`sha256-${hexOf(first)}.sig`, cosign);
+  const garbage = [first, own, attestation, signature, sbom, signedSbom, cosign];
+  return { model, garbage, kept: [shared, alsoShared, second, third, fourth, keptSignature], fourth, own };
+}
+
+for (const [name, start] of [
+  ['distribution', () => startDistribution({ kind: 'none' })],
+  ['olareg', startOlareg],
+] as const)
+  describe(name, () => {
+    let registry: RunningRegistry;
+    let proxy: FaultProxy;
+    let client: RegistryClient;
+    let state: TemporaryDirectory;
+    let repository: { registry: string; repository: string };
+
+    beforeAll(async () => {
+      registry = await start();
+    });
+    afterAll(async () => {
+      await registry[Symbol.asyncDispose]();
+    });
+    beforeEach(async () => {
+      proxy = await FaultProxy.start(registry.address);
+      client = createRegistryClient({ limits: { attempts: 2, pauseMs: 1, maxPauseMs: 2, retryBudgetMs: 100 } });
+      state = await temporaryDirectory('retention');
+      repository = { registry: proxy.address, repository: `retention/${randomUUID()}` };
+    });
+    afterEach(async () => {
+      await client[Symbol.asyncDispose]();
+      await proxy[Symbol.asyncDispose]();
+      await state[Symbol.asyncDispose]();
+    });
+
+    const contextOf = (
+      by = client,
+      objectStores: readonly ObjectStore[] = [],
+      onEvent?: (event: RetentionEvent) => void,
+    ) => ({
+      store: registryStore(by, repository),
+      objectStores,
+      lock: createRepositoryLock(state.path),
+      stateDirectory: state.path,
+      nowMs: Date.now(),
+      signal,
+      ...(onEvent && { onEvent }),
+    });
+    const push = async (model: MemoryRepository) => {
+      await pushRepository(model, { ...repository, registry: registry.address });
+      proxy.takeRequests();
+    };
+    const isThere = async (name: string) => (await client.headManifest(repository, name, { signal })) !== undefined;
+    const present = async (names: readonly string[]) => await Promise.all(names.map(isThere));
+    const tags = async () =>
+      (await client.listTags(repository, { signal })).filter((tag) => !tag.startsWith('sha256-')).toSorted();
+
+    /** Distribution lists a tag for ever whose deletion broke off. */
+    const tagsThatAreThere = async () => {
+      const names = await tags();
+      const found = await present(names);
+      return names.filter((_, at) => found[at]);
+    };
+
+    test('R002-8, D22, D24, C4: the newest releases stay with all they need, the rest goes with all that only it needed', async () => {
+      const { garbage, kept, model } = fourReleases();
+      await push(model);
+      const result = await runRetention(policy, { dryRun: false }, contextOf());
+      expect(result.plan).toMatchObject({ keptReleases: ['1.3.0', '1.2.0'], expiredReleases: ['1.1.0', '1.0.0'] });
+      // 1.1.0 shares its digest with main: the tag goes, the image stays.
+      expect(result.plan.deletions.filter(({ kind }) => kind === 'tag')).toMatchObject([{ tag: '1.1.0' }]);
+      expect(await tags()).toEqual(['1.2.0', '1.3.0', 'latest', 'main']);
+      expect(await present(kept)).toEqual(kept.map(() => true));
+      expect(await present(garbage)).toEqual(garbage.map(() => false));
+      const again = await runRetention(policy, { dryRun: false }, contextOf());
+      expect(again.plan.deletions).toEqual([]);
+    });
+
+    test('D39: a dry run gives the same plan and only reads', async () => {
+      const { model } = fourReleases();
+      await push(model);
+      const dry = await runRetention(policy, { dryRun: true }, contextOf());
+      const methods = new Set(proxy.takeRequests().map(({ method }) => method));
+      expect([...methods].toSorted()).toEqual(['GET', 'HEAD']);
+      const real = await runRetention(policy, { dryRun: false }, contextOf());
+      expect(real.plan).toEqual(dry.plan);
+    });
+
+    test('D27: a page that is lost, or a 429 in the middle, deletes nothing', async () => {
+      const { garbage, kept, model } = fourReleases();
+      await push(model);
+      const sharedManifest = new RegExp(`/manifests/${kept[0] ?? ''}$`);
+      await using impatient = createRegistryClient({ limits: { attempts: 1 } });
+      for (const [match, status] of [
+        [{ method: 'GET', path: /\/tags\/list$/ }, 503],
+        [{ method: 'HEAD', path: /\/manifests\/1\.3\.0$/ }, 429],
+        [{ method: 'GET', path: sharedManifest }, 429],
+        [{ method: 'GET', path: /\/referrers\// }, 500],
+        [{ method: 'GET', path: /\/blobs\// }, 429],
+      ] as const) {
+        proxy.inject(match, { kind: 'answer', status });
+        await expect(
+          runRetention(policy, { dryRun: false }, contextOf(impatient)),
+          String(match.path),
+        ).rejects.toMatchObject({
+          code: status === 503 ? 'REGISTRY_UNAVAILABLE' : 'INVENTORY_INCOMPLETE',
+        });
+      }
+      expect(proxy.takeRequests().filter(({ method }) => method === 'DELETE')).toEqual([]);
+      expect(await present([...garbage, ...kept])).not.toContain(false);
+    });
+
+    test('D28: a registry that refuses to delete is said so, and the tag that was to go alone is where it was', async () => {
+      const { garbage, kept, model } = fourReleases();
+      await push(model);
+      proxy.inject({ method: 'DELETE' }, { kind: 'answer', status: 405 }, { times: 100 });
+      await expect(runRetention(policy, { dryRun: false }, contextOf())).rejects.toMatchObject({
+        code: 'REGISTRY_DELETE_UNSUPPORTED',
+        details: { deleted: 0 },
+      });
+      expect(await tags()).toEqual(['1.0.0', '1.1.0', '1.2.0', '1.3.0', 'latest', 'main']);
+      expect(await present([...garbage, ...kept])).not.toContain(false);
+      expect((await client.headManifest(repository, '1.1.0', { signal }))?.digest).toBe(kept[2]);
+    });
+
+    test('D22: where no tag is deleted alone, a mark takes its place and goes by digest', async () => {
+      const { kept, model } = fourReleases();
+      await push(model);
+      proxy.inject({ method: 'DELETE', path: /\/manifests\/1\.1\.0$/ }, { kind: 'answer', status: 400 }, { times: 9 });
+      await runRetention(policy, { dryRun: false }, contextOf());
+      expect(await tags()).toEqual(['1.2.0', '1.3.0', 'latest', 'main']);
+      expect(await present(kept)).toEqual(kept.map(() => true));
+    });
+
+    test('R002-10: runs behind a release that succeeded, not behind one that failed', async () => {
+      const { model } = fourReleases();
+      await push(model);
+      expect(await runRetentionAfter({ succeeded: false }, policy, contextOf())).toBeUndefined();
+      expect(await runRetentionAfter({ succeeded: true }, undefined, contextOf())).toBeUndefined();
+      expect(proxy.takeRequests()).toEqual([]);
+      const result = await runRetentionAfter({ succeeded: true }, policy, contextOf());
+      expect(result?.deleted.length).toBeGreaterThan(0);
+    });
+
+    test('protected digests and what a store names stay; a store that cannot be read deletes nothing', async () => {
+      const { garbage, model, own } = fourReleases();
+      await push(model);
+      const [first = own] = garbage;
+      const url = `file://${state.path}/store`;
+      await using store = openStore(url, {});
+      await expect(runRetention(policy, { dryRun: false }, contextOf(client, [store]))).rejects.toMatchObject({
+        code: 'STORE_BUCKET_NOT_FOUND',
+      });
+      await store.put('manifests/what.json', '{}', { signal });
+      await expect(runRetention(policy, { dryRun: false }, contextOf(client, [store]))).rejects.toMatchObject({
+        code: 'STORE_PROTOCOL',
+      });
+      expect(await isThere(first)).toBe(true);
+      await store.delete('manifests/what.json', { signal });
+      await store.put(`manifests/sha256-${hexOf(own)}.json`, '{}', { signal });
+      await runRetention(policy, { dryRun: false }, contextOf(client, [store]));
+      // The platform that is mounted stays with its SBOM; the index over it goes.
+      expect(await present([first, own, garbage[4] ?? own, garbage[5] ?? own])).toEqual([false, true, true, true]);
+    });
+
+    test('D21: a tag that moved to an expired image after the plan keeps all of it', async () => {
+      const { garbage, model } = fourReleases();
+      await push(model);
+      const [first = '' as Digest, own = '' as Digest] = garbage;
+      const { bytes, mediaType } = await client.getManifest(repository, first, { signal });
+      const context = contextOf();
+      let isFirst = true;
+      // Between reading and deleting: the plan is made of what the first list said.
+      const store = {
+        ...context.store,
+        async listTags(options: { readonly signal: AbortSignal }) {
+          if (!isFirst) await client.putManifest(repository, 'latest', bytes, mediaType, options);
+          isFirst = false;
+          return await context.store.listTags(options);
+        },
+      };
+      const { skipped } = await runRetention(policy, { dryRun: false }, { ...context, store });
+      expect(skipped.length).toBeGreaterThan(0);
+      expect(await present([first, own])).toEqual([true, true]);
+    });
+
+    test('R001-24: killed at any deletion and run again, it ends as if it was never killed', async () => {
+      // scripts/soak.sh retention kills at every request, the reads too, until a run gets through.
+      const all = process.env['CLIPYARD_RETENTION_KILLS'] === 'all';
+      const places = all ? Array.from({ length: 1000 }, (_, at) => at + 1) : [1, 2, 5];
+      let ended = false;
+      for (const at of places) {
+        if (ended) break;
+        const { garbage, kept, model } = fourReleases();
+        repository = { ...repository, repository: `retention/${randomUUID()}` };
+        await push(model);
+        await using doomed = await FaultProxy.start(registry.address);
+        await using killed = createRegistryClient({ limits: { attempts: 1 } });
+        const dying = new AbortController();
+        let seen = 0;
+        // From then on nothing is sent; what was on its way may have arrived or not.
+        doomed.requests.push = (...entries) => {
+          seen += entries.filter(({ method }) => all || method === 'DELETE').length;
+          if (seen >= at) dying.abort(new Error('killed'));
+          return 0;
+        };
+        const name = { registry: doomed.address, repository: repository.repository };
+        const first = { ...contextOf(), store: registryStore(killed, name), signal: dying.signal };
+        ended = await runRetention(policy, { dryRun: false }, first).then(
+          () => true,
+          () => false,
+        );
+        expect(await present(kept)).toEqual(kept.map(() => true));
+        // By another way to the same repository, under the same name.
+        const store = { ...registryStore(client, repository), repository: name };
+        await runRetention(policy, { dryRun: false }, { ...contextOf(), store });
+        expect(await present(kept)).toEqual(kept.map(() => true));
+        expect(await present(garbage), `killed at ${at}`).toEqual(garbage.map(() => false));
+        expect(await tagsThatAreThere()).toEqual(['1.2.0', '1.3.0', 'latest', 'main']);
+      }
+      expect(ended).toBe(all);
+    });
+
+    test('D20, D41: the inventory of the real registry is the one of the model', async () => {
+      const { model } = fourReleases();
+      await push(model);
+      const reader = registryReader(client, repository, {
+        listReferrers: (at, digest, options) => client.listReferrers(at, digest, options),
+      });
+      const inventory = await readInventory(reader, { signal });
+      expect(inventory.problems).toEqual([]);
+      for (const digest of model.manifests.keys()) expect(inventory.manifests.has(digest)).toBe(true);
+    });
+
+    test.runIf(name === 'olareg')(
+      'the command plans, is killed with SIGKILL at a deletion, and goes on where it was',
+      async () => {
+        const { garbage, kept, model } = fourReleases();
+        await push(model);
+        const target = `${repository.registry}/${repository.repository}`;
+        const env = { CLIPYARD_STATE: state.path };
+        const args = ['retention', target, '--keep', '2', '--no-store'];
+        const dry = await commandJson<{ deletions: object[]; deleted: number }>([...args, '--dry-run'], env);
+        expect([dry.deletions.length > 0, dry.deleted]).toEqual([true, 0]);
+        proxy.inject({ method: 'DELETE', path: new RegExp(`${garbage[1] ?? ''}$`) }, { kind: 'stall' });
+        const running = startCommand(args, env);
+        await expect.poll(() => proxy.requests.some(({ fault }) => fault === 'stall'), { timeout: 30_000 }).toBe(true);
+        running.child.kill('SIGKILL');
+        await running.result;
+        const again = await commandJson<{ deleted: number }>(args, env);
+        expect(again.deleted).toBeGreaterThan(0);
+        expect(await present(kept)).toEqual(kept.map(() => true));
+        expect(await present(garbage)).toEqual(garbage.map(() => false));
+      },
+    );
+  });
