@@ -40,27 +40,34 @@ export async function resolveInputs(request: BuildRequest): Promise<BuildInputs>
  * daemon sees nothing else of its directory.
  */
 async function dockerfileOf(
-  { dockerfile }: BuildRequest,
+  request: Pick<BuildRequest, 'dockerfile'>,
   contextDir: string,
 ): Promise<{ name: string; source: ContextSource }> {
-  if (dockerfile !== undefined && 'bytes' in dockerfile) {
-    return { name: 'Dockerfile', source: new MemoryFiles(new Map([['Dockerfile', dockerfile.bytes]])) };
-  }
+  const { bytes, ignore, name } = await dockerfileBytes(request, contextDir);
+  const files: (readonly [string, Uint8Array])[] = [[name, bytes]];
+  if (ignore !== undefined) files.push([`${name}.dockerignore`, ignore]);
+  return { name, source: new MemoryFiles(new Map(files)) };
+}
+
+/** The Dockerfile, and the ignore file that goes by its name. Throws DOCKERFILE_NOT_FOUND, LIMIT_EXCEEDED. */
+export async function dockerfileBytes(
+  { dockerfile }: Pick<BuildRequest, 'dockerfile'>,
+  contextDir: string,
+): Promise<{ readonly name: string; readonly bytes: Uint8Array; readonly ignore: Buffer | undefined }> {
+  if (dockerfile !== undefined && 'bytes' in dockerfile)
+    return { name: 'Dockerfile', bytes: dockerfile.bytes, ignore: undefined };
   const candidates =
     dockerfile === undefined ? DOCKERFILE_NAMES.map((name) => join(contextDir, name)) : [dockerfile.file];
   for (const path of candidates) {
     const bytes = await readSmallFile(path);
     if (bytes === undefined) continue;
-    const name = basename(path);
-    const ignore = await readSmallFile(`${path}.dockerignore`);
-    const files: (readonly [string, Buffer])[] = [[name, bytes]];
-    if (ignore !== undefined) files.push([`${name}.dockerignore`, ignore]);
-    return { name, source: new MemoryFiles(new Map(files)) };
+    return { name: basename(path), bytes, ignore: await readSmallFile(`${path}.dockerignore`) };
   }
   throw new WorkerError('DOCKERFILE_NOT_FOUND', `${candidates[0] ?? ''} does not exist`, { path: candidates[0] });
 }
 
-async function directoryAt(path: string): Promise<string> {
+/** The real path of a folder. Throws CONTEXT_NOT_FOUND. */
+export async function directoryAt(path: string): Promise<string> {
   const resolved = await realpath(path).catch((cause: unknown) => {
     throw contextNotFound(path, systemCodeOf(cause) ?? 'it cannot be read', cause);
   });
