@@ -393,10 +393,42 @@ export const ERROR_CODES = {
     retryable: false,
     help: 'The registry answered something outside the distribution-spec.',
   },
+  REGISTRY_DELETE_UNSUPPORTED: {
+    category: 'unimplemented',
+    retryable: false,
+    help: 'The registry refuses to delete by this API (Docker Hub and GHCR have APIs of their own), or not a tag alone. Nothing was deleted.',
+  },
+  REGISTRY_LIST_INCOMPLETE: {
+    category: 'unavailable',
+    retryable: false,
+    help: 'The registry did not give a list to its end; a part is never taken for the whole.',
+  },
+  REGISTRY_RACE_LOST: {
+    category: 'conflict',
+    retryable: false,
+    help: 'Another writer replaced what was just written; registries know no compare-and-swap. Look at the tag, then run again.',
+  },
   REGISTRY_INSECURE: {
     category: 'denied',
     retryable: false,
     help: 'Plain http is only spoken to loopback addresses; use `--plain-http` to ask for it.',
+  },
+
+  // tags
+  TAG_CHANGED: {
+    category: 'conflict',
+    retryable: false,
+    help: 'The tag is not where the plan found it; nothing more was written. Plan again.',
+  },
+  REPOSITORY_LOCKED: {
+    category: 'unavailable',
+    retryable: true,
+    help: 'Another process of this machine sets tags of the same repository.',
+  },
+  TAG_PERMANENT: {
+    category: 'conflict',
+    retryable: false,
+    help: 'The tag names one image for ever and has another one; it is never moved.',
   },
 
   // object store

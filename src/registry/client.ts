@@ -48,6 +48,9 @@ export interface FetchedManifest {
   readonly digest: Digest;
 }
 
+/** `absent`: there was nothing to delete. */
+export type DeleteOutcome = 'deleted' | 'absent';
+
 /**
  * One registry client of distribution-spec 1.1. Every method retries what is worth it, and throws REGISTRY_UNAVAILABLE,
  * REGISTRY_THROTTLED, REGISTRY_STALLED, REGISTRY_UNAUTHENTICATED, REGISTRY_DENIED, REGISTRY_NOT_FOUND, REGISTRY_REFUSED,
@@ -84,7 +87,30 @@ export interface RegistryClient extends AsyncDisposable {
     mediaType: string,
     options: Cancelable,
   ): Promise<Descriptor>;
-  /** The tags of a repository, none when there is no such repository. */
+  /** The same bytes under several tags, set in order where the registry does not set them at once. */
+  putManifestTags(
+    repository: Repository,
+    bytes: Uint8Array,
+    mediaType: string,
+    options: Cancelable & { readonly tags: readonly string[] },
+  ): Promise<Descriptor>;
+  /**
+   * By digest: the manifest with every tag on it. By tag: the tag alone, never what it names. Throws
+   * REGISTRY_DELETE_UNSUPPORTED when the registry refuses that; `details.what` says whether of a `tag` or a `manifest`.
+   */
+  deleteManifest(repository: Repository, name: string, options: Cancelable): Promise<DeleteOutcome>;
+  /** Manifests that name this one as their subject: by the registry, or by the fallback tag where it keeps no such list. */
+  listReferrers(
+    repository: Repository,
+    subject: Digest,
+    options: Cancelable & { readonly artifactType?: string },
+  ): Promise<readonly Descriptor[]>;
+  /**
+   * `putManifest` by digest for a manifest with a `subject`; where the registry keeps no list of referrers, the one under the
+   * fallback tag gets it. Throws MANIFEST_INVALID, REGISTRY_RACE_LOST.
+   */
+  pushReferrer(repository: Repository, bytes: Uint8Array, mediaType: string, options: Cancelable): Promise<Descriptor>;
+  /** All tags of a repository, none when there is no such repository. Throws REGISTRY_LIST_INCOMPLETE rather than a part. */
   listTags(repository: Repository, options: Cancelable & { readonly maxTags?: number }): Promise<readonly string[]>;
   /** `getManifest` by what the reference says. */
   resolve(reference: Reference, options: Cancelable): Promise<FetchedManifest>;

@@ -3,6 +3,7 @@ export { loadCredentials } from './auth/docker-config.ts';
 export type {
   BlobRange,
   BlobSource,
+  DeleteOutcome,
   FetchedManifest,
   FollowedBlob,
   FollowOptions,
@@ -15,4 +16,12 @@ export { createRegistryClient, type RegistryClientOptions } from './create-clien
 export { endpointOf, isLoopback, type PlainHttp } from './endpoint.ts';
 export { GrowingBlob } from './growing-blob.ts';
 export { DEFAULT_LIMITS, type RegistryLimits } from './limits.ts';
-export { formatReference, manifestNameOf, parseReference, type Reference, type Repository } from './reference.ts';
+export {
+  formatReference,
+  isTag,
+  manifestNameOf,
+  parseReference,
+  type Reference,
+  type Repository,
+} from './reference.ts';
+export { fallbackTagOf, isFallbackTag } from './referrers-tag.ts';

@@ -1,4 +1,14 @@
 export {
+  createRepositoryLock,
+  NO_LOCK,
+  type RepositoryLock,
+  type RetagRequest,
+  type RetagResult,
+  type RetagTarget,
+  retagImage,
+  type TagWrite,
+} from './retag/index.ts';
+export {
   calculateTags,
   githubTagContext,
   PRESETS,
