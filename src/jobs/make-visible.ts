@@ -15,7 +15,8 @@ export interface TagTarget {
 
 export interface Visible {
   readonly target: Repository;
-  readonly tag: string;
+  /** undefined: whoever asked for the build sets tags of its own. */
+  readonly tag: string | undefined;
   /** Of the pointer. */
   readonly key: string;
   /** `registry/repository:tag`, as the pointer names it. */
@@ -49,7 +50,7 @@ export async function makeVisible(visible: Visible, context: VisibleContext): Pr
   report({ type: 'published', what: 'pointer', name: store.urlOf(key) });
   await journal?.write('pointed', { generation });
   await setTag(visible, context);
-  report({ type: 'published', what: 'tag', name: storageRef });
+  if (visible.tag !== undefined) report({ type: 'published', what: 'tag', name: storageRef });
   await journal?.write('tagged', { generation });
   return generation;
 }
@@ -63,6 +64,7 @@ export async function setTag(
   { client, signal, store }: Pick<VisibleContext, 'client' | 'signal' | 'store'>,
 ): Promise<void> {
   signal.throwIfAborted();
+  if (tag === undefined) return;
   // Once a tag may have gone out, looking again is owed, also by a worker that finds out just now that the job is another's.
   const unbroken = AbortSignal.timeout(TAG_MS);
   let top = first;

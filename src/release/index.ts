@@ -8,6 +8,23 @@ export {
   retagImage,
   type TagWrite,
 } from './retag/index.ts';
+
+  type Coverage,
+  compareVersions,
+  coverageOf,
+  decideMovingTags,
+  type GuardVersion,
+  guardPermanentTag,
+  highestOf,
+  type LatestMode,
+  type MovingTagsRequest,
+  parseGuardVersion,
+  type TagDecision,
+  type TagKind,
+  tagKind,
+  type VariantNames,
+} from './guard/index.ts';
+
 export {
   calculateTags,
   githubTagContext,
