@@ -1,14 +1,4 @@
 export {
-  createRepositoryLock,
-  NO_LOCK,
-  type RepositoryLock,
-  type RetagRequest,
-  type RetagResult,
-  type RetagTarget,
-  retagImage,
-  type TagWrite,
-} from './retag/index.ts';
-
   type Coverage,
   compareVersions,
   coverageOf,
@@ -24,6 +14,16 @@ export {
   tagKind,
   type VariantNames,
 } from './guard/index.ts';
+export {
+  createRepositoryLock,
+  NO_LOCK,
+  type RepositoryLock,
+  type RetagRequest,
+  type RetagResult,
+  type RetagTarget,
+  retagImage,
+  type TagWrite,
+} from './retag/index.ts';
 
 export {
   calculateTags,
