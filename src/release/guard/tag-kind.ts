@@ -7,13 +7,13 @@ export interface Coverage {
   readonly variant?: string;
 }
 
-export type TagKind = 'permanent' | 'moving' | 'other';
+export type TagMobility = 'permanent' | 'moving' | 'other';
 
 /**
  * `permanent`: full versions (prereleases too), precision tags (version and variant), commits. `moving`: `latest`, `1`,
  * `1.2`, variant names. `other`: branches, pull requests, dates, digest tags: rules of their own.
  */
-export function tagKind(tag: string, names: VariantNames = {}): TagKind {
+export function tagKind(tag: string, names: VariantNames = {}): TagMobility {
   if (coverageOf(tag, names) !== undefined) return 'moving';
   const version = parseGuardVersion(tag, names);
   if (version !== undefined) return version.isDate ? 'other' : 'permanent';
