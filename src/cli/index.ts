@@ -14,6 +14,7 @@ import { addExplainCommand } from './commands/explain.ts';
 import { addIndexCommand } from './commands/index-image.ts';
 import { addMountCommands } from './commands/mount.ts';
 import { addRunCommand } from './commands/run.ts';
+import { addServicesCommand } from './commands/services.ts';
 import { addTagsCommand } from './commands/tags.ts';
 import { addWorkerCommand } from './commands/worker.ts';
 import type { CommandContext } from './context.ts';
@@ -86,6 +87,8 @@ function createProgram(context: CommandContext, json: boolean): Command {
     .description('Builds images with BuildKit, pushes every blob once, and publishes archives that mount at once')
     .option('--json', 'print the result as one JSON document on stdout, events and errors as JSON lines on stderr')
     .version('0.1.0')
+    // `services --version 1.2.0` is not the program's --version.
+    .enablePositionalOptions()
     .showHelpAfterError('(see --help)')
     .addHelpText('after', EPILOGUE)
     .configureOutput({
@@ -102,6 +105,7 @@ function createProgram(context: CommandContext, json: boolean): Command {
   addRunCommand(program, context);
   addExplainCommand(program, context);
   addTagsCommand(program, context);
+  addServicesCommand(program, context);
   addCacheCommands(program, context);
   addBenchCommands(program, context);
   addWorkerCommand(program, context);

@@ -57,10 +57,10 @@ export class LiveView implements Disposable {
     else this.#draw();
   }
 
-  /** A line that stays, above the others. */
-  line(text: string): void {
+  /** Writes what stays, above the lines of the view. */
+  aside(write: () => void): void {
     this.#clear();
-    this.#options.output.write(`${text}\n`);
+    write();
     this.#draw();
   }
 
