@@ -121,6 +121,8 @@ export async function services(flags: ServicesFlags, json: boolean, context: Com
   const output = outputOf(flags, json, context);
   using _live = output.live;
   const session = { flags, json, context, file, team, chosen, console: createConsole(output), output };
+  if (flags.listImages !== true && flags.deleteImages !== true)
+    sayHeader(session.console, { org: team.org, repo: team.repo, source: file.source, version: flags.version });
   const credentials = await credentialsOf(session);
   await using client = connect(credentials, session);
   if (flags.listImages === true) await list(session, client);
@@ -140,7 +142,7 @@ export interface InitFlags {
 export async function initServices(flags: InitFlags, json: boolean, { signal, stdout }: CommandContext): Promise<void> {
   const path = resolve(flags.output);
   const names = {
-    registry: flags.registry ?? DEFAULT_REGISTRY,
+    ...(flags.registry !== undefined && { registry: flags.registry }),
     org: flags.org ?? DEFAULT_ORG,
     repo: flags.repo ?? DEFAULT_REPO,
   };
@@ -253,7 +255,7 @@ async function remove(session: Session, client: RegistryClient): Promise<void> {
 }
 
 async function run(session: Session, client: RegistryClient, credentials: CredentialSource): Promise<void> {
-  const { chosen, console, context, file, flags, json, output, team } = session;
+  const { chosen, console, context, file, flags, json, output } = session;
   const { log, settings, signal, stdout } = context;
   const { stateDir } = settings;
   const workspaceId = parseWorkspaceId(flags.workspace ?? settings.workspace);
@@ -271,7 +273,6 @@ async function run(session: Session, client: RegistryClient, credentials: Creden
     explain: flags.explain === true,
     label: file.label,
   };
-  sayHeader(console, { org: team.org, repo: team.repo, source: file.source, version: flags.version });
   const result = await runServices(chosen, request, {
     client,
     store,

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander';
-import type { ServicesFlags } from '../actions/services.ts';
+import type { InitFlags, ServicesFlags } from '../actions/services.ts';
 import { collect } from '../collect.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
 
@@ -67,9 +67,12 @@ export function addServicesCommand(program: Command, context: CommandContext): v
     .description('Write clipyard.yaml from the folders that have a Dockerfile')
     .option('--directory <dir>', 'Where to look', '.')
     .option('--output <file>', 'What to write', 'clipyard.yaml')
-    .action(async (flags: { readonly directory: string; readonly output: string }, command: Command) => {
-      const all = command.optsWithGlobals<GlobalOptions & Pick<ServicesFlags, 'org' | 'registry' | 'repo'>>();
+    .option('--org <org>', 'Organization')
+    .option('--repo <repo>', 'Repository')
+    .option('--registry <host>', 'Registry')
+    .action(async (_flags: InitFlags, command: Command) => {
+      const flags = command.optsWithGlobals<GlobalOptions & InitFlags>();
       const { initServices } = await import('../actions/services.ts');
-      await initServices({ ...all, ...flags }, all.json ?? false, context);
+      await initServices(flags, flags.json ?? false, context);
     });
 }

@@ -28,11 +28,15 @@ export async function findServices(directory: string): Promise<readonly FoundSer
   });
 }
 
+/** Without a registry the usual one is meant. */
+export interface InitialNames {
+  readonly registry?: string;
+  readonly org: string;
+  readonly repo: string;
+}
+
 /** The text of a services file for them. */
-export function servicesFileText(
-  found: readonly FoundService[],
-  names: { readonly registry: string; readonly org: string; readonly repo: string },
-): string {
+export function servicesFileText(found: readonly FoundService[], names: InitialNames): string {
   const services = found.map(({ context, name }) => ({ name, ...(context !== name && { context }) }));
   return `# Services of this repository (docs/services.md). Further keys of a service: dockerfile, args, target, platforms, image.
 ${stringify({ ...names, source: '.', label: DEFAULT_LABEL, services })}`;
@@ -42,7 +46,7 @@ ${stringify({ ...names, source: '.', label: DEFAULT_LABEL, services })}`;
 export async function writeServicesFile(
   path: string,
   directory: string,
-  names: { readonly registry: string; readonly org: string; readonly repo: string },
+  names: InitialNames,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<readonly FoundService[]> {
   const found = await findServices(directory);

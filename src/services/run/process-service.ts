@@ -86,7 +86,7 @@ export async function processService(
   if (request.explain) console.info(`${name}: ${decision.action} (${decision.layer}): ${decision.reason}`);
   if (decision.action === 'refuse')
     throw new WorkerError('TAG_PERMANENT', `${reference}: ${decision.reason}`, { tag: request.version });
-  if (planned !== undefined) sayPlan(planned, request, console);
+  if (planned !== undefined && decision.action !== 'skip') sayPlan(planned, request, console);
   const digest = await imageOf(decision, { service, places, hashed, local }, request, context);
   const tags =
     planned === undefined ? [] : await push(digest, planned, { decision, remotes, service }, request, context);
