@@ -14,10 +14,17 @@ export interface Prompt {
 export function promptOf({ signal, stderr }: CommandContext): Prompt | undefined {
   if (!process.stdin.isTTY || stderr.isTTY !== true) return undefined;
   const ask = async (question: string, hidden: boolean) => {
-    stderr.write(question);
     // readline shows what is typed by writing it: to nowhere, where it is hidden.
-    const output = hidden ? new Writable({ write: (_chunk, _encoding, done) => done() }) : stderr;
+    const output = hidden
+      ? new Writable({
+          write: (_chunk, _encoding, done) => {
+            done();
+          },
+        })
+      : stderr;
     const lines = createInterface({ input: process.stdin, output, terminal: true });
+    // Only now does the terminal itself show nothing: what is typed ahead of the question stays hidden too.
+    stderr.write(question);
     try {
       return await lines.question('', { signal });
     } finally {
