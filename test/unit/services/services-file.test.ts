@@ -83,6 +83,13 @@ describe('the services file', () => {
   });
 });
 
+test('D: the example of docs/services.md is one, with the five services', async () => {
+  const path = join(import.meta.dirname, '../../../examples/services/clipyard.yaml');
+  const team = teamOf(parseServicesFile(await readFile(path, 'utf8'), path), {});
+  expect(team.services.map(({ name }) => name)).toEqual(['database', 'backend', 'frontend', 'engine', 'nginx']);
+  expect(team.services[1]?.args).toEqual({ PYTHON_VERSION: '3.10' });
+});
+
 describe('services init', () => {
   test('finds folders with a Dockerfile, and writes a file that reads back', async () => {
     await using directory = await temporaryDirectory();
