@@ -13,6 +13,7 @@ import { addDoctorCommand } from './commands/doctor.ts';
 import { addExplainCommand } from './commands/explain.ts';
 import { addIndexCommand } from './commands/index-image.ts';
 import { addMountCommands } from './commands/mount.ts';
+import { addRegistryCommands } from './commands/registry.ts';
 import { addRunCommand } from './commands/run.ts';
 import { addServicesCommand } from './commands/services.ts';
 import { addTagsCommand } from './commands/tags.ts';
@@ -106,6 +107,7 @@ function createProgram(context: CommandContext, json: boolean): Command {
   addExplainCommand(program, context);
   addTagsCommand(program, context);
   addServicesCommand(program, context);
+  addRegistryCommands(program, context);
   addCacheCommands(program, context);
   addBenchCommands(program, context);
   addWorkerCommand(program, context);

@@ -5,10 +5,14 @@ import type { Descriptor } from '../oci/index.ts';
 import type { GrowingBlob } from './growing-blob.ts';
 import type { Reference, Repository } from './reference.ts';
 
-/** A blob on disk (or, when small, in memory) that is to be pushed. Its digest is the packer's word; the registry checks it. */
+/**
+ * A blob that is to be pushed: on disk, when small in memory, or read from elsewhere piece by piece, a piece again after a failed
+ * try. Its digest is the giver's word; the registry checks it.
+ */
 export type BlobSource = { readonly digest: Digest; readonly sizeBytes: number } & (
   | { readonly path: string }
   | { readonly bytes: Uint8Array }
+  | { readonly read: (start: number, end: number) => AsyncIterable<Uint8Array> }
 );
 
 /** What became of a blob: its bytes went over the wire, the registry copied it from a repository of its own, or it had it. */

@@ -24,4 +24,4 @@ export {
   type Reference,
   type Repository,
 } from './reference.ts';
-export { fallbackTagOf, isFallbackTag } from './referrers-tag.ts';
+export { fallbackTagOf, isDigestTag } from './referrers-tag.ts';

@@ -288,6 +288,7 @@ function retryableForm(thrown: unknown): WorkerError {
 }
 
 async function requireSource(blob: BlobSource): Promise<void> {
+  if ('read' in blob) return;
   const sizeBytes = 'bytes' in blob ? blob.bytes.length : await sizeOfFile(blob);
   if (sizeBytes !== blob.sizeBytes)
     throw new WorkerError(

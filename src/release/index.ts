@@ -44,6 +44,7 @@ export {
   type WriteTagsRequest,
   writeTags,
 } from './app/index.ts';
+export { type CopyCounts, type CopyEvent, type CopyRequest, type CopyResult, copyImage } from './copy/index.ts';
 export {
   type Coverage,
   compareVersions,

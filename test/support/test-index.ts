@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { type Digest, digestOf } from '../../src/digest/index.ts';
 import { ATTESTATION_SUBJECT_ANNOTATION, ATTESTATION_TYPE_ANNOTATION, MEDIA_TYPES } from '../../src/oci/index.ts';
 import type { RegistryClient, Repository } from '../../src/registry/index.ts';
@@ -27,29 +28,53 @@ export async function pushTestIndex(
 ): Promise<PushedIndex> {
   const blobs: Digest[] = [];
   const push = async () => {
-    const image = await newTestImage(directory, [3000, 200]);
-    for (const blob of image.blobs) {
-      await client.pushBlob(repository, blob, { signal });
-      blobs.push(blob.digest);
-    }
+    const image = await newTestImage(directory, [3000]);
+    await Promise.all(image.blobs.map((blob) => client.pushBlob(repository, blob, { signal })));
+    blobs.push(...image.blobs.map(({ digest }) => digest));
     const digest = digestOf(image.manifest);
     await client.putManifest(repository, digest, image.manifest, image.mediaType, { signal });
     return { mediaType: image.mediaType, digest, size: image.manifest.length };
   };
-  const images = [];
-  for (const platform of PLATFORMS) images.push({ ...(await push()), platform });
-  const attestations = [];
-  for (const { digest } of docker ? [] : images)
-    attestations.push({
+  const images = await Promise.all(PLATFORMS.map(async (platform) => ({ ...(await push()), platform })));
+  const attestations = await Promise.all(
+    (docker ? [] : images).map(async ({ digest }) => ({
       ...(await push()),
       platform: { os: 'unknown', architecture: 'unknown' },
       annotations: { [ATTESTATION_TYPE_ANNOTATION]: 'attestation-manifest', [ATTESTATION_SUBJECT_ANNOTATION]: digest },
-    });
+    })),
+  );
   const manifests = [...images, ...attestations];
   const mediaType = docker ? MEDIA_TYPES.dockerIndex : MEDIA_TYPES.ociIndex;
   const bytes = Buffer.from(`${JSON.stringify({ mediaType, schemaVersion: 2, manifests }, undefined, '\t')}\n`);
   await client.putManifest(repository, tag, bytes, mediaType, { signal });
   return { digest: digestOf(bytes), bytes, mediaType, children: manifests.map(({ digest }) => digest), blobs };
+}
+
+/** The least that is an image: one blob, which may be there. */
+export async function pushSmallImage(
+  client: RegistryClient,
+  repository: Repository,
+  tag: string,
+): Promise<{ readonly digest: Digest; readonly bytes: Uint8Array; readonly mediaType: string }> {
+  const blob = await pushEmptyBlob(client, repository);
+  const bytes = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPES.ociManifest,
+      config: { mediaType: MEDIA_TYPES.ociConfig, ...blob },
+      layers: [],
+      annotations: { made: randomUUID() },
+    }),
+  );
+  await client.putManifest(repository, tag, bytes, MEDIA_TYPES.ociManifest, { signal });
+  return { digest: digestOf(bytes), bytes, mediaType: MEDIA_TYPES.ociManifest };
+}
+
+async function pushEmptyBlob(client: RegistryClient, repository: Repository) {
+  const bytes = Buffer.from('{}');
+  const digest = digestOf(bytes);
+  await client.pushBlob(repository, { digest, sizeBytes: bytes.length, bytes }, { signal });
+  return { digest, size: bytes.length };
 }
 
 /** A signature of sorts: a manifest with a subject, an artifact type and annotations. Its blob is there. */
@@ -59,11 +84,8 @@ export async function referrerOf(
   subject: Digest,
   { artifactType, note = 'none' }: { readonly artifactType?: string; readonly note?: string } = {},
 ): Promise<{ readonly bytes: Uint8Array; readonly digest: Digest; readonly mediaType: string }> {
-  const empty = Buffer.from('{}');
-  const blob = { digest: digestOf(empty), sizeBytes: empty.length, bytes: empty };
-  await client.pushBlob(repository, blob, { signal });
+  const descriptor = await pushEmptyBlob(client, repository);
   const found = await client.headManifest(repository, subject, { signal });
-  const descriptor = { digest: blob.digest, size: blob.sizeBytes };
   const bytes = Buffer.from(
     JSON.stringify({
       schemaVersion: 2,

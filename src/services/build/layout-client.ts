@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { copyFile, stat, writeFile } from 'node:fs/promises';
+import { copyFile, stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import type { Digest } from '../../digest/index.ts';
 import { type Cancelable, WorkerError } from '../../errors/index.ts';
@@ -72,9 +72,13 @@ export function layoutClient(layout: OciLayout): RegistryClient {
 }
 
 async function addBlob(layout: OciLayout, blob: BlobSource, { signal }: Cancelable): Promise<void> {
+  if (!('path' in blob)) {
+    const bytes = 'bytes' in blob ? blob.bytes : Readable.from(blob.read(0, blob.sizeBytes));
+    await layout.addBlob(bytes, blob, { signal });
+    return;
+  }
   const path = await layout.temporaryPath();
-  if ('bytes' in blob) await writeFile(path, blob.bytes);
-  else await copyFile(blob.path, path, constants.COPYFILE_FICLONE);
+  await copyFile(blob.path, path, constants.COPYFILE_FICLONE);
   signal.throwIfAborted();
   await layout.adoptFile(path, blob);
 }

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { digestOf } from '../../../src/digest/index.ts';
 import { MEDIA_TYPES } from '../../../src/oci/index.ts';
 import {
   createRegistryClient,
@@ -11,8 +10,7 @@ import {
 import { FaultProxy } from '../../support/fault-proxy.ts';
 import { type RunningRegistry, startDistribution, startOlareg } from '../../support/registry.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../../support/temporary-directory.ts';
-import { newTestImage } from '../../support/test-image.ts';
-import { pushTestIndex, referrerOf } from '../../support/test-index.ts';
+import { pushSmallImage, pushTestIndex, referrerOf } from '../../support/test-index.ts';
 
 const signal = new AbortController().signal;
 const limits = { attempts: 3, pauseMs: 5, maxPauseMs: 10, retryBudgetMs: 5000 };
@@ -42,10 +40,10 @@ describe.for([
   });
   const newRepository = (): Repository => ({ registry: proxy.address, repository: `ops/${randomUUID()}` });
   const pushImage = async (repository: Repository, tags: readonly string[]) => {
-    const image = await newTestImage(scratch.path, [300]);
-    for (const blob of image.blobs) await client.pushBlob(repository, blob, { signal });
-    for (const tag of tags) await client.putManifest(repository, tag, image.manifest, image.mediaType, { signal });
-    return digestOf(image.manifest);
+    const [first = 'latest', ...others] = tags;
+    const { bytes, digest, mediaType } = await pushSmallImage(client, repository, first);
+    for (const tag of others) await client.putManifest(repository, tag, bytes, mediaType, { signal });
+    return digest;
   };
 
   test('D22: deleting a tag leaves its siblings and the manifest; deleting the digest takes them along', async () => {
