@@ -2,11 +2,11 @@ import type { BigIntStats } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemCodeOf, toWorkerError } from '../../errors/index.ts';
-import { directoryAt, dockerfileBytes } from '../build-inputs.ts';
 import type { BuildRequest } from '../build-request.ts';
 import { bytesOfPath } from './byte-path.ts';
 import { parseDockerignore } from './dockerignore.ts';
 import { entryType } from './entry.ts';
+import { directoryAt, dockerfileBytes } from './local-inputs.ts';
 import { LocalTree } from './local-tree.ts';
 import { PatternMatcher } from './pattern-matcher.ts';
 
