@@ -18,7 +18,16 @@ export type BlobSource = { readonly digest: Digest; readonly sizeBytes: number }
 /** What became of a blob: its bytes went over the wire, the registry copied it from a repository of its own, or it had it. */
 export type PushOutcome = 'sent' | 'mounted' | 'present';
 
-export interface PushOptions extends Cancelable {
+/** How whoever pushes hears of the uploads that a registry keeps for it. */
+export interface UploadOptions extends Cancelable {
+  /**
+   * Called with the address of an upload before a byte is sent: who writes it down can drop with `dropUpload` what a killed
+   * process leaves at the registry. It may hold a signature of the registry's. What it throws stops the push.
+   */
+  readonly onBegun?: (uploadUrl: string) => Promise<void>;
+}
+
+export interface PushOptions extends UploadOptions {
   /** Other repositories of the same registry that may have the blob, tried in order. */
   readonly mountFrom?: readonly string[];
   /** Bytes of the blob that the registry has taken so far. */
@@ -26,7 +35,7 @@ export interface PushOptions extends Cancelable {
 }
 
 /** How a blob is pushed while it is written. */
-export interface FollowOptions extends Cancelable {
+export interface FollowOptions extends UploadOptions {
   /** Bytes of the blob that were sent so far. */
   readonly onProgress?: (sentBytes: number) => void;
   /** Runs each request that carries bytes when it is its turn; waiting for the writer takes no turn. */
@@ -80,6 +89,8 @@ export interface RegistryClient extends AsyncDisposable {
   pushBlob(repository: Repository, blob: BlobSource, options: PushOptions): Promise<PushOutcome>;
   /** `pushBlob` for a blob whose writer is not done yet; it ends when the blob does. */
   pushGrowing(repository: Repository, blob: GrowingBlob, options: FollowOptions): Promise<FollowedBlob>;
+  /** Drops an upload that was begun and left; a finished one is none. False: the registry did not answer. Never throws. */
+  dropUpload(repository: Repository, uploadUrl: string): Promise<boolean>;
   /** By tag or digest; undefined when there is none. */
   headManifest(repository: Repository, name: string, options: Cancelable): Promise<Descriptor | undefined>;
   getManifest(repository: Repository, name: string, options: Cancelable): Promise<FetchedManifest>;

@@ -14,6 +14,7 @@ import { listReferrers, pushReferrer } from './referrers.ts';
 import { listTags } from './tags.ts';
 import { Transport } from './transport.ts';
 import { pushBlob, pushGrowing } from './upload.ts';
+import { dropUpload } from './upload-session.ts';
 import { createWire } from './wire.ts';
 
 export interface RegistryClientOptions {
@@ -61,6 +62,7 @@ export function createRegistryClient(options: RegistryClientOptions = {}): Regis
     getBlobStream: (repository, digest, fetching) => getBlobStream(transport, repository, digest, fetching),
     pushBlob: (repository, blob, pushing) => pushBlob(transport, repository, blob, pushing),
     pushGrowing: (repository, blob, following) => pushGrowing(transport, repository, blob, following),
+    dropUpload: (repository, uploadUrl) => dropUpload(transport, repository, uploadUrl),
     headManifest: (repository, name, { signal }) => headManifest(transport, repository, name, { signal }),
     getManifest: (repository, name, { signal }) => getManifest(transport, repository, name, { signal }),
     putManifest: (repository, name, bytes, mediaType, { signal }) =>

@@ -10,6 +10,7 @@ export type {
   PushOptions,
   PushOutcome,
   RegistryClient,
+  UploadOptions,
 } from './client.ts';
 export type { Clock } from './clock.ts';
 export { createRegistryClient, type RegistryClientOptions } from './create-client.ts';
@@ -24,4 +25,4 @@ export {
   type Reference,
   type Repository,
 } from './reference.ts';
-export { fallbackTagOf, isDigestTag } from './referrers-tag.ts';
+export { fallbackTagOf } from './referrers-tag.ts';

@@ -83,7 +83,9 @@ export {
   type RetagRequest,
   type RetagResult,
   type RetagTarget,
+  removeTag,
   retagImage,
+  type TagRemoval,
   type TagWrite,
 } from './retag/index.ts';
 export {

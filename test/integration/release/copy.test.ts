@@ -54,7 +54,6 @@ describe.for([
   ['distribution', 'olareg'],
   ['olareg', 'distribution'],
   ['distribution', 'distribution'],
-  ['olareg', 'olareg'],
 ] as const)('a copy from %s to %s', ([from, to]) => {
   const isSame = from === to;
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { digestOf } from '../../../src/digest/index.ts';
 import { MEDIA_TYPES } from '../../../src/oci/index.ts';
 import type { RegistryClient, Repository } from '../../../src/registry/index.ts';
-import { createRepositoryLock, type RetagTarget, retagImage } from '../../../src/release/index.ts';
+import { createRepositoryLock, type RetagTarget, removeTag, retagImage } from '../../../src/release/index.ts';
 import type { FaultProxy } from '../../support/fault-proxy.ts';
 import { pushSmallImage, pushTestIndex } from '../../support/test-index.ts';
 import { startTwoRegistries, type TwoRegistries } from '../../support/two-registries.ts';
@@ -161,6 +161,27 @@ describe.for(['distribution', 'olareg'] as const)('re-tagging at %s', (name) => 
       expect(names(proxy).filter((request) => request.startsWith('PUT'))).toEqual([]);
     }
     await expect(retag(repository, 'none', [{ tag: '1.0.0' }])).rejects.toMatchObject({ code: 'REGISTRY_NOT_FOUND' });
+  });
+
+  test('D22: where only digests are deleted a tag goes by a stand-in, its siblings stay; refused, it stays too', async () => {
+    const repository = registries.newRepository(name);
+    const proxy = registries.fronts[name];
+    const { digest } = await newSmall(repository, '1.0.0');
+    await retag(repository, '1.0.0', [{ tag: '1.0' }, { tag: 'latest' }]);
+    const remove = (tag: string) => removeTag({ client, repository, tag, expected: digest, signal });
+    expect(await remove('1.0.0')).toBe('deleted');
+    expect(await remove('1.0.0')).toBe('absent');
+    const refuse = (path: RegExp, times: number) => {
+      proxy.inject({ method: 'DELETE', path }, { kind: 'answer', status: 400 }, { times });
+    };
+    refuse(/manifests\/1\.0$/, 1);
+    expect(await remove('1.0')).toBe('deleted');
+    refuse(/manifests\//, 2);
+    await expect(remove('latest')).rejects.toMatchObject({ code: 'REGISTRY_DELETE_UNSUPPORTED' });
+    expect(await client.listTags(repository, { signal })).toEqual(['latest']);
+    expect(await digestAt(repository, 'latest')).toBe(digest);
+    const moved = await newSmall(repository, 'latest');
+    await expect(remove('latest')).rejects.toMatchObject({ code: 'TAG_CHANGED', details: { found: moved.digest } });
   });
 
   test('D39: a dry run makes GET and HEAD only, and sees what the run would see', async () => {
