@@ -61,6 +61,7 @@ export function layoutClient(layout: OciLayout): RegistryClient {
       if (!name.startsWith('sha256:')) await layout.setTag(name, descriptor, { signal });
       return descriptor;
     },
+    dropUpload: () => Promise.resolve(true),
     putManifestTags: unasked,
     deleteManifest: unasked,
     listReferrers: () => Promise.resolve([]),
