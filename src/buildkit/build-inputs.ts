@@ -1,10 +1,8 @@
 import { createHash } from 'node:crypto';
-import { readFile, realpath, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { basename, join } from 'node:path';
-import { systemCodeOf, WorkerError } from '../errors/index.ts';
 import type { BuildRequest } from './build-request.ts';
 import type { ContextSource } from './context/context-source.ts';
+import { directoryAt, dockerfileBytes } from './context/local-inputs.ts';
 import { LocalTree } from './context/local-tree.ts';
 import { MemoryFiles } from './context/memory-files.ts';
 import { mountOfContext } from './solve-request.ts';
@@ -17,10 +15,6 @@ export interface BuildInputs {
   /** Names the context directory of this machine: with the same key the daemon only asks for what changed. */
   readonly sharedKey: string;
 }
-
-/** Far above any Dockerfile that was written by a person or a program. */
-const MAX_DOCKERFILE_BYTES = 8 * 1024 * 1024;
-const DOCKERFILE_NAMES = ['Dockerfile', 'dockerfile'];
 
 /** Finds the directories of a build. Throws CONTEXT_NOT_FOUND, DOCKERFILE_NOT_FOUND. */
 export async function resolveInputs(request: BuildRequest): Promise<BuildInputs> {
@@ -40,54 +34,11 @@ export async function resolveInputs(request: BuildRequest): Promise<BuildInputs>
  * daemon sees nothing else of its directory.
  */
 async function dockerfileOf(
-  { dockerfile }: BuildRequest,
+  request: Pick<BuildRequest, 'dockerfile'>,
   contextDir: string,
 ): Promise<{ name: string; source: ContextSource }> {
-  if (dockerfile !== undefined && 'bytes' in dockerfile) {
-    return { name: 'Dockerfile', source: new MemoryFiles(new Map([['Dockerfile', dockerfile.bytes]])) };
-  }
-  const candidates =
-    dockerfile === undefined ? DOCKERFILE_NAMES.map((name) => join(contextDir, name)) : [dockerfile.file];
-  for (const path of candidates) {
-    const bytes = await readSmallFile(path);
-    if (bytes === undefined) continue;
-    const name = basename(path);
-    const ignore = await readSmallFile(`${path}.dockerignore`);
-    const files: (readonly [string, Buffer])[] = [[name, bytes]];
-    if (ignore !== undefined) files.push([`${name}.dockerignore`, ignore]);
-    return { name, source: new MemoryFiles(new Map(files)) };
-  }
-  throw new WorkerError('DOCKERFILE_NOT_FOUND', `${candidates[0] ?? ''} does not exist`, { path: candidates[0] });
-}
-
-async function directoryAt(path: string): Promise<string> {
-  const resolved = await realpath(path).catch((cause: unknown) => {
-    throw contextNotFound(path, systemCodeOf(cause) ?? 'it cannot be read', cause);
-  });
-  if (!(await stat(resolved)).isDirectory()) throw contextNotFound(path, 'it is no folder');
-  return resolved;
-}
-
-/** Undefined when there is no such file. Throws LIMIT_EXCEEDED, DOCKERFILE_NOT_FOUND when it cannot be read. */
-async function readSmallFile(path: string): Promise<Buffer | undefined> {
-  try {
-    const stats = await stat(path);
-    if (!stats.isFile()) return undefined;
-    if (stats.size > MAX_DOCKERFILE_BYTES) {
-      throw new WorkerError(
-        'LIMIT_EXCEEDED',
-        `${path} has ${stats.size} bytes, at most ${MAX_DOCKERFILE_BYTES} are read`,
-      );
-    }
-    return await readFile(path);
-  } catch (thrown) {
-    const missing: readonly (string | undefined)[] = ['ENOENT', 'ENOTDIR'];
-    if (missing.includes(systemCodeOf(thrown))) return undefined;
-    if (thrown instanceof WorkerError) throw thrown;
-    throw new WorkerError('DOCKERFILE_NOT_FOUND', `${path} cannot be read`, { path }, { cause: thrown });
-  }
-}
-
-function contextNotFound(path: string, why: string, cause?: unknown): WorkerError {
-  return new WorkerError('CONTEXT_NOT_FOUND', `the build context ${path} is not there: ${why}`, { path }, { cause });
+  const { bytes, ignore, name } = await dockerfileBytes(request, contextDir);
+  const files: (readonly [string, Uint8Array])[] = [[name, bytes]];
+  if (ignore !== undefined) files.push([`${name}.dockerignore`, ignore]);
+  return { name, source: new MemoryFiles(new Map(files)) };
 }

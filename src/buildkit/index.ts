@@ -4,6 +4,8 @@ export type { BuildkitClient, BuildkitInfo, BuildOptions, ConnectOptions, LintWa
 export { connectBuildkit } from './connect.ts';
 export type { ContextLimits } from './context/context-sender.ts';
 export { contextTar } from './context/context-tar.ts';
+export { type ContextFile, type OpenedContext, openContext } from './context/open-context.ts';
+export { type BaseReferences, baseReferences } from './dockerfile/base-references.ts';
 export type { LandedBlob } from './landing/lander.ts';
 export { LANDING_PATHS, type Landing, type LandingPath } from './landing/landing.ts';
 export type { BuildEvent, BuildListener, LandedVia } from './progress/events.ts';

@@ -18,6 +18,7 @@ import { addRegistryCommands } from './commands/registry.ts';
 import { addReleaseCommand } from './commands/release.ts';
 import { addRetentionCommand } from './commands/retention.ts';
 import { addRunCommand } from './commands/run.ts';
+import { addServicesCommand } from './commands/services.ts';
 import { addTagsCommand } from './commands/tags.ts';
 import { addWorkerCommand } from './commands/worker.ts';
 import type { CommandContext } from './context.ts';
@@ -90,7 +91,8 @@ function createProgram(context: CommandContext, json: boolean): Command {
     .description('Builds images with BuildKit, pushes every blob once, and publishes archives that mount at once')
     .option('--json', 'print the result as one JSON document on stdout, events and errors as JSON lines on stderr')
     .version('0.1.0')
-    // Options belong to the command they stand behind: `release` and `release plan` have some of the same name.
+    // Options belong to the command they stand behind: `release` and `release plan` have some of the same name, and
+    // `services --version 1.2.0` is not the program's --version.
     .enablePositionalOptions()
     .showHelpAfterError('(see --help)')
     .addHelpText('after', EPILOGUE)
@@ -110,6 +112,7 @@ function createProgram(context: CommandContext, json: boolean): Command {
   addTagsCommand(program, context);
   addReleaseCommand(program, context);
   addMatrixCommands(program, context);
+  addServicesCommand(program, context);
   addRegistryCommands(program, context);
   addRetentionCommand(program, context);
   addCacheCommands(program, context);

@@ -271,6 +271,33 @@ export const ERROR_CODES = {
     help: 'The advisories are no records of the OSV format; the message says which one.',
   },
 
+  // services
+  SERVICES_FILE_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The services file cannot be used; the message names the place. docs/services.md shows one.',
+  },
+  SERVICE_UNKNOWN: {
+    category: 'not_found',
+    retryable: false,
+    help: 'The services file has no service of that name; the message lists those it has.',
+  },
+  TERMINAL_REQUIRED: {
+    category: 'denied',
+    retryable: false,
+    help: 'Deleting images is confirmed by a person at a terminal; look at what would go with `--dry-run`.',
+  },
+  NOT_CONFIRMED: {
+    category: 'canceled',
+    retryable: false,
+    help: 'The words that confirm a deletion were not typed; nothing was deleted.',
+  },
+  GITHUB_TOKEN_INVALID: {
+    category: 'unauthenticated',
+    retryable: false,
+    help: 'There is no GitHub token, or it is none by its form; set GITHUB_TOKEN to one that may write, read and delete packages.',
+  },
+
   // OCI content
   LAYOUT_INVALID: { category: 'invalid', retryable: false, help: 'The folder is no valid OCI layout.' },
   LAYOUT_LOCKED: { category: 'conflict', retryable: true, help: 'Another process writes to the layout.' },

@@ -31,9 +31,12 @@ interface Directory {
 export class LocalTree implements ContextSource {
   readonly links: LinkReader;
   readonly #root: Buffer;
+  readonly #onStats: ((path: BytePath, stats: BigIntStats) => void) | undefined;
 
-  constructor(root: string) {
+  /** `onStats` hears what lstat(2) says of each entry, just before the entry is given. */
+  constructor(root: string, { onStats }: { readonly onStats?: (path: BytePath, stats: BigIntStats) => void } = {}) {
     this.#root = Buffer.from(root);
+    this.#onStats = onStats;
     this.links = {
       readLink: (path) => this.#readLink(path),
       readNames: (path) => this.#list(path, false).map(({ name }) => name),
@@ -109,6 +112,7 @@ export class LocalTree implements ContextSource {
   #entryOf(path: BytePath, firstNames: Map<string, BytePath>): ContextEntry | undefined {
     const stats = this.#tolerating(['ENOENT', 'ENOTDIR'], path, () => lstatSync(this.#host(path), { bigint: true }));
     if (stats === undefined) return undefined;
+    this.#onStats?.(path, stats);
     const linkName = stats.isSymbolicLink() ? this.#readLink(path) : firstNameOf(stats, path, firstNames);
     if (stats.isSymbolicLink() && linkName === undefined) return undefined;
     const isHardLink = linkName !== undefined && !stats.isSymbolicLink();

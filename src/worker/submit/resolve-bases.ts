@@ -1,9 +1,9 @@
+import { baseReferences } from '../../buildkit/index.ts';
 import type { RegistryClient } from '../../registry/index.ts';
 import type { Log } from '../../telemetry/index.ts';
 import type { BuildSpec } from '../build-spec.ts';
 import type { SourceContext } from '../intake/open-source.ts';
 import { readDockerfile } from '../intake/read-dockerfile.ts';
-import { baseReferences } from '../key/base-references.ts';
 import { type Pins, pinBases } from '../key/pin-bases.ts';
 import { askedFrontend, frontendOf } from '../policy/frontend.ts';
 import { wholeName } from '../policy/image-name.ts';

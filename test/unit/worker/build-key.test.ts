@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { baseReferences } from '../../../src/worker/key/base-references.ts';
+import { baseReferences } from '../../../src/buildkit/index.ts';
 import { buildKey, type KeyParts } from '../../../src/worker/key/build-key.ts';
 
 const PARTS: KeyParts = {

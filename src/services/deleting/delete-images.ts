@@ -1,0 +1,84 @@
+import type { Digest } from '../../digest/index.ts';
+import { type Cancelable, toWorkerError, type WorkerError } from '../../errors/index.ts';
+import type { RegistryClient, Repository } from '../../registry/index.ts';
+import type { Console } from '../console/console.ts';
+import { texts } from '../console/texts.ts';
+
+/** The tags of one service that go. */
+export interface PlannedDeletion {
+  readonly service: string;
+  readonly image: Repository;
+  readonly tags: readonly { readonly tag: string; readonly digest: Digest }[];
+}
+
+export interface DeletedTag {
+  readonly service: string;
+  readonly tag: string;
+  /** `changed`: it names another image than when it was shown, and stays. */
+  readonly outcome: 'deleted' | 'absent' | 'changed' | 'refused';
+  readonly error?: WorkerError;
+}
+
+export interface DeleteContext extends Cancelable {
+  readonly client: Pick<RegistryClient, 'deleteManifest' | 'headManifest'>;
+  readonly console: Console;
+  /** Removes one tag where the registry's own API cannot; undefined: it can. */
+  readonly deleteTag?: ((image: Repository, tag: string, digest: Digest) => Promise<'deleted' | 'absent'>) | undefined;
+}
+
+/** What is shown before anything is asked. */
+export function sayPreview(console: Console, plans: readonly PlannedDeletion[]): void {
+  console.say(texts.deletePreview());
+  for (const { service, tags } of plans) {
+    console.say(texts.deleteService(service, tags.length));
+    for (const { tag } of tags) console.say(texts.deleteTag(tag));
+  }
+}
+
+/** Removes the tags that were shown and nothing else: whatever other tags, indexes or referrers need stays. */
+export async function deleteImages(
+  plans: readonly PlannedDeletion[],
+  context: DeleteContext,
+): Promise<readonly DeletedTag[]> {
+  const results: DeletedTag[] = [];
+  for (const { image, service, tags } of plans)
+    for (const { digest, tag } of tags) {
+      const result = await deleteOne(image, tag, digest, context);
+      sayResult(`${image.registry}/${image.repository}:${tag}`, result, context.console);
+      results.push({ service, tag, ...result });
+    }
+  return results;
+}
+
+type Outcome = Pick<DeletedTag, 'outcome' | 'error'>;
+
+async function deleteOne(image: Repository, tag: string, digest: Digest, context: DeleteContext): Promise<Outcome> {
+  const { client, signal } = context;
+  try {
+    const now = await client.headManifest(image, tag, { signal });
+    if (now === undefined) return { outcome: 'absent' };
+    if (now.digest !== digest) return { outcome: 'changed' };
+    const remove = context.deleteTag ?? ((...[where, name]) => client.deleteManifest(where, name, { signal }));
+    return { outcome: await remove(image, tag, digest) };
+  } catch (thrown) {
+    signal.throwIfAborted();
+    return { outcome: 'refused', error: toWorkerError(thrown, `delete ${tag}`) };
+  }
+}
+
+function sayResult(reference: string, { error, outcome }: Outcome, console: Console): void {
+  switch (outcome) {
+    case 'deleted':
+      console.say(`✅ Deleted ${reference}`);
+      break;
+    case 'absent':
+      console.info(`${reference} was gone already`);
+      break;
+    case 'changed':
+      console.warning(`${reference} names another image since it was shown; it stays`);
+      break;
+    case 'refused':
+      console.error(`${reference} stays: ${error?.message ?? ''}`);
+      break;
+  }
+}

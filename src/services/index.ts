@@ -1,0 +1,18 @@
+export { type BuildServiceContext, buildService, type RunBuild } from './build/build-service.ts';
+export { type Console, createConsole, type Level } from './console/console.ts';
+export { LiveView } from './console/live-view.ts';
+export { plainText, showsPictures } from './console/plain-text.ts';
+export { TAG_NOTES, texts } from './console/texts.ts';
+export { confirmDeletion, type Terminal } from './deleting/confirm.ts';
+export { type DeletedTag, deleteImages, type PlannedDeletion, sayPreview } from './deleting/delete-images.ts';
+export { DEFAULT_ORG, DEFAULT_REGISTRY, DEFAULT_REPO } from './file/design-services.ts';
+export { type FoundService, writeServicesFile } from './file/init.ts';
+export { readServicesFile, type ServicesFileRequest } from './file/read-services-file.ts';
+export { chooseServices, type Names, type Service, type Team, teamOf } from './file/service.ts';
+export { parseServicesFile, SERVICES_FILE_NAME, type ServiceEntry, type ServicesFile } from './file/services-file.ts';
+export { type ListedTag, listImages } from './listing/list-images.ts';
+export { type ServiceListing, sayListing, sayNotes } from './listing/say-listing.ts';
+export { type LoggedIn, logIn } from './login/log-in.ts';
+export type { TagOutcome } from './push/plan-tags.ts';
+export type { RunRequest, ServiceResult } from './run/process-service.ts';
+export { failureOf, type RunResult, runServices, sayHeader, saySummary } from './run/run-services.ts';

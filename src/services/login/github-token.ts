@@ -1,0 +1,39 @@
+import { WorkerError } from '../../errors/index.ts';
+import type { CredentialSource } from '../../registry/index.ts';
+import { Secret } from '../../telemetry/index.ts';
+
+/** What a token must be allowed. */
+export const TOKEN_PERMISSIONS = [
+  ['write:packages', 'push images'],
+  ['read:packages', 'list and pull images'],
+  ['delete:packages', 'delete images (only for --delete-images)'],
+] as const;
+
+/**
+ * Personal tokens (classic `ghp_`, fine-grained `github_pat_`), those of apps and actions (`gho_`, `ghu_`, `ghs_`, `ghr_`, which
+ * have grown longer over time), and the bare hex of old.
+ */
+const FORM = /^(?:gh[pousr]_[A-Za-z0-9_.-]{36,1024}|github_pat_[A-Za-z0-9_]{22,1024}|[0-9a-f]{40})$/;
+
+/** Throws GITHUB_TOKEN_INVALID; the message never holds the token. */
+export function parseGithubToken(text: string): Secret {
+  const token = text.trim();
+  if (FORM.test(token)) return new Secret(token);
+  throw new WorkerError(
+    'GITHUB_TOKEN_INVALID',
+    token === ''
+      ? 'there is no GitHub token: set GITHUB_TOKEN'
+      : `this is no GitHub token (${token.length} characters): one begins with ghp_, github_pat_, gho_, ghu_, ghs_ or ghr_`,
+  );
+}
+
+/** Logs in to one registry by token, to all others as before. The token lives in memory alone. */
+export function withGithubToken(
+  others: CredentialSource,
+  { registry, token, username }: { readonly registry: string; readonly token: Secret; readonly username: string },
+): CredentialSource {
+  return {
+    get: async (host, options) =>
+      host === registry ? { kind: 'basic', username, password: token } : await others.get(host, options),
+  };
+}
