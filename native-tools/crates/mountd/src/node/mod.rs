@@ -14,6 +14,7 @@ mod joined;
 mod layer_files;
 mod making;
 mod measure;
+mod metadata;
 mod mounted;
 mod mountpoint;
 mod pins;
