@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use archive_format::digest::hex;
@@ -120,6 +120,7 @@ impl Node {
             ended: AtomicBool::default(),
             prefetching: AtomicBool::default(),
             replay: Replay::default(),
+            left: Mutex::default(),
         });
         mounted.trace_touches();
         let pins = Pins::set(&mounted, &cache, &image)?;
