@@ -30,6 +30,11 @@ export function mountsDirectory({ stateDir }: Pick<MountDaemon, 'stateDir'>): st
   return join(stateDir, 'mounts');
 }
 
+/** The sockets of this state directory's daemons, with their locks and log. */
+export function socketsDirectory({ stateDir }: Pick<MountDaemon, 'stateDir'>): string {
+  return join(stateDir, 'mountd');
+}
+
 /**
  * The daemon's socket. A state directory has a daemon of its own for every mount namespace: what one mounts, only
  * processes of its namespace see. Throws CONFIG_INVALID for a path that no socket can have.
@@ -37,7 +42,7 @@ export function mountsDirectory({ stateDir }: Pick<MountDaemon, 'stateDir'>): st
 export async function daemonSocket({ mountSocket, stateDir }: MountDaemon): Promise<string> {
   if (mountSocket !== undefined) return mountSocket;
   const namespace = /\d+/.exec(await readlink('/proc/self/ns/mnt'))?.[0] ?? '0';
-  const path = join(stateDir, 'mountd', `${namespace}.sock`);
+  const path = join(socketsDirectory({ stateDir }), `${namespace}.sock`);
   if (Buffer.byteLength(path) >= SOCKET_PATH_BYTES)
     throw new WorkerError(
       'CONFIG_INVALID',
@@ -113,8 +118,8 @@ async function listens(socketPath: string): Promise<boolean> {
   return table.split('\n').some((line) => line.endsWith(` ${socketPath}`) && line.includes(' 00010000 '));
 }
 
-function logPath({ stateDir }: MountDaemon): string {
-  return join(stateDir, 'mountd', 'mountd.log');
+function logPath(daemon: MountDaemon): string {
+  return join(socketsDirectory(daemon), 'mountd.log');
 }
 
 async function endOfLog(daemon: MountDaemon): Promise<string> {
