@@ -8,9 +8,10 @@
 #   scripts/soak.sh damage [TRIALS]      changes one byte of archive, cache, blob or wire a trial (default 10000); a line of
 #                                        JSON says what came of them. CLIPYARD_SOAK_SEED=N does the same ones again,
 #                                        CLIPYARD_SOAK_TRIAL=N one of them. Both need root, FUSE and EROFS.
-#   scripts/soak.sh chaos [SECONDS] [BUILDS]  builds (default 200 in 600 s, 5 workspaces) on three workers while these, Redis,
-#                                        buildkitd, registry and S3, all its own, are killed and paused at random; a line of
-#                                        JSON says what was wrong in the end. CLIPYARD_SOAK_SEED=N plays the same faults again
+#   scripts/soak.sh chaos [SECONDS] [BUILDS] [redis|sqlite]  builds (default 200 in 600 s, 5 workspaces) on three workers, or on two
+#                                        over SQLite, while these, Redis, buildkitd, registry and S3, all its own, are killed, paused
+#                                        and restarted at random, and some builds canceled; a line of JSON says what was wrong in the
+#                                        end. CLIPYARD_SOAK_SEED=N plays the same again
 #   scripts/soak.sh recovery [LEASE_SECONDS...]  two workers on one SQLite file and on one Redis, the one at work is killed: a line
 #                                        of JSON says how long until the other has the build and until it is done
 set -euo pipefail

@@ -17,14 +17,13 @@ trap clean_up EXIT
 scripts/services.sh start
 eval "$(scripts/services.sh env)"
 
-# check NAME COMMAND...: one line of progress, the end of the output when it fails, the exit code for the summary.
+# check NAME COMMAND...: a line when it ends, the end of the output when it fails, the exit code for the summary.
 check() {
   local name=$1 code=0 started=$SECONDS; shift
-  printf '[test] %s ... ' "$name"
   "$@" >"$results/$name.log" 2>&1 </dev/null || code=$?
   printf '%s' "$code" >"$results/$name.exit"
-  if [ "$code" = 0 ]; then echo "ok ($((SECONDS - started)) s)"; else
-    echo "FAILED, exit $code ($((SECONDS - started)) s); the end of ${results#"$root"/}/$name.log:"
+  if [ "$code" = 0 ]; then echo "[test] $name ok ($((SECONDS - started)) s)"; else
+    echo "[test] $name FAILED, exit $code ($((SECONDS - started)) s); the end of ${results#"$root"/}/$name.log:"
     tail -n 60 "$results/$name.log" | sed 's/^/    /'
   fi
 }
@@ -32,12 +31,18 @@ json() { printf -- '--reporter=default --reporter=json --outputFile.json=%s/%s.j
 in_rust() { (cd native-tools && cargo "$@"); }
 
 # Arguments after -- go to the last command of the script, which is vitest.
+# Compilers wait for each other at their ends, and tests for clocks: two of these side by side keep both cores busy.
+in_rust_order() {
+  check rustfmt in_rust fmt --all --check
+  check clippy in_rust clippy --workspace --all-targets --locked -- -D warnings
+  check cargo-test in_rust test --workspace --locked
+}
+in_rust_order &
+rust=$!
 check check npm run check --silent -- $(json check)
-check rustfmt in_rust fmt --all --check
-check clippy in_rust clippy --workspace --all-targets --locked -- -D warnings
-check cargo-test in_rust test --workspace --locked
 # Ten targets for five seconds each; scripts/soak.sh goes on for longer.
 check fuzz scripts/fuzz.sh 5
+wait "$rust"
 check integration npx vitest run --project integration $(json integration)
 clean_up
 node scripts/test-summary.ts "$results"

@@ -13,6 +13,7 @@ import { addDoctorCommand } from './commands/doctor.ts';
 import { addExplainCommand } from './commands/explain.ts';
 import { addIndexCommand } from './commands/index-image.ts';
 import { addMountCommands } from './commands/mount.ts';
+import { addRegistryCommands } from './commands/registry.ts';
 import { addRunCommand } from './commands/run.ts';
 import { addTagsCommand } from './commands/tags.ts';
 import { addWorkerCommand } from './commands/worker.ts';
@@ -102,6 +103,7 @@ function createProgram(context: CommandContext, json: boolean): Command {
   addRunCommand(program, context);
   addExplainCommand(program, context);
   addTagsCommand(program, context);
+  addRegistryCommands(program, context);
   addCacheCommands(program, context);
   addBenchCommands(program, context);
   addWorkerCommand(program, context);

@@ -1,5 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseImageId, parseWorkspaceId } from '../archive/index.ts';
 import { WorkerError } from '../errors/index.ts';
 import {
   noteRecording,
@@ -9,9 +11,11 @@ import {
   publishRecordings,
   readProfile,
   readProfileBeside,
+  storeKeys,
 } from '../jobs/index.ts';
 import type { Recording } from '../mount/index.ts';
 import { formatPlatform, localPlatform } from '../oci/index.ts';
+import { parseReference } from '../registry/index.ts';
 import { type Profile, parseProfileOrTrace, profileBytes } from '../trace/index.ts';
 import type { CommandContext } from './context.ts';
 import { parseSize } from './parse-options.ts';
@@ -87,18 +91,34 @@ export async function publishEnded(context: CommandContext, signal = context.sig
 }
 
 /** The name of an image's profile. Throws USAGE for what is no WORKSPACE/IMAGE. */
-export function profileName(image: string, entry: string, platform?: string): ProfileName {
+export function profileName(image: string, entry: string, platform = formatPlatform(localPlatform())): ProfileName {
   const [workspace = '', name = ''] = image.split('/');
   if (!IMAGE_NAME.test(image)) throw new WorkerError('USAGE', `${image}: a profile belongs to a WORKSPACE/IMAGE`);
-  return { workspace, image: name, platform: platform ?? formatPlatform(localPlatform()), entry };
+  return { folder: storeKeys.profiles(parseWorkspaceId(workspace), parseImageId(name)), platform, entry };
 }
 
-/** Where the profile of a source belongs; nowhere for sources that are neither a file nor a WORKSPACE/IMAGE. */
-async function placeOf(source: string, { platform, store }: RecordingFlags): Promise<ProfilePlace | undefined> {
-  if (await isFile(source)) return { kind: 'file', path: profilePathOf(resolve(source)) };
-  if (!IMAGE_NAME.test(source)) return undefined;
-  const { image, platform: own, workspace } = profileName(source, '', platform);
-  return { kind: 'store', workspace, image, platform: own, ...(store !== undefined && { store }) };
+/**
+ * Where the profile of a source belongs: beside an archive, in a store as on disk; in the configured store under the name of
+ * an image.
+ */
+async function placeOf(
+  source: string,
+  { platform = formatPlatform(localPlatform()), store }: RecordingFlags,
+): Promise<ProfilePlace | undefined> {
+  const path = source.startsWith('file://') ? fileURLToPath(source) : resolve(source);
+  if (await isFile(path)) return { kind: 'file', path: profilePathOf(path) };
+  const object = /^(s3:\/\/[^/]+)\/(.+)$/.exec(source);
+  if (object !== null) return { kind: 'store', store: object[1], folder: profilePathOf(object[2] ?? ''), platform };
+  const folder = folderOf(source);
+  if (folder === undefined) return undefined;
+  return { kind: 'store', folder, platform, ...(store !== undefined && { store }) };
+}
+
+function folderOf(source: string): string | undefined {
+  if (IMAGE_NAME.test(source)) return profileName(source, '').folder;
+  if (!source.startsWith('docker://')) return undefined;
+  const { registry, repository } = parseReference(source.slice('docker://'.length));
+  return storeKeys.registryProfiles(registry, repository);
 }
 
 interface FoundProfile {
@@ -136,7 +156,7 @@ async function profileAt(
   context: CommandContext,
 ): Promise<Profile | undefined> {
   if (place.kind === 'file') return await readProfileBeside(place.path);
-  await using store = objectStore(context, url);
+  await using store = objectStore(context, place.store ?? url);
   return await readProfile(store, { ...place, entry }, context);
 }
 

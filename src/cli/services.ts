@@ -5,8 +5,8 @@ import { readAuthorities, type Trust } from '../tls/index.ts';
 import type { CommandContext } from './context.ts';
 import { parseSize } from './parse-options.ts';
 
-/** Whose certificates a command believes. Throws CONFIG_INVALID for a CLIPYARD_CA_FILE that cannot be used. */
-export function trustOf({ env, settings: { caFile } }: CommandContext): Trust {
+/** Whose certificates a command believes. Throws CONFIG_INVALID for a CLIPYARD_CA_FILE or --ca-file that cannot be used. */
+export function trustOf({ env, settings }: CommandContext, caFile = settings.caFile): Trust {
   return {
     systemFile: env['SSL_CERT_FILE'] || undefined,
     further: caFile === undefined ? undefined : readAuthorities(caFile),

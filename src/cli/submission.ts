@@ -103,8 +103,8 @@ async function contextOf(
   if (flags.objectKey !== undefined)
     return { context: { type: 'object', key: flags.objectKey }, dockerfile: flags.file };
   const dockerfile = flags.file === undefined ? undefined : insideContext(flags.context, flags.file);
-  const tar = contextTar(flags.context, { signal, ...(dockerfile !== undefined && { dockerfile }) });
-  const { digest } = await calls.client.builds.upload(calls.workspaceId, tar, { signal });
+  const tar = () => contextTar(flags.context, { signal, ...(dockerfile !== undefined && { dockerfile }) });
+  const { digest } = await calls.client.upload(calls.workspaceId, tar, { signal });
   return { context: { type: 'uploaded', digest }, dockerfile };
 }
 
@@ -140,7 +140,7 @@ async function namedContexts(
     const isAddress = /^(?:docker-image:\/\/|https?:\/\/|uploaded:)/.test(value);
     contexts[name] = isAddress
       ? value
-      : `uploaded:${(await client.builds.upload(workspaceId, contextTar(value, { signal }), { signal })).digest}`;
+      : `uploaded:${(await client.upload(workspaceId, () => contextTar(value, { signal }), { signal })).digest}`;
   }
   return contexts;
 }

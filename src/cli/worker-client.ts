@@ -7,6 +7,7 @@ import { trustOf } from './services.ts';
 export interface ClientFlags {
   readonly server?: string;
   readonly workspace?: string;
+  readonly caFile?: string;
 }
 
 /** The worker a command talks to, and the workspace it speaks for: empty where the token or the worker decides. */
@@ -22,7 +23,7 @@ export async function workerCalls(flags: ClientFlags, context: CommandContext): 
   const client = connectWorker({
     server: flags.server ?? settings.server,
     token: env['CLIPYARD_TOKEN'] || undefined,
-    trust: { ...trustOf(context), identity: identityOf(settings) },
+    trust: { ...trustOf(context, flags.caFile), identity: identityOf(settings) },
     random: Math.random,
   });
   const workspaceId = flags.workspace ?? (env['CLIPYARD_WORKSPACE'] || OWN_WORKSPACE);

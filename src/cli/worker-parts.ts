@@ -8,6 +8,7 @@ import { openQueue } from '../queue/index.ts';
 import { loadCredentials } from '../registry/index.ts';
 import type { RunningServer } from '../service/index.ts';
 import {
+  AttemptTrace,
   bytesOf,
   createArchives,
   createBuilds,
@@ -23,6 +24,7 @@ import {
   recordPublished,
   runJob,
   runSettings,
+  TraceSender,
   WarmLayers,
   type WorkerConfig,
   WorkerLoop,
@@ -89,12 +91,14 @@ export async function openWorker(
       await connectBuildkit({ address, log, signal, ...(contentDir !== undefined && { contentDir }) }),
     );
     const client = await registryClient(context, flags);
-    const scratch = stack.use(await openScratch(stateDir, workerId, { signal }));
+    const scratch = stack.use(await openScratch(stateDir, workerId, { client, signal }));
     if (scratch.reaped > 0) log.info({ reaped: scratch.reaped }, 'files of dead workers are gone');
     const key = env['CLIPYARD_SECRET_KEY'];
     const sealer = await openSealer({ stateDir, ...(key !== undefined && key !== '' && { key }) }, { signal });
     const warm = await WarmLayers.open(join(stateDir, 'warm-layers.json'));
     const metrics = new WorkerMetrics();
+    const version = versionOf(context.root);
+    const traces = stack.use(new TraceSender({ endpoint: settings.otlpEndpoint, workerId, version, log }));
     const { observer } = metrics;
     const logins = loginsOf(await loadCredentials(env));
     const services = {
@@ -107,11 +111,12 @@ export async function openWorker(
     const loop = new WorkerLoop({
       queue,
       workerId,
-      version: versionOf(context.root),
+      version,
       slots: config.concurrency,
       run: async (lease, { handBack }) => {
         const startedMs = performance.now();
         const scratchDir = join(scratch.directory, `job-${lease.job.jobId}`);
+        const trace = new AttemptTrace(lease.job, now);
         const end = await runJob(lease, {
           ...runSettings(config),
           services,
@@ -120,7 +125,14 @@ export async function openWorker(
           handBack,
           remember: (result, options) => recordPublished(lease.job, result, { store, now, ...options }),
           observer: {
-            ...observer,
+            onEvent: (event) => {
+              observer.onEvent(event);
+              trace.see(event);
+            },
+            onFailure: (error) => {
+              observer.onFailure(error);
+              trace.fail(error);
+            },
             onResult: (result) => {
               observer.onResult(result);
               warm.used(result, { signal }).catch((thrown: unknown) => {
@@ -132,6 +144,7 @@ export async function openWorker(
           now,
           random: Math.random,
         });
+        traces.send(trace.end(end));
         metrics.attemptEnded(end, (performance.now() - startedMs) / 1000);
         return end;
       },
@@ -142,7 +155,8 @@ export async function openWorker(
       upkeep: (options) =>
         keepUp(
           {
-            ...{ stateDir, queue, buildkit, log, now },
+            ...{ stateDir, queue, buildkit, client, store, log, now },
+            keepUploadsMs: prepared.limits.keepUploadsMs,
             landingBytes: bytesOf(config.disk.landings),
             buildkitKeepBytes: config.buildkit.keepBytes === undefined ? undefined : bytesOf(config.buildkit.keepBytes),
             buildkitKeepMs: config.buildkit.keepSeconds * 1000,

@@ -106,6 +106,12 @@ export const SettingsSchema = z.object({
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
     .default('info')
     .describe('Level of the log on stderr.'),
+  OTEL_EXPORTER_OTLP_ENDPOINT: z
+    .string()
+    .optional()
+    .describe(
+      'Address of an OpenTelemetry collector (OTLP over HTTP), `http://host:4318`: a worker sends a trace of each build.',
+    ),
   DOCKER_CONFIG: z
     .string()
     .optional()
@@ -135,6 +141,8 @@ export interface Settings {
   /** PEM files of the client's own certificate and key. */
   readonly clientCert: string | undefined;
   readonly clientKey: string | undefined;
+  /** Where traces go. */
+  readonly otlpEndpoint: string | undefined;
   /** `sqlite:FILE` or `redis://…`. */
   readonly queue: string;
   readonly redis: string | undefined;
@@ -176,6 +184,7 @@ export function loadSettings(env: Readonly<Record<string, string | undefined>>):
     clientKey: data.CLIPYARD_CLIENT_KEY === undefined ? undefined : resolve(data.CLIPYARD_CLIENT_KEY),
     queue: data.CLIPYARD_QUEUE ?? `sqlite:${join(stateDir, 'queue.db')}`,
     redis: data.CLIPYARD_REDIS,
+    otlpEndpoint: data.OTEL_EXPORTER_OTLP_ENDPOINT,
     limits: Object.freeze(
       Object.fromEntries(
         LIMIT_NAMES.map((name) => [LIMIT_SETTINGS[name].key, parseLimit(name, limits[limitVariable(name)] ?? '')]),

@@ -222,6 +222,46 @@ export const ERROR_CODES = {
     retryable: false,
     help: 'The context of a tag calculation cannot be read; give `--context FILE`, or run it in a GitHub Actions job.',
   },
+  RELEASE_TAG_TAKEN: {
+    category: 'conflict',
+    retryable: false,
+    help: 'A full version, precision tag or commit tag names another image already; it never changes. Release under a new version.',
+  },
+  RELEASE_TAG_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'A tag is asked to move that is no moving tag (`latest`, `1`, `1.2`, a variant), or a version is no tag.',
+  },
+  RELEASE_NAME_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'App, domain, owner and registry make no repository name (`registry/owner/domain-app`, lower case); the message says which part.',
+  },
+  RELEASE_PLAN_INVALID: {
+    category: 'invalid',
+    retryable: false,
+    help: 'The file is no release plan or record, or of a newer version; make the plan again.',
+  },
+  RELEASE_PLAN_STALE: {
+    category: 'conflict',
+    retryable: false,
+    help: 'A tag is no longer what it was when the plan was made, or the guards decide otherwise now. Nothing was written; plan again.',
+  },
+  RELEASE_RACE_LOST: {
+    category: 'conflict',
+    retryable: true,
+    help: 'Another writer changed a tag between our reading and writing it; look at the tag and release again.',
+  },
+  RELEASE_INCOMPLETE: {
+    category: 'unavailable',
+    retryable: true,
+    help: 'Some tags of a release are written and others could not be; the same command again writes the missing ones.',
+  },
+  RELEASE_LOCKED: {
+    category: 'conflict',
+    retryable: true,
+    help: 'Another release of the same repository is being written; try again when it is done.',
+  },
 
   // OCI content
   LAYOUT_INVALID: { category: 'invalid', retryable: false, help: 'The folder is no valid OCI layout.' },
@@ -366,10 +406,42 @@ export const ERROR_CODES = {
     retryable: false,
     help: 'The registry answered something outside the distribution-spec.',
   },
+  REGISTRY_DELETE_UNSUPPORTED: {
+    category: 'unimplemented',
+    retryable: false,
+    help: 'The registry refuses to delete by this API (Docker Hub and GHCR have APIs of their own), or not a tag alone. Nothing was deleted.',
+  },
+  REGISTRY_LIST_INCOMPLETE: {
+    category: 'unavailable',
+    retryable: false,
+    help: 'The registry did not give a list to its end; a part is never taken for the whole.',
+  },
+  REGISTRY_RACE_LOST: {
+    category: 'conflict',
+    retryable: false,
+    help: 'Another writer replaced what was just written; registries know no compare-and-swap. Look at the tag, then run again.',
+  },
   REGISTRY_INSECURE: {
     category: 'denied',
     retryable: false,
     help: 'Plain http is only spoken to loopback addresses; use `--plain-http` to ask for it.',
+  },
+
+  // tags
+  TAG_CHANGED: {
+    category: 'conflict',
+    retryable: false,
+    help: 'The tag is not where the plan found it; nothing more was written. Plan again.',
+  },
+  REPOSITORY_LOCKED: {
+    category: 'unavailable',
+    retryable: true,
+    help: 'Another process of this machine sets tags of the same repository.',
+  },
+  TAG_PERMANENT: {
+    category: 'conflict',
+    retryable: false,
+    help: 'The tag names one image for ever and has another one; it is never moved.',
   },
 
   // object store

@@ -7,7 +7,14 @@ import { type Digest, hexOf, verify } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
 import { writeFileAtomically } from '../files/index.ts';
 import { type ObjectStore, readObject } from '../objects/index.ts';
-import { type ImageConfig, parseImageConfig } from '../oci/index.ts';
+import {
+  type ImageConfig,
+  isIndexType,
+  parseImageConfig,
+  parseIndex,
+  parsePlatform,
+  selectPlatform,
+} from '../oci/index.ts';
 import { formatReference, manifestNameOf, parseReference, type Reference, type Repository } from '../registry/index.ts';
 import { type Secret } from '../telemetry/index.ts';
 import {
@@ -88,11 +95,9 @@ export function archiveFor({ archives }: Pointer, platform: string, name: string
 }
 
 async function fromRegistryImage(reference: Reference, context: ArchiveSourceContext): Promise<MountableArchive> {
-  const descriptor = await context.client.headManifest(reference, manifestNameOf(reference), context);
-  if (descriptor === undefined)
-    throw new WorkerError('REGISTRY_NOT_FOUND', `the registry has no ${formatReference(reference)}`);
+  const manifest = await imageOf(reference, context);
   await using store = context.openStore();
-  const key = storeKeys.manifest(descriptor.digest);
+  const key = storeKeys.manifest(manifest);
   const { bytes } = await readObject(store, key, { signal: context.signal, maxBytes: 1 << 20 });
   const entry = JSON.parse(Buffer.from(bytes).toString('utf8')) as StoredArchive;
   const archive = await fromStore(store, entry, { blobsAt: reference, ...context });
@@ -100,6 +105,16 @@ async function fromRegistryImage(reference: Reference, context: ArchiveSourceCon
     ...archive,
     storage: { ...archive.storage, registry: reference.registry, repository: reference.repository },
   };
+}
+
+/** The manifest that a reference names, of an index the one for the platform: archives are kept by it. */
+async function imageOf(reference: Reference, { client, platform, signal }: ArchiveSourceContext): Promise<Digest> {
+  const found = await client.headManifest(reference, manifestNameOf(reference), { signal });
+  if (found === undefined)
+    throw new WorkerError('REGISTRY_NOT_FOUND', `the registry has no ${formatReference(reference)}`);
+  if (!isIndexType(found.mediaType)) return found.digest;
+  const { bytes } = await client.getManifest(reference, found.digest, { signal });
+  return selectPlatform(parseIndex(bytes), parsePlatform(platform)).digest;
 }
 
 interface StoredArchive {

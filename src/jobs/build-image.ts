@@ -38,6 +38,7 @@ import { checkResultDirectory, writeResultLayout } from './result-layout.ts';
 import { journalStaged, resumeBuild, type StagedResult, yieldToOwn } from './resume-build.ts';
 import { needNotLand } from './skip-landing.ts';
 import { trimCache } from './trim-cache.ts';
+import { dropUploads, readUploadNotes, uploadNotes } from './upload-notes.ts';
 
 export interface BuildContext extends Cancelable {
   readonly buildkit: BuildkitClient;
@@ -109,6 +110,7 @@ export async function buildImage(request: ImageBuild, context: BuildContext): Pr
   const landing = await OciLayout.open(join(landingDirectory(stateDir), tag), { create: true, signal });
   await using _landingLock = await landing.lock({ signal });
   const scratchDir = buildScratchDirectory(stateDir, tag); // ours alone, by the landing lock; what a killed build left goes first
+  await dropUploads(await readUploadNotes({ journal: context.journal, scratchDir }), context.client);
   await rm(scratchDir, { recursive: true, force: true });
   await mkdir(scratchDir, { recursive: true });
   try {
@@ -214,6 +216,7 @@ async function runBuild(build: Build): Promise<BuildResult> {
     clock,
     report,
     onFailure,
+    onUpload: uploadNotes(target, build),
     signal,
   });
   const steering =

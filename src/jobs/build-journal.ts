@@ -2,10 +2,10 @@ import type { Json } from '../queue/index.ts';
 
 /**
  * Steps that a build writes down when they are finished, in their order. `begun`: the pointer it is held to; `landed` and
- * `packed`: digests; `staged`: manifests and archives are where they belong and nothing names them yet; `pointed`: the pointer
+ * `packed`: digests; `uploading`: an upload the registry was asked for, finished or not; `staged`: manifests and archives are where they belong and nothing names them yet; `pointed`: the pointer
  * names them; `tagged`: so does the tag.
  */
-export const BUILD_STEPS = ['begun', 'landed', 'packed', 'staged', 'pointed', 'tagged'] as const;
+export const BUILD_STEPS = ['begun', 'landed', 'packed', 'uploading', 'staged', 'pointed', 'tagged'] as const;
 export type BuildStep = (typeof BUILD_STEPS)[number];
 
 /** What lets another process take up a build where this one leaves it. */

@@ -27,6 +27,8 @@ export interface ImageBuild {
    * (a baseline for measurements). Both give the same archive.
    */
   readonly indexFrom: IndexFrom;
+  /** The registry gets the image by digest alone: who asked for the build sets the tags. */
+  readonly isUntagged?: boolean;
 }
 
 export type IndexFrom = 'layout' | 'registry';

@@ -15,7 +15,8 @@ export interface TagTarget {
 
 export interface Visible {
   readonly target: Repository;
-  readonly tag: string;
+  /** undefined: whoever asked for the build sets tags of its own. */
+  readonly tag: string | undefined;
   /** Of the pointer. */
   readonly key: string;
   /** `registry/repository:tag`, as the pointer names it. */
@@ -35,21 +36,24 @@ export interface VisibleContext extends Cancelable {
 
 /** Other builds that may move the pointer while a tag is set; more in a row are no accident. */
 const MAX_REPAIRS = 8;
-/** For a tag and its repairs. */
-const TAG_MS = 120_000;
+/** For the pointer, and for a tag and its repairs. */
+const VISIBLE_MS = 120_000;
 
 /**
  * Pointer, then tag; everything they name is there. Says the generation. Throws FENCE_LOST when another build moved the
- * pointer, LEASE_LOST when the job is another's: the tag is then left alone.
+ * pointer, LEASE_LOST when the job is another's: the tag is then left alone. A build that is stopped in the middle for any other
+ * reason is published whole: half of it would stay until the next build of the image.
  */
 export async function makeVisible(visible: Visible, context: VisibleContext): Promise<number> {
   const { before, content, key, storageRef } = visible;
   const { journal, report, signal, store } = context;
-  const { generation } = await movePointer(store, key, before, content, { signal, jobId: journal?.jobId });
+  signal.throwIfAborted();
+  const unbroken = AbortSignal.timeout(VISIBLE_MS);
+  const { generation } = await movePointer(store, key, before, content, { signal: unbroken, jobId: journal?.jobId });
   report({ type: 'published', what: 'pointer', name: store.urlOf(key) });
   await journal?.write('pointed', { generation });
   await setTag(visible, context);
-  report({ type: 'published', what: 'tag', name: storageRef });
+  if (visible.tag !== undefined) report({ type: 'published', what: 'tag', name: storageRef });
   await journal?.write('tagged', { generation });
   return generation;
 }
@@ -62,9 +66,10 @@ export async function setTag(
   { key, storageRef, tag, target, top: first }: Pick<Visible, 'key' | 'storageRef' | 'tag' | 'target' | 'top'>,
   { client, signal, store }: Pick<VisibleContext, 'client' | 'signal' | 'store'>,
 ): Promise<void> {
-  signal.throwIfAborted();
+  if (signal.aborted && isLost(signal.reason)) throw signal.reason;
+  if (tag === undefined) return;
   // Once a tag may have gone out, looking again is owed, also by a worker that finds out just now that the job is another's.
-  const unbroken = AbortSignal.timeout(TAG_MS);
+  const unbroken = AbortSignal.timeout(VISIBLE_MS);
   let top = first;
   for (let repairs = 0; repairs < MAX_REPAIRS; repairs++) {
     await client.putManifest(target, tag, top.bytes, top.mediaType, { signal: unbroken });
@@ -87,6 +92,10 @@ export async function publishedBefore(
   const publication = now === undefined ? undefined : publicationOf(now.pointer, jobId);
   if (now === undefined || publication === undefined) return undefined;
   return { ...publication, isCurrent: publication.generation === now.pointer.generation };
+}
+
+function isLost(reason: unknown): reason is WorkerError {
+  return reason instanceof WorkerError && reason.code === 'LEASE_LOST';
 }
 
 export function isFenceLost(thrown: unknown): boolean {

@@ -1,9 +1,7 @@
 import { createHash } from 'node:crypto';
-import { parseImageId, parseWorkspaceId } from '../archive/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
 import { type ObjectStore, readObject } from '../objects/index.ts';
 import { formatProfile, MAX_TRACE_BYTES, mergeProfiles, type Profile, parseProfile } from '../trace/index.ts';
-import { storeKeys } from './publish.ts';
 
 /** Others that publish a profile of the same image at the same moment. */
 const MERGE_TRIES = 8;
@@ -12,8 +10,8 @@ const ANY_ENTRY = 'any';
 
 /** Which starts a profile is for: it outlives builds, because it names chunks by their content. */
 export interface ProfileName {
-  readonly workspace: string;
-  readonly image: string;
+  /** Where the profiles of the image lie: the beginning of their keys. */
+  readonly folder: string;
   readonly platform: string;
   /** What runs; empty: anything. */
   readonly entry: string;
@@ -58,14 +56,9 @@ export async function publishProfile(
   }
 }
 
-function profileKey({ entry, image, platform, workspace }: ProfileName): string {
+function profileKey({ entry, folder, platform }: ProfileName): string {
   const hash = createHash('sha256').update(entry).digest('hex').slice(0, 16);
-  return storeKeys.profile(
-    parseWorkspaceId(workspace),
-    parseImageId(image),
-    platform,
-    entry === '' ? ANY_ENTRY : `entry-${hash}`,
-  );
+  return `${folder}/${platform.replaceAll('/', '-')}/${entry === '' ? ANY_ENTRY : `entry-${hash}`}.json`;
 }
 
 async function readAt(

@@ -43,7 +43,7 @@ export async function publish(
   publication: Publication,
   context: PublishContext,
 ): Promise<{ readonly generation: number; readonly bytes: number }> {
-  const { archives, attestations, before, request, storageRef, tag, top } = publication;
+  const { archives, attestations, before, request, storageRef, top } = publication;
   const { client, onStaged, report, signal } = context;
   const { target, workspaceId, imageId } = request;
   const manifests = [...archives, ...attestations].map(({ manifest }) => manifest);
@@ -62,6 +62,7 @@ export async function publish(
   await onStaged?.(content);
   const key = storeKeys.pointer(workspaceId, imageId);
   const named = { digest: top.descriptor.digest, bytes: top.bytes, mediaType: top.descriptor.mediaType };
+  const tag = request.isUntagged === true ? undefined : publication.tag;
   const generation = await makeVisible({ target, tag, key, storageRef, before, content, top: named }, context);
   return { generation, bytes };
 }

@@ -39,8 +39,10 @@ export const storeKeys = {
   record: (archive: Digest) => `archives/${hexOf(archive)}.json`,
   pointer: (workspaceId: string, imageId: string) => `images/${workspaceId}/${imageId}.json`,
   manifest: (manifest: Digest) => `manifests/sha256-${hexOf(manifest)}.json`,
-  profile: (workspaceId: string, imageId: string, platform: string, entry: string) =>
-    `profiles/${workspaceId}/${imageId}/${platform.replaceAll('/', '-')}/${entry}.json`,
+  /** Of an image of a workspace. */
+  profiles: (workspaceId: string, imageId: string) => `profiles/${workspaceId}/${imageId}`,
+  /** Of an image that is named by where it lies in a registry: tags move, the repository stays. */
+  registryProfiles: (registry: string, repository: string) => `registry-profiles/${registry}/${repository}`,
 };
 
 export interface ReadPointer {

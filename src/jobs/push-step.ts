@@ -7,6 +7,7 @@ import {
   type PushOutcome,
   type RegistryClient,
   type Repository,
+  type UploadOptions,
 } from '../registry/index.ts';
 import type { JobReporter } from './events.ts';
 import type { PhaseClock } from './phases.ts';
@@ -23,6 +24,8 @@ export interface PusherOptions extends Cancelable {
   readonly width: number;
   readonly clock: PhaseClock;
   readonly report: JobReporter;
+  /** Hears of each upload before its bytes flow. */
+  readonly onUpload?: (uploadUrl: string) => Promise<void>;
   /** Hears of a failure when it happens: what it makes useless should end with `signal`. */
   readonly onFailure: (reason: unknown) => void;
 }
@@ -120,7 +123,7 @@ export class Pusher {
     const { digest, sizeBytes } = blob;
     const onProgress = this.#metered(digest, () => sizeBytes);
     try {
-      return await client.pushBlob(target, blob, { mountFrom, onProgress, signal });
+      return await client.pushBlob(target, blob, { mountFrom, onProgress, ...this.#noting(), signal });
     } finally {
       this.meter.end(digest);
     }
@@ -134,6 +137,7 @@ export class Pusher {
       const { outcome, sentBytes } = await client.pushGrowing(target, blob, {
         onProgress,
         turn: (work) => this.#limit(work),
+        ...this.#noting(),
         signal,
       });
       const { final } = blob.growth;
@@ -143,6 +147,11 @@ export class Pusher {
     } finally {
       this.meter.end(source);
     }
+  }
+
+  #noting(): Pick<UploadOptions, 'onBegun'> {
+    const { onUpload } = this.#options;
+    return onUpload === undefined ? {} : { onBegun: onUpload };
   }
 
   /** Progress of a blob under its digest; of one that has none yet, under its layer's. */

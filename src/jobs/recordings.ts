@@ -8,14 +8,13 @@ import type { ObjectStore } from '../objects/index.ts';
 import { formatProfile, mergeProfiles, type Profile, parseProfile, parseTrace, startOf } from '../trace/index.ts';
 import { publishProfile } from './profiles.ts';
 
-/** Where the profile of an image lies: under its name in a store, or beside an archive file. */
+/** Where the profile of an image lies: in a folder of a store, or beside an archive file. */
 const ProfilePlace = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('store'),
     /** As it was named for the mount; absent: the configured one. */
     store: z.string().optional(),
-    workspace: z.string(),
-    image: z.string(),
+    folder: z.string(),
     platform: z.string(),
   }),
   z.object({ kind: z.literal('file'), path: z.string() }),

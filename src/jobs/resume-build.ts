@@ -61,7 +61,8 @@ export async function resumeBuild(names: Names, context: VisibleContext): Promis
   const staged = latest(Staged, journal.read('staged'));
   const top = staged === undefined ? undefined : await stillThere(staged, names, context);
   if (staged === undefined || top === undefined) return { before: now };
-  const { request, storageRef, tag } = names;
+  const { request, storageRef } = names;
+  const tag = registryTagOf(names);
   const visible = { target: request.target, tag, key, storageRef, before: now, content: staged.content, top };
   return { result: { ...resultOf(staged), generation: await makeVisible(visible, context) } };
 }
@@ -71,11 +72,13 @@ export async function resumeBuild(names: Names, context: VisibleContext): Promis
  * undefined when there is none.
  */
 async function finishPublished(
-  { request, storageRef, tag }: Names,
+  names: Names,
   journal: BuildJournal,
   context: VisibleContext,
 ): Promise<BuildResult | undefined> {
   const { client, report, signal } = context;
+  const { request, storageRef } = names;
+  const tag = registryTagOf(names);
   const key = storeKeys.pointer(request.workspaceId, request.imageId);
   const published = await publishedBefore(key, journal.jobId, context);
   if (published === undefined) return undefined;
@@ -88,10 +91,14 @@ async function finishPublished(
       { key, storageRef, tag, target: request.target, top: { digest: indexDigest, bytes, mediaType } },
       context,
     );
-    report({ type: 'published', what: 'tag', name: storageRef });
+    if (tag !== undefined) report({ type: 'published', what: 'tag', name: storageRef });
     await journal.write('tagged', { generation });
   }
   return { ...resultOf(staged), generation };
+}
+
+function registryTagOf({ request, tag }: Names): string | undefined {
+  return request.isUntagged === true ? undefined : tag;
 }
 
 /** A build that lost the fence to another attempt of its own job has that attempt's result. Else throws what was thrown. */

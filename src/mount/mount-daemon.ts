@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
-import { mkdir, open, readFile, readlink } from 'node:fs/promises';
+import { mkdir, open, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
 import { findNativeTool, type NativeToolPaths } from '../native/index.ts';
+import { socketPathOf } from './socket-path.ts';
 
 /** A loaded machine takes its time to start two processes. */
 const START_DEADLINE_MS = 20_000;
@@ -12,8 +13,6 @@ const POLL_MS = 10;
 const LOG_TAIL = 2_000;
 /** EX_USAGE of sysexits.h: the daemon cannot make sense of its command line. */
 const USAGE_EXIT = 64;
-/** sockaddr_un holds this much, the final NUL included (unix(7)). */
-const SOCKET_PATH_BYTES = 108;
 
 /** Where the daemon of a command is. */
 export interface MountDaemon {
@@ -30,25 +29,14 @@ export function mountsDirectory({ stateDir }: Pick<MountDaemon, 'stateDir'>): st
   return join(stateDir, 'mounts');
 }
 
-/** The sockets of this state directory's daemons, with their locks and log. */
+/** The log of this state directory's daemons, and their sockets with their locks where the path is short enough. */
 export function socketsDirectory({ stateDir }: Pick<MountDaemon, 'stateDir'>): string {
   return join(stateDir, 'mountd');
 }
 
-/**
- * The daemon's socket. A state directory has a daemon of its own for every mount namespace: what one mounts, only
- * processes of its namespace see. Throws CONFIG_INVALID for a path that no socket can have.
- */
+/** The daemon's socket: the one that is named, else this state directory's own. Throws CONFIG_INVALID. */
 export async function daemonSocket({ mountSocket, stateDir }: MountDaemon): Promise<string> {
-  if (mountSocket !== undefined) return mountSocket;
-  const namespace = /\d+/.exec(await readlink('/proc/self/ns/mnt'))?.[0] ?? '0';
-  const path = join(socketsDirectory({ stateDir }), `${namespace}.sock`);
-  if (Buffer.byteLength(path) >= SOCKET_PATH_BYTES)
-    throw new WorkerError(
-      'CONFIG_INVALID',
-      `CLIPYARD_STATE: ${path} is longer than a socket's path can be; use a shorter directory`,
-    );
-  return path;
+  return mountSocket ?? (await socketPathOf(stateDir));
 }
 
 /**
@@ -84,7 +72,7 @@ export async function withDaemon<T>(
 /** Starts a holder, which ends at once when another one serves the socket, and waits for either. */
 async function startHolder(daemon: MountDaemon, socketPath: string, { signal }: Cancelable): Promise<void> {
   const tool = findNativeTool('clipyard-mountd', daemon.tools);
-  await mkdir(dirname(socketPath), { recursive: true, mode: 0o700 });
+  for (const path of [socketPath, logPath(daemon)]) await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   await using log = await open(logPath(daemon), 'a', 0o600);
   // The last one of an option counts: no setting moves socket and state.
   const where = ['--idle-exit', '--socket', socketPath, '--state', mountsDirectory(daemon)];

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Cancelable, systemCodeOf } from '../errors/index.ts';
 import { findNativeTool } from '../native/index.ts';
-import { type MountDaemon, socketsDirectory } from './mount-daemon.ts';
+import { daemonSocket, type MountDaemon, socketsDirectory } from './mount-daemon.ts';
 
 const LOCK = '.sock.lock';
 
@@ -19,8 +19,12 @@ export async function removeStaleSockets(daemon: MountDaemon, { signal }: Cancel
     if (systemCodeOf(thrown) === 'ENOENT') return [];
     throw thrown;
   });
-  for (const name of names.filter((each) => each.endsWith(LOCK))) {
-    const socket = join(directory, name.slice(0, -'.lock'.length));
+  const here = names
+    .filter((name) => name.endsWith(LOCK))
+    .map((name) => join(directory, name.slice(0, -'.lock'.length)));
+  // Its own may lie elsewhere, where the path of the directory is long.
+  const own = await daemonSocket(daemon);
+  for (const socket of here.length === 0 && own.startsWith(directory) ? [] : new Set([...here, own])) {
     const tool = findNativeTool('clipyard-mountd', daemon.tools);
     await promisify(execFile)(tool, ['sweep', '--socket', socket], { signal });
   }

@@ -8,7 +8,15 @@ import { type Cancelable, type ErrorCode, systemCodeOf, toWorkerError, WorkerErr
 import { lockFile, removeQuietly, stageFile } from '../files/index.ts';
 import { EtagCache } from './etag-cache.ts';
 import { requireKey } from './key.ts';
-import type { ObjectBody, ObjectInfo, ObjectRange, ObjectStore, PutOptions, StoreAccess } from './object-store.ts';
+import type {
+  ListedObject,
+  ObjectBody,
+  ObjectInfo,
+  ObjectRange,
+  ObjectStore,
+  PutOptions,
+  StoreAccess,
+} from './object-store.ts';
 import { resolveRange } from './range.ts';
 
 const LOCK_WAIT_MS = 30_000;
@@ -102,16 +110,13 @@ export class DirectoryStore implements ObjectStore {
     return await this.#put(key, createReadStream(path), sha256, options, through);
   }
 
-  async *list(
-    prefix: string,
-    { signal }: Cancelable,
-  ): AsyncGenerator<{ readonly key: string; readonly sizeBytes: number }> {
+  async *list(prefix: string, { signal }: Cancelable): AsyncGenerator<ListedObject> {
     const folder = prefix.includes('/') ? prefix.slice(0, prefix.lastIndexOf('/')) : '';
     if (folder !== '') requireKey(folder);
     for await (const key of this.#walk(folder, { signal })) {
       if (!key.startsWith(prefix)) continue;
       const stats = await stat(join(this.#directory, key)).catch(() => undefined); // deleted since
-      if (stats?.isFile() === true) yield { key, sizeBytes: stats.size };
+      if (stats?.isFile() === true) yield { key, sizeBytes: stats.size, modifiedMs: stats.mtimeMs };
     }
   }
 

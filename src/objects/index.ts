@@ -1,4 +1,12 @@
 export { requireKey } from './key.ts';
-export type { ObjectBody, ObjectInfo, ObjectRange, ObjectStore, PutOptions, StoreAccess } from './object-store.ts';
+export type {
+  ListedObject,
+  ObjectBody,
+  ObjectInfo,
+  ObjectRange,
+  ObjectStore,
+  PutOptions,
+  StoreAccess,
+} from './object-store.ts';
 export { openStore } from './open-store.ts';
 export { readObject } from './read-object.ts';

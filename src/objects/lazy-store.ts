@@ -1,6 +1,14 @@
 import type { Cancelable } from '../errors/index.ts';
 import type { Secret } from '../telemetry/index.ts';
-import type { ObjectBody, ObjectInfo, ObjectRange, ObjectStore, PutOptions, StoreAccess } from './object-store.ts';
+import type {
+  ListedObject,
+  ObjectBody,
+  ObjectInfo,
+  ObjectRange,
+  ObjectStore,
+  PutOptions,
+  StoreAccess,
+} from './object-store.ts';
 
 /** A store whose code is loaded with its first call: an SDK of a thousand files costs the commands that never need it. */
 export class LazyStore implements ObjectStore {
@@ -37,10 +45,7 @@ export class LazyStore implements ObjectStore {
     return await (await this.#store()).putFile(key, path, options);
   }
 
-  async *list(
-    prefix: string,
-    options: Cancelable,
-  ): AsyncIterable<{ readonly key: string; readonly sizeBytes: number }> {
+  async *list(prefix: string, options: Cancelable): AsyncIterable<ListedObject> {
     yield* (await this.#store()).list(prefix, options);
   }
 

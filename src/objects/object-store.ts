@@ -15,6 +15,13 @@ export interface ObjectInfo {
   readonly sha256?: Digest;
 }
 
+export interface ListedObject {
+  readonly key: string;
+  readonly sizeBytes: number;
+  /** When it was put last, by the store's clock; milliseconds since 1970. */
+  readonly modifiedMs: number;
+}
+
 export interface ObjectBody extends ObjectInfo {
   readonly body: Readable;
   /** Where in the object the body starts. */
@@ -73,7 +80,7 @@ export interface ObjectStore extends AsyncDisposable {
   /** How another program of this machine reads the store. */
   access(options: Cancelable): Promise<StoreAccess>;
   /** Keys that start with the prefix, in no particular order. */
-  list(prefix: string, options: Cancelable): AsyncIterable<{ readonly key: string; readonly sizeBytes: number }>;
+  list(prefix: string, options: Cancelable): AsyncIterable<ListedObject>;
   /** Nothing happens when it is not there. */
   delete(key: string, options: Cancelable): Promise<void>;
 }

@@ -18,7 +18,15 @@ import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts'
 import { Secret } from '../telemetry/index.ts';
 import { untrustedError } from '../tls/index.ts';
 import { requireKey } from './key.ts';
-import type { ObjectBody, ObjectInfo, ObjectRange, ObjectStore, PutOptions, StoreAccess } from './object-store.ts';
+import type {
+  ListedObject,
+  ObjectBody,
+  ObjectInfo,
+  ObjectRange,
+  ObjectStore,
+  PutOptions,
+  StoreAccess,
+} from './object-store.ts';
 import { rangeHeader } from './range.ts';
 import { statusOf, storeFailure } from './s3-failures.ts';
 
@@ -161,10 +169,7 @@ export class S3Store implements ObjectStore {
     });
   }
 
-  async *list(
-    prefix: string,
-    { signal }: Cancelable,
-  ): AsyncGenerator<{ readonly key: string; readonly sizeBytes: number }> {
+  async *list(prefix: string, { signal }: Cancelable): AsyncGenerator<ListedObject> {
     const what = `list ${this.urlOf(prefix)}`;
     const pages = paginateListObjectsV2(
       { client: this.#client },
@@ -174,8 +179,10 @@ export class S3Store implements ObjectStore {
     for (;;) {
       const page = await this.#doing(what, signal, () => pages.next());
       if (page.done === true) return;
-      for (const { Key: key, Size: sizeBytes } of page.value.Contents ?? []) {
-        if (key !== undefined) yield { key: key.slice(this.#prefix.length), sizeBytes: sizeBytes ?? 0 };
+      for (const { Key: key, LastModified: modified, Size: sizeBytes = 0 } of page.value.Contents ?? []) {
+        if (key === undefined) continue;
+        if (modified === undefined) throw new WorkerError('STORE_PROTOCOL', `${what}: an object without a time`);
+        yield { key: key.slice(this.#prefix.length), sizeBytes, modifiedMs: modified.getTime() };
       }
     }
   }

@@ -73,6 +73,9 @@ export interface BuildQueue extends AsyncDisposable {
   /** Jobs whose lease ran out go back into the queue, those taken too often end as failed (JOB_ABANDONED). Says how many. */
   reap(options: Cancelable): Promise<{ readonly requeued: number; readonly dead: number }>;
 
+  /** What the jobs that have not ended are to build, for whoever clears away what none needs; later ones may be left out. */
+  openSpecs(options: Cancelable): AsyncIterable<Json>;
+
   /** Removes builds, with events and journals, that ended before this. */
   forget(endedBeforeMs: number, options: Cancelable): Promise<number>;
 }

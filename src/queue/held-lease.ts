@@ -33,6 +33,7 @@ export class HeldLease implements Lease {
   readonly #stopped = new AbortController();
   readonly #keeping: Promise<void>;
   #heldAtMs: number;
+  #isLost = false;
 
   /** `attention` is held for as long as the bell has to ring for others' changes. */
   constructor(job: Job, claim: ClaimStore, bell: Bell, leaseMs: number, now: () => number, attention: Disposable) {
@@ -52,27 +53,27 @@ export class HeldLease implements Lease {
   }
 
   tell(events: readonly NewEvent[]): Promise<void> {
-    return events.length === 0 ? Promise.resolve() : this.#holding(this.#claim.tell(events));
+    return events.length === 0 ? Promise.resolve() : this.#holding(() => this.#claim.tell(events));
   }
 
   checkpoint(step: string, data: Json): Promise<void> {
-    return this.#holding(this.#claim.checkpoint(step, data));
+    return this.#holding(() => this.#claim.checkpoint(step, data));
   }
 
   end(outcome: Outcome): Promise<void> {
-    return this.#ending(this.#claim.end(outcome));
+    return this.#ending(() => this.#claim.end(outcome));
   }
 
   endCanceled(): Promise<void> {
-    return this.#ending(this.#claim.endCanceled());
+    return this.#ending(() => this.#claim.endCanceled());
   }
 
   retry(failure: StoredFailure, afterMs: number): Promise<void> {
-    return this.#ending(this.#claim.retry(failure, afterMs));
+    return this.#ending(() => this.#claim.retry(failure, afterMs));
   }
 
   handBack(): Promise<void> {
-    return this.#ending(this.#claim.handBack());
+    return this.#ending(() => this.#claim.handBack());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -80,21 +81,24 @@ export class HeldLease implements Lease {
     await this.#keeping;
   }
 
-  async #holding(done: Promise<void>): Promise<void> {
+  /** Who has given the lease up says nothing more: the store may not know yet, and would believe it. */
+  async #holding(call: () => Promise<void>): Promise<void> {
+    if (this.#isLost) throw leaseLost(this.job.jobId);
     try {
-      await done;
+      await call();
     } catch (error) {
       if (error instanceof WorkerError && error.code === 'LEASE_LOST') this.#lose(error);
       throw error;
     }
   }
 
-  async #ending(done: Promise<void>): Promise<void> {
-    await this.#holding(done);
+  async #ending(call: () => Promise<void>): Promise<void> {
+    await this.#holding(call);
     this.#stopped.abort();
   }
 
   #lose(error: WorkerError): void {
+    this.#isLost = true;
     this.#stopped.abort();
     this.#aborted.abort(error);
   }

@@ -1,37 +1,28 @@
 import { z } from 'zod';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
+import { incomplete, readPages } from './pages.ts';
 import type { Repository } from './reference.ts';
-import { resolveLocation, scopeOf, type Transport } from './transport.ts';
-import { nameOf } from './wire.ts';
+import type { Transport } from './transport.ts';
 
+// Go writes an empty list as null.
 const TagList = z.object({ tags: z.array(z.string()).nullish() });
-const MAX_PAGE_BYTES = 4 * 1024 * 1024;
-const MAX_TAGS = 10_000;
+const MAX_TAGS = 100_000;
 
-/** distribution-spec 1.1, "Listing Tags": page after page. */
+/** distribution-spec 1.1, "Listing Tags": all of them, each once. Throws REGISTRY_LIST_INCOMPLETE above `maxTags`. */
 export async function listTags(
   transport: Transport,
   repository: Repository,
   { signal, maxTags = MAX_TAGS }: Cancelable & { readonly maxTags?: number },
 ): Promise<readonly string[]> {
-  const tags: string[] = [];
-  const start = transport.urlOf(repository, 'tags/list');
-  for (let url: URL | undefined = start; url !== undefined && tags.length < maxTags; ) {
-    const response = await transport.sendRetrying({
-      method: 'GET',
-      registry: repository.registry,
-      url,
-      scopes: [scopeOf(repository.repository, 'pull')],
-      expect: [200, 404],
-      signal,
-    });
-    const bytes = await response.bytes(MAX_PAGE_BYTES);
-    if (response.status === 404) break;
-    const page = parsePage(bytes, nameOf('GET', url));
-    tags.push(...page);
-    url = page.length === 0 ? undefined : nextOf(response.header('link'), url);
+  // Pages may overlap when tags come and go while they are read.
+  const tags = new Set<string>();
+  for await (const { bytes, doing } of readPages(transport, repository, transport.urlOf(repository, 'tags/list'), {
+    signal,
+  })) {
+    for (const tag of parsePage(bytes, doing)) tags.add(tag);
+    if (tags.size > maxTags) throw incomplete(doing, `more than ${maxTags} tags`);
   }
-  return tags.slice(0, maxTags);
+  return [...tags];
 }
 
 function parsePage(bytes: Buffer, doing: string): readonly string[] {
@@ -40,12 +31,4 @@ function parsePage(bytes: Buffer, doing: string): readonly string[] {
   } catch (cause) {
     throw new WorkerError('REGISTRY_PROTOCOL', `${doing}: the answer is no list of tags`, {}, { cause });
   }
-}
-
-/** The next page (RFC 8288), at the same registry only. */
-function nextOf(link: string | undefined, url: URL): URL | undefined {
-  const target = link === undefined ? undefined : /<([^>]*)>\s*;[^,]*\brel="?next"?/.exec(link)?.[1];
-  if (target === undefined) return undefined;
-  const next = resolveLocation(target, url);
-  return next.origin === url.origin && next.href !== url.href ? next : undefined;
 }

@@ -88,6 +88,12 @@ export class Transport {
     return await retrying(what, { ...this.#options, signal }, work);
   }
 
+  /** A while by chance, after which clients that came between each other do not again. */
+  async shortPause({ signal }: Cancelable): Promise<void> {
+    const { clock } = this.#options;
+    await clock.sleep(Math.ceil(this.limits.pauseMs * clock.random()), { signal });
+  }
+
   backoff(what: string): Backoff {
     return new Backoff(what, this.#options);
   }

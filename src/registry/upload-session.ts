@@ -28,12 +28,18 @@ export class UploadSession {
   readonly #transport: Transport;
   readonly #repository: Repository;
   readonly #signal: AbortSignal;
+  readonly #onBegun: ((uploadUrl: string) => Promise<void>) | undefined;
   #state: State | undefined;
 
-  constructor(transport: Transport, repository: Repository, { signal }: Cancelable) {
+  constructor(
+    transport: Transport,
+    repository: Repository,
+    { onBegun, signal }: Cancelable & { readonly onBegun?: (uploadUrl: string) => Promise<void> },
+  ) {
     this.#transport = transport;
     this.#repository = repository;
     this.#signal = signal;
+    this.#onBegun = onBegun;
   }
 
   /** Bytes the registry has of this upload. */
@@ -47,14 +53,20 @@ export class UploadSession {
       const url = this.#transport.urlOf(this.#repository, 'blobs/uploads/');
       const response = await this.#transport.send(this.request('POST', url, [202]));
       await response.discard();
-      this.#state = this.#begun(response);
+      await this.adopt(response);
     }
-    return this.#state;
+    return this.#open();
   }
 
-  /** Takes over an upload that the registry began by itself: its answer to a mount that it refused. */
-  adopt(response: WireResponse): void {
+  /** Takes over an upload that the registry has begun, be it by itself: its answer to a mount that it refused. */
+  async adopt(response: WireResponse): Promise<void> {
     this.#state = this.#begun(response);
+    await this.#onBegun?.(this.#state.url.href);
+  }
+
+  /** Takes over an upload that another process began and left. */
+  take(uploadUrl: string): void {
+    this.#state = { url: new URL(uploadUrl), offset: 0, minBytes: 0, chunkBytes: this.#transport.limits.chunkBytes };
   }
 
   /** "Pushing a blob in chunks": the bytes from `offset` to `end`. */
@@ -106,16 +118,20 @@ export class UploadSession {
     }
   }
 
-  /** Tells the registry to drop the upload, as well as it can be told; also when the caller was stopped. */
-  async cancel(): Promise<void> {
+  /**
+   * Tells the registry to drop the upload, as well as it can be told; also when the caller was stopped. What it does not drop
+   * expires by itself. False: it did not answer.
+   */
+  async cancel(): Promise<boolean> {
     const state = this.#state;
     this.#state = undefined;
-    if (state === undefined) return;
+    if (state === undefined) return true;
     const signal = AbortSignal.timeout(CANCEL_TIMEOUT_MS);
     try {
       await this.#cancelAt(state, signal);
-    } catch {
-      // It expires by itself.
+      return true;
+    } catch (thrown) {
+      return thrown instanceof WorkerError && !thrown.retryable;
     }
   }
 
@@ -178,6 +194,13 @@ function acknowledgedBytes(range: string | undefined): number | undefined {
   const last = /^(?:bytes=)?0-(\d+)$/.exec(range ?? '')?.[1];
   if (last === undefined) return undefined;
   return last === '0' ? 0 : Number(last) + 1;
+}
+
+/** Drops an upload that a process left which is gone. False: the registry did not answer. */
+export async function dropUpload(transport: Transport, repository: Repository, uploadUrl: string): Promise<boolean> {
+  const session = new UploadSession(transport, repository, { signal: new AbortController().signal });
+  session.take(uploadUrl);
+  return await session.cancel();
 }
 
 function locationOf(response: WireResponse): URL {

@@ -21,6 +21,7 @@ export function finishedSource(blob: BlobSource): UploadSource {
     bytes(start, end) {
       if ('bytes' in blob) return blob.bytes.subarray(start, end);
       if (start === end) return new Uint8Array();
+      if ('read' in blob) return blob.read(start, end);
       return piecesOfFile(blob.path, start, end);
     },
   };

@@ -84,7 +84,7 @@ class Upload {
       await response.discard();
       if (response.status === 201) return true;
       await this.#session.cancel();
-      this.#session.adopt(response);
+      await this.#session.adopt(response);
     } catch (thrown) {
       // Not being let into the other repository is no reason not to push.
       if (
@@ -269,13 +269,18 @@ function statusOf(thrown: unknown): unknown {
 }
 
 function isChunkRefusal(thrown: unknown): boolean {
-  return CHUNK_REFUSALS.has(statusOf(thrown));
+  return CHUNK_REFUSALS.has(statusOf(thrown)) && !isUnknownUpload(thrown);
 }
 
-/** The registry does not know the upload any more (404) or has another number of bytes (416). */
+/** The registry does not know the upload any more (404; olareg says 400) or has another number of bytes (416). */
 function sessionLost(thrown: unknown): boolean {
   const status = statusOf(thrown);
-  return status === 404 || status === 416;
+  return status === 404 || status === 416 || isUnknownUpload(thrown);
+}
+
+/** distribution-spec 1.1, "Error Codes": a registry that was started again may have forgotten what was begun. */
+function isUnknownUpload(thrown: unknown): boolean {
+  return thrown instanceof WorkerError && thrown.details['registryCode'] === 'BLOB_UPLOAD_UNKNOWN';
 }
 
 function retryableForm(thrown: unknown): WorkerError {
@@ -288,6 +293,7 @@ function retryableForm(thrown: unknown): WorkerError {
 }
 
 async function requireSource(blob: BlobSource): Promise<void> {
+  if ('read' in blob) return;
   const sizeBytes = 'bytes' in blob ? blob.bytes.length : await sizeOfFile(blob);
   if (sizeBytes !== blob.sizeBytes)
     throw new WorkerError(

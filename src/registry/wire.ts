@@ -23,6 +23,8 @@ export interface WireResponse {
   readonly status: number;
   readonly url: URL;
   header(name: string): string | undefined;
+  /** Of a header that may come more than once, as it came. */
+  values(name: string): readonly string[];
   /** Must be read or discarded. */
   readonly body: Readable;
   /** The whole body when it is small. Throws LIMIT_EXCEEDED. */
@@ -41,6 +43,14 @@ const DISCARD_BYTES = 64 * 1024;
 /** What a request is called in logs and errors. Never the query: it may carry an upload's state or a signature. */
 export function nameOf(method: string, url: URL): string {
   return `${method} ${url.host}${url.pathname}`;
+}
+
+/** The members of a list header, whether it came once or several times (RFC 9110, 5.6.1). */
+export function listed(values: readonly string[]): readonly string[] {
+  return values
+    .flatMap((value) => value.split(','))
+    .map((member) => member.trim())
+    .filter((member) => member !== '');
 }
 
 export function createWire({
@@ -136,6 +146,7 @@ function wireResponse(
       const value = headers[name];
       return Array.isArray(value) ? value[0] : value;
     },
+    values: (name) => [headers[name] ?? []].flat(),
     async bytes(maxBytes) {
       const parts: Uint8Array[] = [];
       let sizeBytes = 0;

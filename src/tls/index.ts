@@ -1,2 +1,2 @@
 export { readAuthorities, type Trust, trusting } from './authorities.ts';
-export { untrustedError } from './untrusted.ts';
+export { untrustedError, untrustedText } from './untrusted.ts';

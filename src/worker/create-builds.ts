@@ -55,9 +55,10 @@ class QueuedBuilds implements Builds {
   }
 
   async upload(workspaceId: string, bytes: AsyncIterable<Uint8Array>, { signal }: Cancelable) {
-    const { limits, scratchDir, store } = this.#options;
+    const { limits, now, scratchDir, store } = this.#options;
+    const { keepUploadsMs, maxUploadBytes: maxBytes } = limits;
     const workspace = parseWorkspaceId(workspaceId);
-    return await storeContext(workspace, bytes, { maxBytes: limits.maxUploadBytes, scratchDir, store, signal });
+    return await storeContext(workspace, bytes, { keepUploadsMs, maxBytes, now, scratchDir, store, signal });
   }
 
   async submit(workspaceId: string, request: SubmitRequest, { signal }: Cancelable): Promise<Submitted> {

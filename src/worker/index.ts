@@ -27,3 +27,5 @@ export { findPublished, type PublishedBuild, type PublishedContext, recordPublis
 export { type RunContext, type RunEnd, type RunnableBuild, runJob } from './run/run-job.ts';
 export { Sealer, type SecretOwner } from './secrets/sealer.ts';
 export { openSealer } from './secrets/sealing-key.ts';
+export { AttemptTrace } from './trace/attempt-trace.ts';
+export { TraceSender } from './trace/trace-sender.ts';

@@ -683,6 +683,35 @@ export function describeBuildQueue(name: string, place: () => Promise<QueuePlace
         expect(await queue.depth(options)).toMatchObject({ queued: 2, running: 1, oldestAgeMs: 0 });
       });
 
+      fresh('says what the jobs that have not ended are to build', async () => {
+        const queue = await open();
+        const open_ = async () => {
+          const specs: unknown[] = [];
+          for await (const spec of queue.openSpecs(options)) specs.push(spec);
+          return specs.map((spec) => (spec as { readonly name: string }).name).toSorted();
+        };
+        expect(await open_()).toEqual([]);
+        const named = (name: string) => submission('a', { spec: { name } });
+        for (let at = 0; at < 60; at += 1) await queue.submit(submission('b', { spec: { name: 'b' } }), options);
+        expect(await open_()).toHaveLength(60);
+        await drained(queue);
+        expect(await open_()).toEqual([]);
+        await queue.submit(named('retried'), options);
+        const retried = await taken(queue);
+        expect(await open_()).toEqual(['retried']);
+        await retried.retry({ code: 'X', message: '', phase: 'building', retryable: true, details: {} }, 60_000);
+        await queue
+          .submit(named('canceled while it waits'), options)
+          .then(({ record }) => queue.cancel('a', record.buildId, '', options));
+        const { record } = await queue.submit(named('canceled while it runs'), options);
+        const running = await taken(queue);
+        await queue.cancel('a', record.buildId, '', options);
+        // Its worker still reads what it needs.
+        expect(await open_()).toEqual(['canceled while it runs', 'retried']);
+        await running.endCanceled();
+        expect(await open_()).toEqual(['retried']);
+      });
+
       fresh('knows the workers that were heard of', async () => {
         const [queue, other] = [await open(), await open()];
         await queue.advertise(worker('one', { baseLayers: ['sha256:1'] }), options);

@@ -209,6 +209,18 @@ export function describeObjectStore(name: string, open: () => Promise<ObjectStor
       expect(await listed('nothing/')).toEqual([]);
     });
 
+    test('lists when an object was put last', async () => {
+      const key = newKey();
+      const putAt = async () => {
+        await store.put(key, 'same', { signal });
+        for await (const { modifiedMs } of store.list(key, { signal })) return modifiedMs;
+        throw new Error('not listed');
+      };
+      const first = await putAt();
+      expect(Math.abs(first - Date.now())).toBeLessThan(3_600_000);
+      expect(await putAt()).toBeGreaterThanOrEqual(first);
+    });
+
     test('deletes an object, and again without complaint', async () => {
       const key = newKey();
       await store.put(key, 'x', { signal });

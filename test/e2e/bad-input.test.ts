@@ -346,6 +346,8 @@ describe('archives and mounts', () => {
     const mountpoint = join(scratch.path, 'unprivileged');
     await mkdir(mountpoint);
     const clipyard = join(import.meta.dirname, '../../scripts/clipyard');
+    // A daemon that runs already has what it needs: neither may find one.
+    const env = { ...process.env, CLIPYARD_STATE: join(scratch.path, 'no-daemon') };
     const hidden = spawnSync(
       'unshare',
       [
@@ -354,13 +356,13 @@ describe('archives and mounts', () => {
         '-c',
         `mount -t tmpfs tmpfs /dev && mknod -m 666 /dev/null c 1 3 && mknod -m 666 /dev/urandom c 1 9 && exec "${clipyard}" --json mount "${archive}" "${mountpoint}"`,
       ],
-      { encoding: 'utf8' },
+      { encoding: 'utf8', env },
     );
     expect(hidden.stderr).toContain('FUSE_UNAVAILABLE');
     const dropped = spawnSync(
       'setpriv',
       ['--inh-caps=-all', '--bounding-set=-all', clipyard, '--json', 'mount', '--engine', 'erofs', archive, mountpoint],
-      { encoding: 'utf8' },
+      { encoding: 'utf8', env },
     );
     expect(dropped.stderr).toContain('PRIVILEGE_REQUIRED');
     expect(dropped.status).toBe(77);

@@ -62,6 +62,15 @@ test('one daemon serves all mounts, and is gone after the last', async () => {
   expect(await commandError(['umount', second], state)).toMatchObject({ code: 'MOUNT_NOT_FOUND' });
 });
 
+test('a state directory whose path is longer than a socket may be has a daemon, too', async () => {
+  const deep = { ...state, CLIPYARD_STATE: join(scratch.path, 'a-folder-of-thirty-characters/'.repeat(4), 'state') };
+  const { pid } = await commandJson<Listing>(['mount', source, first], deep);
+  const mounts = async (of: Readonly<Record<string, string>>) => await commandJson<readonly Listing[]>(['mounts'], of);
+  expect((await mounts(deep)).map((mount) => mount.pid)).toEqual([pid]);
+  expect(await mounts({ ...deep, CLIPYARD_STATE: `${deep.CLIPYARD_STATE}-of-another` })).toEqual([]);
+  await commandJson(['umount', first], deep);
+});
+
 test('a killed daemon is replaced: the mount is the same one and reads on', async () => {
   const { id, pid } = await commandJson<Listing>(['mount', source, first], state);
   process.kill(pid, 'SIGKILL');

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -7,6 +8,8 @@ import { digestOf } from '../../src/digest/index.ts';
 import type { BuildResult } from '../../src/jobs/index.ts';
 import { openStore } from '../../src/objects/index.ts';
 import { type Index, type Manifest, OciLayout } from '../../src/oci/index.ts';
+import { createRegistryClient, formatReference, parseReference } from '../../src/registry/index.ts';
+import { copyImage, retagImage } from '../../src/release/index.ts';
 import { buildJson, commandError, commandJson } from '../support/command-line.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';
 import { serviceSetting } from '../support/services.ts';
@@ -16,6 +19,8 @@ const run = promisify(execFile);
 const signal = AbortSignal.timeout(120_000);
 const imageId = `platforms_${process.pid}`;
 
+/** More than an archive carries itself: reading it asks the registry. */
+const COMMON = randomBytes(400_000).toString('hex');
 /** The RUN is native; what it makes is copied into both images. */
 const DOCKERFILE = `FROM --platform=$BUILDPLATFORM scratch AS tools
 COPY busybox /bin/busybox
@@ -39,7 +44,8 @@ beforeAll(async () => {
   await mkdir(context);
   await copyFile('/bin/busybox', join(context, 'busybox'));
   await chmod(join(context, 'busybox'), 0o755);
-  for (const name of ['common', 'amd64', 'arm64']) await writeFile(join(context, name), `${name} ${process.pid}\n`);
+  for (const name of ['amd64', 'arm64']) await writeFile(join(context, name), `${name} ${process.pid}\n`);
+  await writeFile(join(context, 'common'), COMMON);
   await writeFile(join(context, 'Dockerfile'), DOCKERFILE);
 });
 afterAll(async () => {
@@ -106,9 +112,43 @@ describe('an image of two platforms', () => {
     try {
       expect(await readFile(join(mountpoint, 'arch'), 'utf8')).toBe(`${architecture} ${process.pid}\n`);
       expect(await readFile(join(mountpoint, 'made'), 'utf8')).toBe(`made for ${architecture}\n`);
-      expect(await readFile(join(mountpoint, 'common'), 'utf8')).toBe(`common ${process.pid}\n`);
+      expect(await readFile(join(mountpoint, 'common'), 'utf8')).toBe(COMMON);
     } finally {
       await commandJson(['umount', mountpoint]);
+    }
+  });
+
+  test('D20: under another tag and in another repository it mounts as docker://REF, without a new index', async () => {
+    await using client = createRegistryClient();
+    await using other = await FaultProxy.start(serviceSetting('CLIPYARD_REGISTRY'));
+    const source = parseReference(
+      `${first.storageRef.slice(0, first.storageRef.lastIndexOf(':'))}@${first.manifestDigest}`,
+    );
+    const mirror = { registry: other.address, repository: `platforms/mirror${process.pid}`, tag: 'stable' };
+    await retagImage({ client, repository: source, source: first.manifestDigest, targets: [{ tag: '1.0.0' }], signal });
+    await copyImage({ client, source, target: mirror, signal });
+    const mountpoint = join(scratch.path, 'mnt-named');
+    await mkdir(mountpoint);
+    for (const [front, reference] of [
+      [proxy, formatReference({ registry: source.registry, repository: source.repository, tag: '1.0.0' })],
+      [other, formatReference(mirror)],
+    ] as const) {
+      const state = join(scratch.path, `state${String(front.address.split(':')[1])}`);
+      const env = { CLIPYARD_STATE: state, CLIPYARD_CACHE: join(state, 'cache') };
+      for (const each of [proxy, other]) each.takeRequests();
+      await commandJson(['mount', `docker://${reference}`, mountpoint], env);
+      try {
+        expect(await readFile(join(mountpoint, 'made'), 'utf8')).toBe('made for amd64\n');
+        expect(await readFile(join(mountpoint, 'common'), 'utf8')).toBe(COMMON);
+      } finally {
+        await commandJson(['umount', mountpoint], env);
+      }
+      // Blobs come from where REF says, although the archive names where they were first.
+      for (const each of [proxy, other])
+        expect([reference, each.takeRequests().some(({ path }) => path.includes('/blobs/'))]).toEqual([
+          reference,
+          each === front,
+        ]);
     }
   });
 

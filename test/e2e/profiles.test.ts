@@ -2,7 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { BuildResult } from '../../src/jobs/index.ts';
 import type { MountStat } from '../../src/mount/index.ts';
+import { openStore } from '../../src/objects/index.ts';
 import { buildJson, runCommand } from '../support/command-line.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';
 import { serviceSetting } from '../support/services.ts';
@@ -18,6 +20,7 @@ const source = `e2e/${imageId}`;
 let scratch: TemporaryDirectory;
 let proxy: FaultProxy;
 let state: Readonly<Record<string, string>>;
+let built: BuildResult;
 let caches = 0;
 
 beforeAll(async () => {
@@ -34,7 +37,7 @@ beforeAll(async () => {
     join(scratch.path, 'context/Dockerfile'),
     'FROM scratch\nCOPY --chmod=755 busybox /bin/sh\nCOPY --chmod=755 busybox /bin/sleep\nCOPY --chmod=755 busybox /bin/cat\nCOPY srv /srv\n',
   );
-  await build();
+  built = await build();
 });
 afterAll(async () => {
   await proxy[Symbol.asyncDispose]();
@@ -72,10 +75,25 @@ test('a start is added to the profile on request, and only then', async () => {
   expect(await runsOf()).toBe(before + 1);
 });
 
+test('an image of a registry and an archive in a bucket have profiles of their own', async () => {
+  const reference = `docker://${built.sourceRef}`;
+  const bucket = `${serviceSetting('CLIPYARD_STORE')}/profiles-${process.pid}`;
+  const stored = await readFile(await storedArchive());
+  await using store = openStore(bucket, process.env);
+  await store.put('image.clip', stored, { signal: AbortSignal.timeout(60_000) });
+  for (const of of [reference, `${bucket}/image.clip`]) {
+    expect((await start(['--profile', 'auto'], of)).replay, of).toBeUndefined();
+    expect((await start(['--profile', 'auto'], of)).replay, of).toMatchObject({ state: 'done', unforeseen: 0 });
+  }
+  const names = await readdir(join(scratch.path, 'store/registry-profiles'), { recursive: true });
+  expect(names.filter((name) => name.endsWith('any.json'))).toEqual([
+    expect.stringContaining(`/e2e/${imageId}/linux-`),
+  ]);
+});
+
 test('a mount publishes its start when it is unmounted, beside an archive file too', async () => {
   const archive = join(scratch.path, 'image.clip');
-  const [stored = ''] = await readdir(join(scratch.path, 'store/archives'));
-  await copyFile(join(scratch.path, 'store/archives', stored), archive);
+  await copyFile(await storedArchive(), archive);
   const at = join(scratch.path, 'mnt');
   await mkdir(at);
   const mount = async () => {
@@ -109,15 +127,20 @@ test('a store that takes nothing costs the profile and not the run', async () =>
 });
 
 /** A run on an empty cache; gives what its mount did. */
-async function start(flags: readonly string[]): Promise<MountStat> {
+async function start(flags: readonly string[], of = source): Promise<MountStat> {
   proxy.takeRequests();
-  const { exitCode, stderr } = await runImage(flags);
+  const { exitCode, stderr } = await runImage(flags, of);
   expect(exitCode, stderr).toBe(0);
   return JSON.parse(stderr.split('\n').find((line) => line.includes('"event":"stat"')) ?? '{}') as MountStat;
 }
 
-async function runImage(flags: readonly string[]) {
-  return await runCommand(['--json', 'run', ...flags, '--cache', emptyCache(), source, '--', ...COMMAND], state);
+async function runImage(flags: readonly string[], of = source) {
+  return await runCommand(['--json', 'run', ...flags, '--cache', emptyCache(), of, '--', ...COMMAND], state);
+}
+
+async function storedArchive(): Promise<string> {
+  const names = await readdir(join(scratch.path, 'store/archives'));
+  return join(scratch.path, 'store/archives', names.find((name) => name.endsWith('.clip')) ?? '');
 }
 
 function emptyCache(): string {
@@ -125,10 +148,10 @@ function emptyCache(): string {
   return join(scratch.path, `cache-${caches}`);
 }
 
-async function build(): Promise<{ readonly changed: boolean }> {
+async function build(): Promise<BuildResult & { readonly changed: boolean }> {
   const flags = ['--context', join(scratch.path, 'context'), '--workspace', 'e2e', '--image-id', imageId];
-  const built = await buildJson([...flags, '--registry', `${proxy.address}/e2e/${imageId}`], state);
-  return { changed: built.layers.some(({ packed }) => packed === 'new') };
+  const result = await buildJson([...flags, '--registry', `${proxy.address}/e2e/${imageId}`], state);
+  return { ...result, changed: result.layers.some(({ packed }) => packed === 'new') };
 }
 
 async function writeContent(name: string, length: number): Promise<void> {

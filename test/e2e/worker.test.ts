@@ -1,7 +1,10 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { json } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
@@ -124,10 +127,20 @@ test('two workspaces at one worker over TLS do not see each other', async () => 
   await writeFile(at('tokens.json'), JSON.stringify(tokens));
   const config = { tls: { cert: at('cert.pem'), key: at('key.pem') }, tokensFile: at('tokens.json') };
   await writeFile(at('worker.json'), JSON.stringify(config));
+  const spans: string[] = [];
+  const collector = createServer((request, response) => {
+    void json(request).then((body) => {
+      const { resourceSpans } = body as { resourceSpans: { scopeSpans: { spans: { name: string }[] }[] }[] };
+      spans.push(...(resourceSpans[0]?.scopeSpans[0]?.spans ?? []).map(({ name }) => name));
+      response.end('{}');
+    });
+  }).listen(0, '127.0.0.1');
+  await once(collector, 'listening');
   await using worker = await startClipyardWorker({
     queue: sqlitePlace(scratch.path).address,
     stateDir: at('state'),
     args: ['--config', at('worker.json')],
+    env: { OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(collector.address() as AddressInfo).port}` },
   });
   expect(worker.address).toMatch(/^https:/);
   const as = (token: string) => ({
@@ -141,6 +154,9 @@ test('two workspaces at one worker over TLS do not see each other', async () => 
   const args = ['submit', '--context', context, '--image-id', imageId, '--wait'];
   const built = await commandJson<BuildDocument>(args, as('of-a'));
   expect(built.result.storageRef).toBe(`${serviceSetting('CLIPYARD_REGISTRY')}/clipyard:team-a-${imageId}`);
+  const untold = { ...as('of-a'), CLIPYARD_CA_FILE: '' };
+  expect(await commandError(['builds'], untold)).toMatchObject({ code: 'TLS_UNTRUSTED' });
+  expect(await commandJson(['builds', '--ca-file', authority.caFile], untold)).toMatchObject({ builds: [{}] });
   expect(await commandError(['watch', built.buildId], as('of-b'))).toMatchObject({ code: 'BUILD_NOT_FOUND' });
   expect(await commandError(['cancel', built.buildId], as('of-b'))).toMatchObject({ code: 'BUILD_NOT_FOUND' });
   expect(await commandJson(['builds'], as('of-b'))).toMatchObject({ builds: [] });
@@ -154,4 +170,7 @@ test('two workspaces at one worker over TLS do not see each other', async () => 
   expect(await commandJson(['drain'], as('of-ops'))).toEqual({ finished: 0, handedBack: 0 });
   if (worker.command.child.exitCode === null) await once(worker.command.child, 'exit');
   expect(worker.command.child.exitCode).toBe(0);
+  expect(spans.filter((name) => name === 'build')).toHaveLength(2);
+  expect(spans).toEqual(expect.arrayContaining(['preparing', 'building', 'pushing', 'publishing']));
+  collector.close();
 });

@@ -4,6 +4,7 @@ import {
   createServer,
   request as httpRequest,
   type IncomingMessage,
+  type OutgoingHttpHeaders,
   type Server,
   type ServerResponse,
 } from 'node:http';
@@ -99,7 +100,7 @@ export class FaultProxy implements AsyncDisposable {
     for await (const chunk of request as AsyncIterable<Buffer>) entry.requestBytes += chunk.length;
     entry.status = status;
     entry.responseBytes = Buffer.byteLength(body);
-    response.writeHead(status, { 'content-length': String(entry.responseBytes), ...headers });
+    response.writeHead(status, { 'content-length': String(entry.responseBytes), ...(headers as OutgoingHttpHeaders) });
     response.end(request.method === 'HEAD' ? undefined : body);
   }
 

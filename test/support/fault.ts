@@ -6,7 +6,7 @@ export type Fault =
   | {
       readonly kind: 'answer';
       readonly status: number;
-      readonly headers?: Readonly<Record<string, string>>;
+      readonly headers?: Readonly<Record<string, string | readonly string[]>>;
       readonly body?: string;
     }
   /** Hands on so many bytes of the request, then breaks both connections. */

@@ -103,7 +103,7 @@ await using buildkit = await connectBuildkit({
   signal: forever,
   ...(contentDir !== undefined && { contentDir }),
 });
-await using scratch = await openScratch(stateDir, workerId, { signal: forever });
+await using scratch = await openScratch(stateDir, workerId, { client, signal: forever });
 const services: Omit<BuildContext, 'signal' | 'report' | 'journal'> = {
   buildkit,
   client,

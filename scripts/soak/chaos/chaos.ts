@@ -1,13 +1,15 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { checkArchives, checkEvents, checkHeld, checkPublications, leftovers } from './checks.ts';
+import { checkArchives, checkEvents, checkHeld, leftovers } from './checks.ts';
 import { ChaosClient, type WatchedBuild } from './client.ts';
-import { playFaults } from './faults.ts';
+import { playFaults, type RestartEnd } from './faults.ts';
 import { type ChaosSize, planChaos } from './plan.ts';
-import { openStage } from './stage.ts';
+import { checkPublications } from './publications.ts';
+import { openStage, type QueueKind, UPKEEP_SECONDS } from './stage.ts';
 
 export interface ChaosOptions extends ChaosSize {
+  readonly queue: QueueKind;
   /** Empty; everything lies below it. */
   readonly directory: string;
   /** Images of which a container is started. */
@@ -15,7 +17,12 @@ export interface ChaosOptions extends ChaosSize {
 }
 
 export interface ChaosReport extends ChaosSize {
+  readonly queue: QueueKind;
   readonly faults: number;
+  /** How workers ended that were told to go: 0, all was finished; 3, some was handed back. */
+  readonly drains: readonly RestartEnd[];
+  /** Builds that ended canceled; others that were to be had ended before. */
+  readonly canceled: number;
   /** Workers that ended by themselves, because what they need was away, and were started again. */
   readonly restarts: number;
   readonly retries: number;
@@ -23,7 +30,7 @@ export interface ChaosReport extends ChaosSize {
   readonly shared: number;
   readonly events: number;
   readonly slowestMs: number;
-  readonly exitCodes: readonly (number | null)[];
+  readonly exitCodes: readonly RestartEnd[];
   /** Upload sessions of killed workers, or of a killed registry, which the registry has not expired yet. */
   readonly uploadsLeft: number;
   /** File systems of steps that a killed buildkitd left. */
@@ -33,18 +40,20 @@ export interface ChaosReport extends ChaosSize {
   readonly problems: readonly string[];
 }
 
-const PARTS = ['worker-1', 'worker-2', 'worker-3', 'redis', 'registry', 's3', 'buildkit'];
+/** How a worker ends that was told to go. */
+const DRAINED: readonly RestartEnd[] = [0, 3];
 /** After the last fault. */
 const SETTLE_MS = 240_000;
-/** Two rounds of the workers' upkeep. */
-const UPKEEP_MS = 11_000;
+/** Two rounds of the workers' upkeep, and a little. */
+const UPKEEP_MS = UPKEEP_SECONDS * 2000 + 1000;
 
 /** Builds while every part dies and sleeps by plan; what was built, and what is left, is looked at in the end. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
-  const { builds, directory, mounts, seconds, seed } = options;
+  const { builds, directory, mounts, queue, seconds, seed } = options;
   const startedMs = Date.now();
-  const plan = planChaos({ builds, seconds, seed }, PARTS);
-  await using stage = await openStage(directory);
+  await using stage = await openStage(directory, queue);
+  const names = stage.parts.map(({ name }) => name).toSorted();
+  const plan = planChaos({ builds, seconds, seed }, names);
   const signal = AbortSignal.timeout(seconds * 1000 + SETTLE_MS);
   await mkdir(join(directory, 'contexts'));
   using client = new ChaosClient(stage.servers, join(directory, 'contexts'), signal);
@@ -62,7 +71,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       }
     }),
   );
-  const { lastMs, played } = await faults;
+  const { lastMs, played, restarts: drains } = await faults;
+  const odd = drains.filter((end) => !DRAINED.includes(end));
+  if (odd.length > 0) problems.push(`workers that were told to go ended with ${odd.join(', ')}`);
   const watched = ended.filter((each) => each !== undefined);
   problems.push(...watched.flatMap(checkEvents));
   problems.push(...(await checkPublications(watched, stage)));
@@ -78,8 +89,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   problems.push(...fresh.map(({ path }) => `an upload session without a worker: ${path}`));
   for (const part of stage.parts.filter((each) => !stage.workers.includes(each))) await part.stop(20_000);
   return {
-    ...{ seed, seconds, builds },
+    ...{ seed, seconds, builds, queue, drains },
     faults: played,
+    canceled: watched.filter(({ build }) => build.state === 'canceled').length,
     restarts: stage.parts.reduce((sum, { restarts }) => sum + restarts, 0),
     retries: client.retries,
     attempts: watched.reduce((sum, { build }) => sum + build.attempt, 0),

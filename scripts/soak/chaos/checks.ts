@@ -4,20 +4,21 @@ import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
-import { imageTag, parseImageId, parseWorkspaceId } from '../../../src/archive/index.ts';
+import pLimit from 'p-limit';
 import { WorkerError } from '../../../src/errors/index.ts';
 import { namesIn } from '../../../src/files/index.ts';
-import { type BuildResult, readPointer, storeKeys } from '../../../src/jobs/index.ts';
+import { type BuildResult, storeKeys } from '../../../src/jobs/index.ts';
 import { openStore } from '../../../src/objects/index.ts';
 import { OciLayout } from '../../../src/oci/index.ts';
 import { openQueue } from '../../../src/queue/index.ts';
-import { createRegistryClient, NO_CREDENTIALS } from '../../../src/registry/index.ts';
-import { silentLog } from '../../../src/telemetry/index.ts';
 import type { WatchedBuild } from './client.ts';
 import { mountPointsBelow } from './mount-points.ts';
+import { nameOf } from './publications.ts';
 import type { Stage } from './stage.ts';
 
 const run = promisify(execFile);
+/** Each is a process of its own. */
+const CHECKS_AT_ONCE = 3;
 const CLIPYARD = join(import.meta.dirname, '../../clipyard');
 const { signal } = new AbortController();
 
@@ -25,36 +26,14 @@ const { signal } = new AbortController();
 export function checkEvents({ build, events, how, planned }: WatchedBuild): string[] {
   const name = `${planned.workspaceId}/${planned.imageId} (${build.buildId})`;
   const problems: string[] = [];
-  if (build.state !== 'done')
+  const mayEndAs = planned.cancelAfterMs === undefined ? ['done'] : ['done', 'canceled'];
+  if (!mayEndAs.includes(build.state))
     problems.push(`${name} is ${build.state}: ${build.failure?.code ?? ''} ${build.failure?.message ?? ''}`);
   const wrong = events.findIndex(({ cursor }, at) => cursor !== at + 1);
   if (wrong !== -1) problems.push(`${name}: event ${wrong + 1} has cursor ${events[wrong]?.cursor ?? 0} (${how})`);
   const ends = events.filter(({ kind, phase }) => kind === 'state' && ['done', 'failed', 'canceled'].includes(phase));
   if (ends.length !== 1 || events.at(-1) !== ends[0])
     problems.push(`${name}: ${ends.length} events of its end, the last event is ${events.at(-1)?.phase ?? 'none'}`);
-  return problems;
-}
-
-/** Each image was published once: pointer, tag and what the builds were told agree. */
-export async function checkPublications(watched: readonly WatchedBuild[], stage: Stage): Promise<string[]> {
-  const problems: string[] = [];
-  await using store = openStore(stage.env['CLIPYARD_STORE'] ?? '', { ...process.env, ...stage.env });
-  await using client = createRegistryClient({ credentials: NO_CREDENTIALS, plainHttp: false, log: silentLog() });
-  for (const { build, planned } of watched) {
-    if (build.state !== 'done') continue;
-    const { imageId, workspaceId } = planned;
-    const name = `${workspaceId}/${imageId}`;
-    const { generation, manifestDigest } = build.result as unknown as BuildResult;
-    const pointer = (await readPointer(store, storeKeys.pointer(workspaceId, imageId), { signal }))?.pointer;
-    if (pointer?.generation !== 1 || generation !== 1 || (pointer.jobs?.length ?? 0) !== 1)
-      problems.push(`${name}: generation ${pointer?.generation ?? 0} in the pointer, ${generation} in the result`);
-    if (pointer?.indexDigest !== manifestDigest) problems.push(`${name}: the pointer names another manifest`);
-    const target = { registry: stage.registry, repository: 'clipyard' };
-    const tag = imageTag(parseWorkspaceId(workspaceId), parseImageId(imageId));
-    const tagged = (await client.headManifest(target, tag, { signal }))?.digest;
-    if (tagged !== manifestDigest)
-      problems.push(`${name}: the tag names ${tagged ?? 'nothing'}, not ${manifestDigest}`);
-  }
   return problems;
 }
 
@@ -66,13 +45,12 @@ export async function checkArchives(
 ): Promise<string[]> {
   const problems: string[] = [];
   await using store = openStore(stage.env['CLIPYARD_STORE'] ?? '', { ...process.env, ...stage.env });
-  const images = new Map(watched.map((each) => [`${each.planned.workspaceId}/${each.planned.imageId}`, each]));
+  const done = watched.filter(({ build }) => build.state === 'done');
+  const images = [...new Map(done.map((each) => [nameOf(each.planned), each]))];
   const env = { ...process.env, ...stage.env };
-  let left = mounts;
-  for (const [name, { build, planned }] of images) {
-    if (build.state !== 'done') continue;
+  const check = async ([name, { build, planned }]: (typeof images)[number], number: number) => {
     for (const { digest } of (build.result as unknown as BuildResult).archives) {
-      const path = join(directory, 'archive.clip');
+      const path = join(directory, `archive-${number}.clip`);
       const { body } = await store.get(storeKeys.archive(digest), { signal });
       await pipeline(body, createWriteStream(path));
       await run(CLIPYARD, ['verify', '--deep', path], { env }).catch((thrown: unknown) => {
@@ -80,21 +58,23 @@ export async function checkArchives(
       });
       await rm(path);
     }
-    if (left-- <= 0) continue;
+    if (number >= mounts) return;
     try {
       const { stdout } = await run(CLIPYARD, ['run', name, '--', '/bin/busybox', 'cat', '/copy'], { env });
       if (stdout !== planned.message) problems.push(`${name}: a container reads ${JSON.stringify(stdout)}`);
     } catch (thrown) {
       problems.push(`${name}: no container starts: ${outputOf(thrown)}`);
     }
-  }
+  };
+  const turn = pLimit(CHECKS_AT_ONCE);
+  await Promise.all(images.map((each, number) => turn(() => check(each, number))));
   return problems;
 }
 
 /** What is held or lies about while nothing runs; the workers are up. */
 export async function checkHeld(stage: Stage): Promise<string[]> {
   const problems: string[] = [];
-  await using queue = await openQueue(stage.redis, {
+  await using queue = await openQueue(stage.queue, {
     ...{ leaseMs: 4000, maxAttempts: 100, weights: new Map(), maxRunningPerWorkspace: 8, warmWaitMs: 0 },
     now: Date.now,
   });

@@ -57,13 +57,23 @@ export class ChaosClient implements Disposable {
     });
     const events: StoredEvent[] = [];
     const { buildId } = build;
+    const canceled = this.#cancel(planned, buildId);
+    canceled.catch(() => undefined); // thrown below
     await this.#persist(async ({ builds }) => {
       const after = events.at(-1)?.cursor ?? 0;
       for await (const event of builds.watch(workspaceId, buildId, { after, signal })) events.push(event);
     });
+    await canceled;
     const ended = await this.#persist(({ builds }) => builds.get(workspaceId, buildId, { signal }));
     if (!isEnd(ended.state)) throw new Error(`the watch of build ${buildId} ended while it is ${ended.state}`);
     return { planned, build: ended, how, events };
+  }
+
+  async #cancel({ cancelAfterMs, workspaceId }: PlannedBuild, buildId: string): Promise<void> {
+    const signal = this.#signal;
+    if (cancelAfterMs === undefined) return;
+    await sleep(cancelAfterMs, undefined, { signal });
+    await this.#persist(({ builds }) => builds.cancel(workspaceId, buildId, 'chaos', { signal }));
   }
 
   [Symbol.dispose](): void {

@@ -2,9 +2,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Part } from './part.ts';
 import type { Fault } from './plan.ts';
 
+/** How a worker that was told to go ended: its exit code, or the signal that ended it. */
+export type RestartEnd = number | NodeJS.Signals;
+
+interface Played {
+  played: number;
+  readonly restarts: RestartEnd[];
+}
+
+/** Budget of a drain, a cleanup while a server sleeps, and a machine that is busy. */
+const RESTART_MS = 60_000;
+
 /** Plays the faults of one part, each at its time; afterwards it runs and answers. Aborted: no more faults. */
-async function playFor(part: Part, faults: readonly Fault[], startMs: number, signal: AbortSignal): Promise<number> {
-  let played = 0;
+async function playFor(part: Part, faults: readonly Fault[], startMs: number, signal: AbortSignal): Promise<Played> {
+  const done: Played = { played: 0, restarts: [] };
   for (const { atMs, forMs, kind } of faults) {
     await sleep(Math.max(0, startMs + atMs - Date.now()), undefined, { signal }).catch(() => undefined);
     if (signal.aborted) break;
@@ -13,23 +24,25 @@ async function playFor(part: Part, faults: readonly Fault[], startMs: number, si
       await sleep(forMs);
       part.resume();
     } else {
-      await part.kill();
+      // One that is still starting has no builds to hand back, and no ear for the signal.
+      if (kind === 'restart' && (await part.isReady())) done.restarts.push(await part.stop(RESTART_MS));
+      else await part.kill();
       await sleep(forMs);
       part.start();
     }
-    played += 1;
+    done.played += 1;
   }
-  return played;
+  return done;
 }
 
-/** Says how many faults there were, and when everything was up again (milliseconds since 1970). */
+/** Says how many faults there were, how restarted workers ended, and when everything was up again (milliseconds since 1970). */
 export async function playFaults(
   parts: readonly Part[],
   faults: readonly Fault[],
   signal: AbortSignal,
-): Promise<{ readonly played: number; readonly lastMs: number }> {
+): Promise<Readonly<Played> & { readonly lastMs: number }> {
   const startMs = Date.now();
-  const counts = await Promise.all(
+  const each = await Promise.all(
     parts.map((part) =>
       playFor(
         part,
@@ -40,6 +53,6 @@ export async function playFaults(
     ),
   );
   for (const part of parts) await part.untilReady();
-  const played = counts.reduce((sum, count) => sum + count, 0);
-  return { played, lastMs: Date.now() };
+  const played = each.reduce((sum, one) => sum + one.played, 0);
+  return { played, restarts: each.flatMap(({ restarts }) => restarts), lastMs: Date.now() };
 }

@@ -53,6 +53,10 @@ export class Part implements AsyncDisposable {
     this.start();
   }
 
+  isReady(): Promise<boolean> {
+    return this.#command.ready();
+  }
+
   /** Throws when it does not answer. */
   async untilReady(): Promise<void> {
     const endMs = Date.now() + READY_MS;
@@ -76,14 +80,14 @@ export class Part implements AsyncDisposable {
     await this.#closed;
   }
 
-  /** Its exit code after SIGTERM, null when it had to be killed. */
-  async stop(patienceMs: number): Promise<number | null> {
+  /** Its exit code after SIGTERM; SIGKILL when it had to be killed. */
+  async stop(patienceMs: number): Promise<number | NodeJS.Signals> {
     this.#isWanted = false;
     this.#child?.kill('SIGTERM');
     const timer = setTimeout(() => this.#child?.kill('SIGKILL'), patienceMs);
     await this.#closed;
     clearTimeout(timer);
-    return this.#child?.exitCode ?? null;
+    return this.#child?.exitCode ?? this.#child?.signalCode ?? 'SIGKILL';
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,8 +1,12 @@
-/** What happens to one part: it dies or sleeps, and comes back. Times in milliseconds from the start. */
+/**
+ * What happens to one part: it dies, sleeps or is told to go (SIGTERM, a worker alone), and comes back. Times in milliseconds
+ * from the start.
+ */
 export interface Fault {
   readonly atMs: number;
   readonly part: string;
-  readonly kind: 'kill' | 'pause';
+  readonly kind: 'kill' | 'pause' | 'restart';
+  /** Until it comes back; of a restart, after it has ended. */
   readonly forMs: number;
 }
 
@@ -12,6 +16,8 @@ export interface PlannedBuild {
   readonly imageId: string;
   /** What the image says, and what makes its layers its own. */
   readonly message: string;
+  /** Canceled so long after it was submitted; undefined: never. */
+  readonly cancelAfterMs: number | undefined;
 }
 
 export interface ChaosPlan {
@@ -26,8 +32,11 @@ export interface ChaosSize {
 }
 
 const WORKSPACES = 5;
-/** One of so many submissions is one that was made before. */
+/** One of so many submissions is one that was made before, or one that is made at this moment. */
 const REPEAT_EVERY = 8;
+/** One of so many is canceled. */
+const CANCEL_EVERY = 6;
+const CANCEL_MS = 6000;
 
 /** Mulberry32: 0 to 1, the same numbers for a seed. */
 export function randomOf(seed: number): () => number {
@@ -48,22 +57,26 @@ export function planChaos({ builds, seconds, seed }: ChaosSize, parts: readonly 
   const faults: Fault[] = [];
   for (const part of parts) {
     for (let atMs = between(1000, 9000); atMs < endMs; ) {
-      const kind = random() < 0.6 ? 'kill' : 'pause';
-      const forMs = kind === 'kill' ? between(50, 2500) : between(300, 7000);
+      const lot = random();
+      const kind = part.startsWith('worker') && lot < 0.35 ? 'restart' : lot < 0.7 ? 'kill' : 'pause';
+      const forMs = kind === 'pause' ? between(300, 7000) : between(50, 2500);
       faults.push({ atMs, part, kind, forMs });
       atMs += forMs + between(4000, 16_000);
     }
   }
   const planned: PlannedBuild[] = [];
   for (let at = 0; at < builds; at += 1) {
-    const atMs = Math.round((at / builds) * endMs * 0.85);
+    const evenly = Math.round((at / builds) * endMs * 0.85);
     const before = at % REPEAT_EVERY === REPEAT_EVERY - 1 ? planned.at(-between(1, 3)) : undefined;
+    // Every other repetition comes together with the first of its kind.
+    const atMs = before !== undefined && at % (2 * REPEAT_EVERY) === REPEAT_EVERY - 1 ? before.atMs : evenly;
+    const cancelAfterMs = at % CANCEL_EVERY === CANCEL_EVERY - 1 ? between(0, CANCEL_MS) : undefined;
     const fresh = {
       workspaceId: `chaos-${at % WORKSPACES}`,
       imageId: `image_${at}`,
       message: `build ${at} of ${seed}`,
     };
-    planned.push({ ...(before ?? fresh), atMs });
+    planned.push({ ...(before ?? fresh), atMs, cancelAfterMs });
   }
   return { faults: faults.toSorted((a, b) => a.atMs - b.atMs), builds: planned };
 }

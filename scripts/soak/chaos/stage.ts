@@ -8,7 +8,7 @@ import { mountPointsBelow } from './mount-points.ts';
 import { Part } from './part.ts';
 import { accepts, answersHttp, answersPing, freePort } from './ports.ts';
 
-/** Three workers and everything they stand on, all its own, below one directory. */
+/** Workers and everything they stand on, all its own, below one directory: three on Redis, or two on one SQLite file. */
 export interface Stage extends AsyncDisposable {
   readonly parts: readonly Part[];
   readonly workers: readonly Part[];
@@ -16,7 +16,8 @@ export interface Stage extends AsyncDisposable {
   readonly servers: readonly string[];
   /** Distinct state directories of the workers: the first two share one. */
   readonly stateDirs: readonly string[];
-  readonly redis: string;
+  /** Address of the queue. */
+  readonly queue: string;
   readonly registry: string;
   readonly registryDir: string;
   readonly buildkitDir: string;
@@ -26,24 +27,27 @@ export interface Stage extends AsyncDisposable {
 
 const ROOT = join(import.meta.dirname, '../../..');
 const BUCKET = 'chaos';
-const WORKERS = 3;
+const WORKERS = { redis: 3, sqlite: 2 };
+export type QueueKind = keyof typeof WORKERS;
+export const UPKEEP_SECONDS = 2;
 /** Short times, so that what dies is found dead within the run; many attempts, as each may meet a fault. */
 const CONFIG = {
   concurrency: 2,
   heartbeatSeconds: 1,
-  drainBudgetSeconds: 60,
-  upkeepSeconds: 5,
+  // Some builds end within it, some are handed back.
+  drainBudgetSeconds: 2,
+  upkeepSeconds: UPKEEP_SECONDS,
   retry: { maxAttempts: 100, maxDelaySeconds: 4 },
   queue: { leaseSeconds: 4, warmWaitSeconds: 0 },
   disk: { keepFree: '500MB' },
 };
 
-export async function openStage(directory: string): Promise<Stage> {
+export async function openStage(directory: string, kind: QueueKind): Promise<Stage> {
   const at = (...names: readonly string[]) => join(directory, ...names);
   for (const name of ['logs', 'redis', 'registry', 's3/buckets', 's3/users', 'buildkit', 'one', 'two'])
     await mkdir(at(name), { recursive: true });
   const installed = (name: string) => join(ROOT, '.clipyard/bin', name);
-  const ports = await Promise.all(Array.from({ length: 3 + WORKERS }, freePort));
+  const ports = await Promise.all(Array.from({ length: 3 + WORKERS[kind] }, freePort));
   const [redisPort = 0, registryPort = 0, s3Port = 0, ...workerPorts] = ports;
   const keys = { access: randomBytes(10).toString('hex').toUpperCase(), secret: randomBytes(20).toString('hex') };
   const socket = at('buildkit', 'sock');
@@ -62,17 +66,18 @@ export async function openStage(directory: string): Promise<Stage> {
     AWS_REGION: 'us-east-1',
     AWS_ENDPOINT_URL: `http://127.0.0.1:${s3Port}`,
   };
-  const redis = `redis://127.0.0.1:${redisPort}`;
+  const queue = kind === 'redis' ? `redis://127.0.0.1:${redisPort}` : `sqlite:${at('queue.db')}`;
   const part = (name: string, program: string, args: readonly string[], more: object, ready: () => Promise<boolean>) =>
     new Part({ name, program, args, logFile: at('logs', `${name}.log`), ready, ...more });
+  const redis = part(
+    'redis',
+    installed('redis-server'),
+    `--bind 127.0.0.1 --port ${redisPort} --appendonly yes --appendfsync always --dir ${at('redis')}`.split(' '),
+    {},
+    () => answersPing(redisPort),
+  );
   const servers = [
-    part(
-      'redis',
-      installed('redis-server'),
-      `--bind 127.0.0.1 --port ${redisPort} --appendonly yes --appendfsync always --dir ${at('redis')}`.split(' '),
-      {},
-      () => answersPing(redisPort),
-    ),
+    ...(kind === 'redis' ? [redis] : []),
     part(
       'registry',
       installed('olareg'),
@@ -101,7 +106,7 @@ export async function openStage(directory: string): Promise<Stage> {
       process.execPath,
       [
         ...['--disable-warning=ExperimentalWarning', join(ROOT, 'src/bin/cli.ts'), '--json', 'worker'],
-        ...['--config', at('worker.json'), '--listen', `127.0.0.1:${port}`, '--queue', redis],
+        ...['--config', at('worker.json'), '--listen', `127.0.0.1:${port}`, '--queue', queue],
         ...['--worker-id', `worker-${number + 1}`],
       ],
       { env: { ...env, CLIPYARD_STATE: at(number < 2 ? 'one' : 'two') } },
@@ -124,9 +129,9 @@ export async function openStage(directory: string): Promise<Stage> {
     throw thrown;
   }
   return {
-    ...{ parts: [...servers, ...workers], workers, redis, env },
+    ...{ parts: [...servers, ...workers], workers, queue, env },
     servers: workerPorts.map((port) => `127.0.0.1:${port}`),
-    stateDirs: [at('one'), at('two')],
+    stateDirs: [at('one'), ...(kind === 'redis' ? [at('two')] : [])],
     registry: env.CLIPYARD_REGISTRY,
     registryDir: at('registry'),
     buildkitDir: at('buildkit'),

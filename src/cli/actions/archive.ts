@@ -29,6 +29,7 @@ export interface BlobFlags {
   readonly cache?: string;
   readonly storageRef?: string;
   readonly plainHttp?: boolean;
+  readonly blobs?: string;
   readonly deep?: boolean;
 }
 

@@ -69,6 +69,7 @@ export function addArchiveCommands(program: Command, context: CommandContext): v
 function withBlobOptions(command: Command): Command {
   return command
     .option('--storage-ref <ref>', 'read the blobs from here instead of where the archive says')
+    .option('--blobs <url>', 'read the blobs from s3://bucket/prefix or file:///dir (blobs/sha256/…), not the registry')
     .option('--cache <dir>', 'cache directory (CLIPYARD_CACHE)')
     .option('--plain-http', 'speak http to a registry that is not on this machine');
 }

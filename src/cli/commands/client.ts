@@ -130,7 +130,8 @@ function addSubmitCommand(program: Command, context: CommandContext): void {
 function withServer(command: Command): Command {
   return command
     .option('--server <address>', 'host:port, https://host:port or unix:///path of a worker (CLIPYARD_SERVER)')
-    .option('--workspace <id>', 'workspace, where no token names it');
+    .option('--workspace <id>', 'workspace, where no token names it')
+    .option('--ca-file <file>', "PEM file of the authority of the worker's certificate (CLIPYARD_CA_FILE)");
 }
 
 function isJson(command: Command): boolean {

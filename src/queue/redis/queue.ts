@@ -6,7 +6,7 @@ import { type EventBatch, follow } from '../follow.ts';
 import { HeldLease } from '../held-lease.ts';
 import { canceledEvent, leaseLostEvent, queuedEvent } from '../own-events.ts';
 import { tooLate } from '../own-failures.ts';
-import type { BuildRecord, QueueDepth, StoredEvent, Submission, WorkerStatus } from '../records.ts';
+import type { BuildRecord, Json, QueueDepth, StoredEvent, Submission, WorkerStatus } from '../records.ts';
 import { isHeard, SILENT_LEASES, takesWork } from '../warmth.ts';
 import { canceledEnd, claimStore, deadEnd, endOf } from './claim.ts';
 import { listBuilds } from './list.ts';
@@ -189,6 +189,14 @@ export class RedisQueue implements BuildQueue {
       await this.#store.call('expire', { id, finish, now }, options);
     }
     return { requeued, dead };
+  }
+
+  async *openSpecs(options: Cancelable): AsyncGenerator<Json> {
+    const jobIds = (await this.#store.call('open', {}, options)) as string[];
+    for (const jobId of jobIds) {
+      const spec = await this.#store.do(() => this.#store.redis.hget(this.#store.key('job', jobId), 'spec'), options);
+      if (spec !== null) yield parseStored(spec, `job ${jobId}`) as Json;
+    }
   }
 
   async forget(endedBeforeMs: number, options: Cancelable): Promise<number> {

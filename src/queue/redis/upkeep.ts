@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Queue, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { WorkerError } from '../../errors/index.ts';
 import type { QueueSettings } from '../build-queue.ts';
 import type { RedisQueue } from './queue.ts';
 
@@ -14,6 +16,7 @@ const CLOSE_MS = 1000;
  */
 export async function keepUp(queue: RedisQueue, { leaseMs }: QueueSettings): Promise<AsyncDisposable> {
   const { redis, keys, closed } = queue.store;
+  const copies = copiesOf(redis);
   const options = { connection: redis, prefix: `${keys}bull` };
   const schedule = new Queue(NAME, options);
   const worker = new Worker(NAME, async () => await queue.reap({ signal: closed }), {
@@ -34,9 +37,25 @@ export async function keepUp(queue: RedisQueue, { leaseMs }: QueueSettings): Pro
   const running = worker.run().catch(() => undefined);
   return {
     async [Symbol.asyncDispose]() {
+      // One that BullMQ waits for while it closes would be opened again by it, and keep the process for ever.
+      for (const copy of copies) copy.connect = () => Promise.reject(new WorkerError('QUEUE_UNAVAILABLE', 'closed'));
       const closing = Promise.allSettled([worker.close(true), schedule.close(), running]);
       // A server that is away answers nobody; the queue cuts the connection after this, which ends the rest.
       await Promise.race([closing, sleep(CLOSE_MS, undefined, { ref: false })]);
+      for (const copy of copies) copy.disconnect();
     },
   };
+}
+
+/** The connections that are made like this one from now on, which are BullMQ's own. */
+function copiesOf(redis: Redis): readonly Redis[] {
+  const copies: Redis[] = [];
+  const duplicate = redis.duplicate.bind(redis);
+  redis.duplicate = (override) => {
+    const copy = duplicate(override);
+    copy.on('error', () => undefined); // it connects again by itself
+    copies.push(copy);
+    return copy;
+  };
+  return copies;
 }

@@ -1,10 +1,13 @@
 import type { ListPage, ListQuery, QueueSettings } from '../build-queue.ts';
 import { placeOf } from '../place.ts';
-import type { BuildRecord } from '../records.ts';
+import type { BuildRecord, Json } from '../records.ts';
 import { isEnd } from '../states.ts';
 import type { Database } from './database.ts';
 import { endCanceledJob } from './ends.ts';
-import { type JobRow, RECORD, type RecordRow, recordOf, STATE } from './rows.ts';
+import { type JobRow, parseStored, RECORD, type RecordRow, recordOf, STATE } from './rows.ts';
+
+/** Looked at together: one may hold an inline Dockerfile of megabytes. */
+const SPECS = 50;
 
 export function getBuild(db: Database, workspaceId: string, buildId: string, nowMs: number): BuildRecord | undefined {
   const row = db.get(`${RECORD} WHERE b.workspace_id = ? AND b.build_id = ?`, workspaceId, buildId);
@@ -19,6 +22,18 @@ export function getSubmittedWith(
 ): BuildRecord | undefined {
   const row = db.get(`${RECORD} WHERE b.workspace_id = ? AND b.idempotency_key = ?`, workspaceId, idempotencyKey);
   return row === undefined ? undefined : recordOf(row as RecordRow, nowMs);
+}
+
+/** Of the jobs that have not ended, the next some behind `seq`. */
+export function openSpecs(db: Database, seq: number): readonly { readonly seq: number; readonly spec: Json }[] {
+  // Each half has an index that ended jobs are not in.
+  const rows = db.all(
+    `SELECT seq, job_id, spec FROM jobs WHERE seq > ?1 AND seq IN (
+       SELECT seq FROM jobs WHERE status = 'queued' UNION ALL SELECT seq FROM jobs WHERE status = 'running')
+     ORDER BY seq LIMIT ?2`,
+    ...[seq, SPECS],
+  ) as Pick<JobRow, 'seq' | 'job_id' | 'spec'>[];
+  return rows.map((row) => ({ seq: row.seq, spec: parseStored(row.spec, `job ${row.job_id}`) as Json }));
 }
 
 /** A page's token is the place of the last build of the page before. */

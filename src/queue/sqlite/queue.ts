@@ -2,9 +2,9 @@ import { type Cancelable, WorkerError } from '../../errors/index.ts';
 import type { BuildQueue, Lease, ListPage, ListQuery, QueueSettings, Submitted } from '../build-queue.ts';
 import { follow } from '../follow.ts';
 import { HeldLease } from '../held-lease.ts';
-import type { BuildRecord, QueueDepth, StoredEvent, Submission, WorkerStatus } from '../records.ts';
+import type { BuildRecord, Json, QueueDepth, StoredEvent, Submission, WorkerStatus } from '../records.ts';
 import { isHeard, takesWork } from '../warmth.ts';
-import { cancelBuild, getBuild, getSubmittedWith, listBuilds } from './builds.ts';
+import { cancelBuild, getBuild, getSubmittedWith, listBuilds, openSpecs } from './builds.ts';
 import { Changes } from './changes.ts';
 import { claimStore } from './claim.ts';
 import { Database } from './database.ts';
@@ -133,6 +133,18 @@ class SqliteQueue implements BuildQueue {
     const due = await this.#look(() => isReapDue(this.#db, this.#settings), options);
     if (!due) return { requeued: 0, dead: 0 };
     return await this.#change(() => reap(this.#db, this.#settings), true, options);
+  }
+
+  async *openSpecs(options: Cancelable): AsyncGenerator<Json> {
+    let place = 0;
+    for (;;) {
+      const after = place;
+      const rows = await this.#look(() => openSpecs(this.#db, after), options);
+      for (const { spec } of rows) yield spec;
+      const last = rows.at(-1);
+      if (last === undefined) return;
+      place = last.seq;
+    }
   }
 
   forget(endedBeforeMs: number, options: Cancelable): Promise<number> {

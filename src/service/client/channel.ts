@@ -84,7 +84,8 @@ export class Channel {
   }
 
   error(thrown: unknown): WorkerError {
-    return receivedError(thrown, `worker at ${this.#options.server}`);
+    const { server } = this.#options;
+    return receivedError(thrown, `worker at ${server}`, server.replace(/^https:\/\//, ''));
   }
 
   async pause(failures: number, { signal }: Cancelable): Promise<void> {

@@ -10,7 +10,7 @@ import { stateToProto } from '../mapping/state.ts';
 import { submitRequestToProto, submittedFromProto } from '../mapping/submit.ts';
 import { capacityFromProto, type SeenCapacity } from '../mapping/worker.ts';
 import { Channel, type ChannelOptions, CLIENT_OPTIONS } from './channel.ts';
-import { uploadBytes } from './upload.ts';
+import { uploadAgain, uploadBytes } from './upload.ts';
 import { watchResumed } from './watch.ts';
 
 export interface ConnectOptions extends Omit<ChannelOptions, 'random'> {
@@ -24,6 +24,8 @@ export const OWN_WORKSPACE = '';
 
 /** A worker elsewhere, by the interfaces it has in its own process. Methods throw its codes, and WORKER_UNAVAILABLE. */
 export interface WorkerClient extends Disposable {
+  /** `builds.upload` of what `open` gives, from its start again where the connection breaks. */
+  upload(workspaceId: string, open: () => AsyncIterable<Uint8Array>, options: Cancelable): ReturnType<Builds['upload']>;
   readonly builds: Builds;
   readonly archives: Archives;
   readonly control: Pick<WorkerControl, 'drain'> & { capacity(options: Cancelable): Promise<SeenCapacity> };
@@ -45,8 +47,11 @@ export function connectWorker({
   const builds = new BuildServiceClient(target, channel.credentials, CLIENT_OPTIONS);
   const archives = new ArchiveServiceClient(target, channel.credentials, CLIENT_OPTIONS);
   const control = new WorkerServiceClient(target, channel.credentials, CLIENT_OPTIONS);
+  const ours = buildsOver(builds, channel, patienceMs);
   return {
-    builds: buildsOver(builds, channel, patienceMs),
+    builds: ours,
+    upload: async (workspaceId, open, { signal }) =>
+      await uploadAgain(() => ours.upload(workspaceId, open(), { signal }), channel, { patienceMs, signal }),
     archives: archivesOver(archives, channel),
     control: controlOver(control, channel),
     [Symbol.dispose]: () => {

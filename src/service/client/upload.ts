@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import type { ClientWritableStream, Metadata, ServiceError } from '@grpc/grpc-js';
-import type { Cancelable } from '../../errors/index.ts';
+import { type Cancelable, WorkerError } from '../../errors/index.ts';
 import type { UploadContextRequest, UploadContextResponse } from '../../gen/clipyard/v1/build.ts';
+import type { Channel } from './channel.ts';
 
 /** A message may have 1 MiB; a few of them are on the way at any time. */
 const MESSAGE_BYTES = 256 * 1024;
@@ -47,6 +48,37 @@ export async function uploadBytes(
     throw thrown;
   } finally {
     signal.removeEventListener('abort', cancel);
+  }
+}
+
+/** Bytes that were on the way for longer had a connection. */
+const CONNECTED_MS = 5000;
+/** Against something in between that lets no upload live long enough. */
+const MOST_TRIES = 20;
+
+/**
+ * Uploads anew where a connection breaks or a worker goes away, until workers were out of reach for `patienceMs`: the bytes have
+ * no name before their end, so there is nothing to go on from.
+ */
+export async function uploadAgain<Stored>(
+  upload: () => Promise<Stored>,
+  channel: Channel,
+  { patienceMs, signal }: Cancelable & { readonly patienceMs: number },
+): Promise<Stored> {
+  let brokenSinceMs: number | undefined;
+  for (let failures = 1; ; failures += 1) {
+    const startedMs = performance.now();
+    try {
+      return await upload();
+    } catch (thrown) {
+      signal.throwIfAborted();
+      const now = performance.now();
+      if (now - startedMs > CONNECTED_MS) brokenSinceMs = undefined;
+      brokenSinceMs ??= now;
+      const isAway = thrown instanceof WorkerError && thrown.category === 'unavailable';
+      if (!isAway || failures === MOST_TRIES || now - brokenSinceMs > patienceMs) throw thrown;
+    }
+    await channel.pause(failures, { signal });
   }
 }
 

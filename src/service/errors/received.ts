@@ -2,6 +2,7 @@ import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { type ErrorCode, isErrorCode, messageOf, WorkerError } from '../../errors/index.ts';
 import { ErrorInfo } from '../../gen/google/rpc/error_details.ts';
 import { Status } from '../../gen/google/rpc/status.ts';
+import { untrustedText } from '../../tls/index.ts';
 import { DETAILS_KEY, DOMAIN, ERROR_INFO } from './status.ts';
 
 /**
@@ -19,14 +20,20 @@ const FOREIGN: Readonly<Partial<Record<status, ErrorCode>>> = {
   [status.PERMISSION_DENIED]: 'WORKER_DENIED',
 };
 
-/** What a call to a worker ended with, as the error that the worker threw; `doing` names the call for all others. */
-export function receivedError(thrown: unknown, doing: string): WorkerError {
+/**
+ * What a call to a worker ended with, as the error that the worker threw; `doing` names the call for all others. Of a certificate
+ * that is not trusted grpc-js gives no code, only its text among others.
+ */
+export function receivedError(thrown: unknown, doing: string, host = ''): WorkerError {
   if (thrown instanceof WorkerError) return thrown;
   const { code, details, metadata } = serviceErrorOf(thrown);
   const info = errorInfoOf(metadata);
   if (info !== undefined && isErrorCode(info.reason))
     return new WorkerError(info.reason, details, info.metadata, { cause: thrown });
-  return new WorkerError(FOREIGN[code] ?? 'REQUEST_INVALID', `${doing}: ${details}`, {}, { cause: thrown });
+  return (
+    untrustedText(details, doing, host) ??
+    new WorkerError(FOREIGN[code] ?? 'REQUEST_INVALID', `${doing}: ${details}`, {}, { cause: thrown })
+  );
 }
 
 function serviceErrorOf(thrown: unknown): Pick<ServiceError, 'code' | 'details' | 'metadata'> {

@@ -87,6 +87,7 @@ async function sendEvents(
     throw thrown;
   }
   // A queue that ends quietly when its signal is aborted has not told everything.
+  signal.throwIfAborted();
   if (stopping.aborted && !signal.aborted)
     throw new WorkerError('WORKER_DRAINING', 'the worker stops; watch on at another one from the last cursor');
 }

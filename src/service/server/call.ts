@@ -1,5 +1,5 @@
 import type { Deadline, handleUnaryCall, Metadata, ServerUnaryCall } from '@grpc/grpc-js';
-import type { Cancelable, ErrorCode } from '../../errors/index.ts';
+import { type Cancelable, type ErrorCode, WorkerError } from '../../errors/index.ts';
 import type { Log } from '../../telemetry/index.ts';
 import type { Authenticate, Caller } from '../auth/caller.ts';
 import { type CallStatus, callStatusOf } from '../errors/status.ts';
@@ -11,6 +11,8 @@ export interface CallContext {
   /** Aborted when the server stops: ends the calls that would never end by themselves. */
   readonly stopping: AbortSignal;
   readonly observe: CallObserver | undefined;
+  /** How often a call that lasts shows its credentials again. */
+  readonly recheckMs: number;
 }
 
 /** Told of every call when it ends, for metrics; `method` is `/package.Service/Method`. */
@@ -64,6 +66,7 @@ export async function runCall<Result>(
     if (call.cancelled) cancel();
     caller = await context.authenticate(credentialsOf(call));
     ending.signal.throwIfAborted();
+    using _rechecks = recheck(call, caller, context, ending);
     return { result: await handler({ caller, signal: ending.signal }) };
   } catch (thrown) {
     const { error, status } = callStatusOf(ending.signal.aborted ? ending.signal.reason : thrown);
@@ -83,6 +86,30 @@ export async function runCall<Result>(
     call.off('cancelled', cancel);
     context.observe?.({ method, code, durationMs: performance.now() - startedMs });
   }
+}
+
+/** Ends a call that lasts longer than what it was let in by: a token that was taken back, has ended, or says something else now. */
+function recheck(
+  call: AnyCall,
+  caller: Caller,
+  { authenticate, recheckMs }: CallContext,
+  ending: AbortController,
+): Disposable {
+  const look = async () => {
+    const now = await authenticate(credentialsOf(call));
+    if (now.workspaceId !== caller.workspaceId || now.operator !== caller.operator)
+      throw new WorkerError('WORKER_UNAUTHENTICATED', 'the token or certificate has other rights now; call again');
+  };
+  const timer = setInterval(() => {
+    look().catch((thrown: unknown) => {
+      ending.abort(thrown);
+    });
+  }, recheckMs);
+  return {
+    [Symbol.dispose]: () => {
+      clearInterval(timer);
+    },
+  };
 }
 
 /** A handler of a unary method. */

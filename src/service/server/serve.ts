@@ -34,6 +34,8 @@ export interface ServeOptions {
   readonly control: WorkerControl;
   readonly log: Log;
   readonly observe?: CallObserver;
+  /** How often a call that lasts shows its credentials again; default 5 s. */
+  readonly recheckMs?: number;
   /** How long calls may go on once the server is disposed of; default 5 s. Watches end at once. */
   readonly graceMs?: number;
   /** Milliseconds since 1970; default the clock. */
@@ -58,16 +60,17 @@ export interface RunningServer extends AsyncDisposable {
 const MESSAGE_BYTES = 16 * 1024 * 1024;
 const WINDOW_BYTES = 1024 * 1024;
 const GRACE_MS = 5000;
+const RECHECK_MS = 5000;
 const SERVICES = [BuildServiceService, ArchiveServiceService, WorkerServiceService].map(serviceName);
 
 /** Throws CONFIG_INVALID: the address, the certificates or the tokens file cannot be used, or anybody could call. */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
-  const { archives, builds, control, log, observe } = options;
+  const { archives, builds, control, log, observe, recheckMs = RECHECK_MS } = options;
   const address = parseListen(options.listen);
   const authenticate = await authenticatorOf(options, address);
   const stopping = new AbortController();
   const readiness = new Readiness();
-  const context: CallContext = { authenticate, log, observe, stopping: stopping.signal };
+  const context: CallContext = { authenticate, log, observe, recheckMs, stopping: stopping.signal };
   const server = new Server({
     'grpc.max_receive_message_length': MESSAGE_BYTES,
     'grpc.max_send_message_length': MESSAGE_BYTES,

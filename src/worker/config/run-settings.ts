@@ -59,5 +59,6 @@ export function intakeLimits({ intake }: WorkerConfig): IntakeLimits {
     maxEntries: intake.entries,
     maxDepth: intake.depth,
     gitTimeoutMs: intake.gitSeconds * 1000,
+    keepUploadsMs: intake.keepSeconds * 1000,
   };
 }

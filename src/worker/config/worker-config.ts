@@ -41,6 +41,7 @@ export const WorkerConfigSchema = z.strictObject({
       entries: z.int().min(1).default(500_000).describe('Files, folders and links of a context.'),
       depth: z.int().min(1).default(256).describe('Names in one path of a context.'),
       gitSeconds: seconds.default(600).describe('One call of git.'),
+      keepSeconds: seconds.default(86_400).describe('Uploaded contexts that no build waits for stay this long.'),
     })
     .prefault({}),
   retry: z

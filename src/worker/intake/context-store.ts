@@ -4,11 +4,14 @@ import { Readable } from 'node:stream';
 import { type Digest, digestOfHex, hexOf, verify } from '../../digest/index.ts';
 import { type Cancelable, WorkerError } from '../../errors/index.ts';
 import { stageFile } from '../../files/index.ts';
-import type { ObjectStore } from '../../objects/index.ts';
+import type { ListedObject, ObjectStore } from '../../objects/index.ts';
+
+/** Before all contexts, a folder a workspace. */
+export const CONTEXTS = 'contexts/';
 
 /** Where contexts of a workspace are; nothing else of the store is ever read as one. */
 export function contextPrefix(workspaceId: string): string {
-  return `contexts/${workspaceId}/`;
+  return `${CONTEXTS}${workspaceId}/`;
 }
 
 export function contextKey(workspaceId: string, digest: Digest): string {
@@ -20,7 +23,17 @@ export interface StoredContext {
   readonly sizeBytes: number;
 }
 
-export interface UploadOptions extends Cancelable {
+/** How long uploads stay, and what time it is: milliseconds since 1970. */
+export interface UploadAge {
+  readonly keepUploadsMs: number;
+  readonly now: () => number;
+}
+
+/** An upload is put again from this part of its time on, and taken for gone from that part on: nobody builds what goes now. */
+const REFRESHED_FROM = 0.5;
+const GONE_FROM = 0.9;
+
+export interface UploadOptions extends Cancelable, UploadAge {
   readonly store: ObjectStore;
   /** For the bytes until their digest is known, which is their name. */
   readonly scratchDir: string;
@@ -28,13 +41,13 @@ export interface UploadOptions extends Cancelable {
 }
 
 /**
- * Stores a context under its digest: whole or not at all, and the same bytes once. Throws LIMIT_EXCEEDED as soon as there are
+ * Stores a context under its digest: whole or not at all, and the same bytes seldom twice. Throws LIMIT_EXCEEDED as soon as there are
  * too many bytes.
  */
 export async function storeContext(
   workspaceId: string,
   bytes: AsyncIterable<Uint8Array>,
-  { maxBytes, scratchDir, signal, store }: UploadOptions,
+  { keepUploadsMs, maxBytes, now, scratchDir, signal, store }: UploadOptions,
 ): Promise<StoredContext> {
   const hash = createHash('sha256');
   const counted = { bytes: 0 };
@@ -45,7 +58,9 @@ export async function storeContext(
   );
   const digest = digestOfHex(hash.digest('hex'));
   const key = contextKey(workspaceId, digest);
-  if ((await store.head(key, { signal }))?.sizeBytes !== counted.bytes)
+  const there = await find(store, key, { signal });
+  const isYoung = there !== undefined && now() - there.modifiedMs < keepUploadsMs * REFRESHED_FROM;
+  if (!isYoung || there.sizeBytes !== counted.bytes)
     await store.putFile(key, staged.path, { signal, sha256: digest, contentType: 'application/x-tar' });
   return { digest, sizeBytes: counted.bytes };
 }
@@ -64,14 +79,20 @@ function measured(hash: Hash, counted: { bytes: number }, maxBytes: number) {
   };
 }
 
-/** Whether the workspace has uploaded this. Throws UPLOAD_NOT_FOUND. */
+/** Whether the workspace has uploaded this, and not so long ago that it may go while a build waits. Throws UPLOAD_NOT_FOUND. */
 export async function requireContext(
   workspaceId: string,
   digest: Digest,
-  { signal, store }: Cancelable & { readonly store: ObjectStore },
+  { keepUploadsMs, now, signal, store }: Cancelable & UploadAge & { readonly store: ObjectStore },
 ): Promise<void> {
-  if ((await store.head(contextKey(workspaceId, digest), { signal })) === undefined)
+  const there = await find(store, contextKey(workspaceId, digest), { signal });
+  if (there === undefined || now() - there.modifiedMs >= keepUploadsMs * GONE_FROM)
     throw notUploaded(workspaceId, digest);
+}
+
+async function find(store: ObjectStore, key: string, { signal }: Cancelable): Promise<ListedObject | undefined> {
+  for await (const listed of store.list(key, { signal })) if (listed.key === key) return listed;
+  return undefined;
 }
 
 /** The bytes of an uploaded context, proven at their end. Throws UPLOAD_NOT_FOUND, BLOB_MISMATCH. */

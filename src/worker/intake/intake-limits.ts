@@ -9,6 +9,8 @@ export interface IntakeLimits {
   readonly maxDepth: number;
   /** Of one call of git: a fetch, a checkout. */
   readonly gitTimeoutMs: number;
+  /** How long an upload stays that no build waits for, from when it was last uploaded. */
+  readonly keepUploadsMs: number;
 }
 
 /** Generous for source trees; a data set or a forgotten home folder is refused. */
@@ -18,4 +20,5 @@ export const DEFAULT_INTAKE_LIMITS: IntakeLimits = {
   maxEntries: 500_000,
   maxDepth: 256,
   gitTimeoutMs: 10 * 60_000,
+  keepUploadsMs: 24 * 3_600_000,
 };

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type Cancelable, WorkerError } from '../../errors/index.ts';
 import { lockFile, namesIn } from '../../files/index.ts';
 import { reapBuilds } from '../../jobs/index.ts';
+import type { RegistryClient } from '../../registry/index.ts';
 
 const PREFIX = 'worker-';
 const LOCK = '.lock';
@@ -15,12 +16,16 @@ export interface Scratch extends AsyncDisposable {
 }
 
 /**
- * A folder for a worker's temporary files, removed when it is disposed. What dead workers left beside it goes first: a lock in
- * each folder ends with its process, however that died.
+ * A folder for a worker's temporary files, removed when it is disposed. What dead workers left beside it goes first, also at the
+ * registry: a lock in each folder ends with its process, however that died.
  */
-export async function openScratch(stateDir: string, workerId: string, { signal }: Cancelable): Promise<Scratch> {
+export async function openScratch(
+  stateDir: string,
+  workerId: string,
+  { client, signal }: Cancelable & { readonly client: Pick<RegistryClient, 'dropUpload'> },
+): Promise<Scratch> {
   const parent = join(stateDir, 'tmp');
-  let reaped = await reapBuilds(stateDir, { signal });
+  let reaped = await reapBuilds(stateDir, { client, signal });
   for (const name of await namesIn(parent)) {
     if (!name.startsWith(PREFIX)) continue;
     if (await removeDead(join(parent, name), { signal })) reaped += 1;

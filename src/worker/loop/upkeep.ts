@@ -1,13 +1,20 @@
 import type { BuildkitClient } from '../../buildkit/index.ts';
 import { type Cancelable, messageOf } from '../../errors/index.ts';
 import { collectLandings, reapBuilds } from '../../jobs/index.ts';
+import type { ObjectStore } from '../../objects/index.ts';
 import type { BuildQueue } from '../../queue/index.ts';
+import type { RegistryClient } from '../../registry/index.ts';
 import type { Log } from '../../telemetry/index.ts';
+import { sweepUploads } from '../intake/sweep-uploads.ts';
 
 export interface UpkeepOptions {
   readonly stateDir: string;
   readonly queue: BuildQueue;
   readonly buildkit: BuildkitClient;
+  readonly client: Pick<RegistryClient, 'dropUpload'>;
+  readonly store: ObjectStore;
+  /** Uploaded contexts that no build waits for. */
+  readonly keepUploadsMs: number;
   /** Landing layouts together. */
   readonly landingBytes: number;
   /** BuildKit's cache; undefined: the daemon's own policy alone. */
@@ -22,11 +29,23 @@ export interface UpkeepOptions {
 
 /** Clears away what builds left that nobody needs. What fails is told, and the rest is done all the same. */
 export async function keepUp(options: UpkeepOptions, { signal }: Cancelable): Promise<void> {
-  const { buildkit, buildkitKeepBytes, buildkitKeepMs, keepBuildsMs, landingBytes, log, now, queue, stateDir } =
-    options;
+  const {
+    buildkit,
+    buildkitKeepBytes,
+    buildkitKeepMs,
+    client,
+    keepBuildsMs,
+    keepUploadsMs,
+    landingBytes,
+    log,
+    now,
+    queue,
+    stateDir,
+    store,
+  } = options;
   const chores: Readonly<Record<string, () => Promise<void>>> = {
     'files of killed builds': async () => {
-      const reaped = await reapBuilds(stateDir, { signal });
+      const reaped = await reapBuilds(stateDir, { client, signal });
       if (reaped > 0) log.info({ reaped }, 'files of killed builds are gone');
     },
     'landing layouts': async () => {
@@ -39,6 +58,10 @@ export async function keepUp(options: UpkeepOptions, { signal }: Cancelable): Pr
       const freedBytes = await buildkit.prune({ keepBytes: buildkitKeepBytes, keepMs: buildkitKeepMs }, { signal });
       options.onPruned(freedBytes);
       if (freedBytes > 0) log.info({ freedBytes }, "BuildKit's cache was pruned");
+    },
+    'uploaded contexts': async () => {
+      const removed = await sweepUploads({ keepUploadsMs, now, queue, store, signal });
+      if (removed > 0) log.info({ removed }, 'old contexts are gone');
     },
     'old builds': async () => {
       const forgotten = await queue.forget(now() - keepBuildsMs, { signal });

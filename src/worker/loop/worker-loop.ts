@@ -49,6 +49,8 @@ export class WorkerLoop implements WorkerControl {
   readonly #stopped = new AbortController();
   readonly #done = Promise.withResolvers<Drained>();
   #slotFreed = Promise.withResolvers<undefined>();
+  /** Aborted, and another one made, when upkeep cannot wait for its turn. */
+  #upkeepDue = new AbortController();
   #tasks: Promise<unknown> = Promise.resolve();
   #platforms: readonly string[] = [];
   #disk: Disk = { freeBytes: 0, bytes: 0 };
@@ -216,7 +218,9 @@ export class WorkerLoop implements WorkerControl {
     try {
       this.#disk = await disk();
       this.#platforms = await platforms({ signal });
-      this.#reason = diskReason(this.#disk, watermarkBytes);
+      const reason = diskReason(this.#disk, watermarkBytes);
+      if (reason !== undefined && before === undefined) this.#upkeepDue.abort();
+      this.#reason = reason;
     } catch (thrown) {
       if (signal.aborted) return;
       this.#reason = messageOf(thrown);
@@ -244,12 +248,15 @@ export class WorkerLoop implements WorkerControl {
     const { log, upkeep, upkeepMs } = this.#options;
     const { signal } = this.#stopped;
     while (!signal.aborted) {
+      const due = new AbortController();
+      this.#upkeepDue = due;
       try {
         await upkeep({ signal });
       } catch (thrown) {
         if (!isOver(signal)) log.warn({ reason: messageOf(thrown) }, 'upkeep failed');
       }
-      await pause(upkeepMs, signal);
+      // A disk that runs full is looked after at once: nothing is taken until then.
+      await pause(upkeepMs, AbortSignal.any([signal, due.signal]));
     }
   }
 }

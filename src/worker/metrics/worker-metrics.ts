@@ -4,6 +4,7 @@ import type { BuildResult, UntimedJobEvent } from '../../jobs/index.ts';
 import type { QueueDepth, WorkerStatus } from '../../queue/index.ts';
 import { classOf } from '../run/failure.ts';
 import type { RunEnd, RunObserver } from '../run/run-job.ts';
+import { indexSecondsSaved } from './index-seconds.ts';
 
 /** Seconds; from a cached step to the longest build. */
 const PHASE_BUCKETS = [0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 600, 1800, 3600];
@@ -30,6 +31,11 @@ export class WorkerMetrics {
   readonly #failures = this.#counter('failures_total', 'Failed attempts by whose they are and code', ['class', 'code']);
   readonly #events = this.#counter('events_total', 'Events of builds', ['type']);
   readonly #pruned = this.#counter('buildkit_pruned_bytes_total', "Bytes removed from BuildKit's cache", []);
+  readonly #indexSaved = this.#counter(
+    'index_seconds_saved',
+    'Seconds that reading new layers back from the registry for their index would have taken',
+    [],
+  );
   readonly #calls = new Histogram({
     name: 'clipyard_call_seconds',
     help: 'Duration of a call of the API by its gRPC status',
@@ -108,7 +114,9 @@ export class WorkerMetrics {
     if (cameOver && inner.via !== 'elsewhere') this.#bytes.inc({ what: 'landed' }, inner.sizeBytes);
   }
 
-  #seeResult({ buildkit, phases }: BuildResult): void {
+  #seeResult(result: BuildResult): void {
+    const { buildkit, phases } = result;
+    this.#indexSaved.inc(indexSecondsSaved(result));
     for (const { durationMs, name } of phases) this.#phases.observe({ phase: name }, durationMs / 1000);
     this.#steps.inc({ how: 'cached' }, buildkit.cachedSteps);
     this.#steps.inc({ how: 'run' }, Math.max(0, buildkit.steps - buildkit.cachedSteps));

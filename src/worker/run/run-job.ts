@@ -179,7 +179,8 @@ async function rememberResult(result: BuildResult, { log, remember }: RunContext
 async function endThrown(lease: Lease, thrown: unknown, context: Ending): Promise<RunEnd> {
   const { handBack, log, logs, observer, phase, random, retry } = context;
   const error = toWorkerError(thrown, `job ${lease.job.jobId}`);
-  if (error.code === 'LEASE_LOST') return 'lost';
+  // What stopped the build first need not be why the job is another's.
+  if (error.code === 'LEASE_LOST' || isLost(lease.signal)) return 'lost';
   if (lease.signal.aborted) {
     await untilAnswered(() => lease.endCanceled(), lease);
     return 'canceled';

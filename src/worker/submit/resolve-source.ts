@@ -1,11 +1,14 @@
 import { digestOf, isDigest } from '../../digest/index.ts';
 import { WorkerError } from '../../errors/index.ts';
 import type { BuildSpec, ContextSpec } from '../build-spec.ts';
-import { requireContext } from '../intake/context-store.ts';
+import { requireContext, type UploadAge } from '../intake/context-store.ts';
 import { resolveCommit } from '../intake/git-source.ts';
 import { uploadOf } from '../intake/named-contexts.ts';
 import { requireObjectKey } from '../intake/open-context.ts';
 import { gitContext, type SourceContext } from '../intake/open-source.ts';
+
+/** `now`: milliseconds since 1970. */
+type TimedContext = SourceContext & Pick<UploadAge, 'now'>;
 
 /** A context as it is now, and what names it in a key. */
 export interface ResolvedSource {
@@ -19,7 +22,7 @@ export interface ResolvedSource {
  */
 export async function resolveSource(
   spec: Pick<BuildSpec, 'context' | 'secrets' | 'ssh'>,
-  context: SourceContext,
+  context: TimedContext,
 ): Promise<ResolvedSource> {
   const { signal, store, workspaceId } = context;
   const source = spec.context;
@@ -45,17 +48,17 @@ export async function resolveSource(
 }
 
 /** Named contexts that are uploads must be there; their values name their content. Throws UPLOAD_NOT_FOUND. */
-export async function requireUploads(
-  contexts: Readonly<Record<string, string>>,
-  context: SourceContext,
-): Promise<void> {
+export async function requireUploads(contexts: Readonly<Record<string, string>>, context: TimedContext): Promise<void> {
   for (const value of Object.values(contexts)) {
     const digest = uploadOf(value);
     if (digest !== undefined) await requireUpload(digest, context);
   }
 }
 
-async function requireUpload(digest: string, { signal, store, workspaceId }: SourceContext): Promise<void> {
+async function requireUpload(
+  digest: string,
+  { limits: { keepUploadsMs }, now, signal, store, workspaceId }: TimedContext,
+): Promise<void> {
   if (!isDigest(digest)) throw new WorkerError('SPEC_INVALID', `${digest.slice(0, 100)} is no digest of an upload`);
-  await requireContext(workspaceId, digest, { signal, store });
+  await requireContext(workspaceId, digest, { keepUploadsMs, now, signal, store });
 }

@@ -1,7 +1,7 @@
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { commandJson } from '../../support/command-line.ts';
+import { commandError, commandJson, runCommand } from '../../support/command-line.ts';
 import { tarStream } from '../../support/corpus/index.ts';
 import { layoutOf, type MadeArchive, makeArchive } from '../../support/native/index.ts';
 import { putBlobs } from '../../support/published-archive.ts';
@@ -48,6 +48,18 @@ test('a mount reads its blobs from a bucket, and shows the keys to it nowhere', 
   const secret = String(process.env['AWS_SECRET_ACCESS_KEY']);
   expect(secret.length).toBeGreaterThan(4);
   expect(shown).not.toContain(secret);
+});
+
+test('cat and verify --deep read blobs from a folder, too', async () => {
+  const url = `file://${join(scratch.path, 'for-cat')}`;
+  const where = (label: string) => ['--blobs', url, '--cache', join(scratch.path, label)];
+  await mkdir(join(scratch.path, 'for-cat'));
+  expect((await commandError(['cat', archive.path, '/file', ...where('cat-1')])).code).toBe('LAYER_NOT_FOUND');
+  await putBlobs(archive, url);
+  const { stdout } = await runCommand(['cat', archive.path, '/file', ...where('cat-2')]);
+  expect(stdout === content.toString()).toBe(true);
+  const { deep } = await commandJson<{ readonly deep: object }>(['verify', '--deep', archive.path, ...where('cat-3')]);
+  expect(deep).toMatchObject({ layers: 1 });
 });
 
 test('a blob that is not in the folder is LAYER_NOT_FOUND until it is put there', async () => {

@@ -1,3 +1,9 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { openQueue, type StoredEvent } from '../../../src/queue/index.ts';
 import { queueSettings, submission, worker } from '../../support/queue/submissions.ts';
@@ -56,6 +62,39 @@ test('a queue can be closed, and a call given up, while Redis is away', async ()
   await expect(waiting).rejects.toBe(reason);
   const left = queue.depth({ signal });
   await Promise.all([expect(left).rejects.toMatchObject({ code: 'QUEUE_UNAVAILABLE' }), queue[Symbol.asyncDispose]()]);
+});
+
+test('a process ends when it has closed its queue, also when Redis was away then and came back', async () => {
+  await using redis = await startRedis();
+  const program = `
+    import { openQueue } from ${JSON.stringify(join(import.meta.dirname, '../../../src/queue/index.ts'))};
+    const settings = { leaseMs: 3000, maxAttempts: 3, weights: new Map(), maxRunningPerWorkspace: 9, warmWaitMs: 0, now: Date.now };
+    const queue = await openQueue(${JSON.stringify(redis.url)}, settings);
+    console.log('open');
+    process.stdin.once('data', async () => {
+      await queue[Symbol.asyncDispose]();
+      console.log('closed');
+      process.stdin.destroy();
+    });`;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  const ended = once(child, 'close');
+  const errors = text(child.stderr);
+  try {
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    expect((await lines.next()).value).toBe('open');
+    await redis.kill();
+    // By now everything tries to connect again.
+    await sleep(700);
+    child.stdin.write('close\n');
+    expect((await lines.next()).value).toBe('closed');
+    await redis.start();
+    expect(await ended).toEqual([0, null]);
+    expect(await errors).not.toMatch(/Unhandled/);
+  } finally {
+    child.kill('SIGKILL');
+  }
 });
 
 test('an address without credentials names the queue, and a wrong one is refused', async () => {

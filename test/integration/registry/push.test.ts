@@ -68,6 +68,24 @@ describe.for(kinds)('pushing to %s', ([, start]) => {
     await client.ping(proxy.address, { signal });
   });
 
+  test.for([5 * MIB + 3, 1000])('an upload of %i bytes that the registry forgot is begun again', async (sizeBytes) => {
+    const repository = newRepository();
+    const blob = sourceOf(await newBlobFile(scratch.path, sizeBytes));
+    const begun: string[] = [];
+    const onBegun = async (uploadUrl: string) => {
+      begun.push(uploadUrl);
+      if (begun.length === 1) expect(await client.dropUpload(repository, uploadUrl)).toBe(true);
+    };
+    expect(await client.pushBlob(repository, blob, { onBegun, signal })).toBe('sent');
+    expect(begun).toHaveLength(2);
+    expect(await client.headBlob(repository, blob.digest, { signal })).toEqual({ sizeBytes: blob.sizeBytes });
+    // A finished upload is none any more, and its blob stays.
+    for (const uploadUrl of begun) expect(await client.dropUpload(repository, uploadUrl)).toBe(true);
+    expect(await client.headBlob(repository, blob.digest, { signal })).toEqual({ sizeBytes: blob.sizeBytes });
+    const away = { registry: '127.0.0.1:1', repository: 'a' };
+    expect(await client.dropUpload(away, 'http://127.0.0.1:1/v2/a/blobs/uploads/b')).toBe(false);
+  });
+
   test('an image is pushed and can be fetched, and a second push sends no blob byte', async () => {
     const repository = newRepository();
     const image = await newTestImage(scratch.path, [5 * MIB + 17, 300_000, 1]);

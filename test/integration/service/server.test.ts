@@ -1,4 +1,7 @@
 import { createHash } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { expect, test } from 'vitest';
 import { BuildServiceClient } from '../../../src/gen/clipyard/v1/build.ts';
@@ -99,6 +102,40 @@ test('a watch over connections that break misses nothing and sees nothing twice'
   expect(events).toEqual(await collect(server.queue.watch('a', build.buildId, { after: 0, signal })));
 });
 
+test('an upload begins again where its connection breaks, and gives up on what another try does not help', async () => {
+  const stored: number[] = [];
+  const takeAll = async (_: string, bytes: AsyncIterable<Uint8Array>) => {
+    let sizeBytes = 0;
+    for await (const piece of bytes) sizeBytes += piece.length;
+    stored.push(sizeBytes);
+    return { digest: 'sha256:1', sizeBytes };
+  };
+  await using queue = await startService();
+  await using server = await startService({ builds: { ...queueBuilds(queue.queue), upload: takeAll } });
+  await using proxy = await TcpProxy.start(server.address);
+  using client = server.client(undefined, proxy.address);
+  let opened = 0;
+  const content = async function* () {
+    opened += 1;
+    for (let sent = 0; sent < 8; sent += 1) {
+      yield Buffer.alloc(100_000, sent);
+      await new Promise(setImmediate);
+      if (opened < 3 && sent === opened) proxy.cut();
+    }
+  };
+  expect(await client.upload('a', content, { signal })).toEqual({ digest: 'sha256:1', sizeBytes: 800_000 });
+  expect(opened).toBe(3);
+  // What broke off was never taken for the whole.
+  expect(stored).toEqual([800_000]);
+  const broken = async function* () {
+    opened += 1;
+    yield await Promise.resolve(Buffer.alloc(10));
+    throw new Error('the disk is gone');
+  };
+  await expect(client.upload('a', broken, { signal })).rejects.toThrow('the disk is gone');
+  expect(opened).toBe(4);
+});
+
 test('a watch goes on when the server is stopped and another one comes', async () => {
   await using server = await startService();
   using client = server.client();
@@ -195,6 +232,32 @@ test('with a tokens file every call but health needs one, and operators have mor
   using operator = server.client('of-op');
   expect((await operator.control.capacity({ signal })).workers).toMatchObject([{ workerId: 'w1', warmLayers: 1 }]);
   expect(await health(server.address)).toBe('SERVING');
+});
+
+test('a watch ends when its token is taken back, and goes on for those who still have one', async () => {
+  const both = [grant('of-a', 'a'), grant('also-of-a', 'a')];
+  await using server = await startService({ tokens: both, recheckMs: 50 });
+  using first = server.client('of-a');
+  const { build } = await first.builds.submit(OWN_WORKSPACE, submission('web'), { signal });
+  const watch = (token: string) => {
+    const client = server.client(token);
+    const seen: StoredEvent[] = [];
+    const ended = (async () => {
+      for await (const event of client.builds.watch(OWN_WORKSPACE, build.buildId, { after: 0, signal }))
+        seen.push(event);
+    })().finally(() => {
+      client[Symbol.dispose]();
+    });
+    ended.catch(() => undefined); // looked at below
+    return { seen, ended };
+  };
+  const [revoked, other] = [watch('of-a'), watch('also-of-a')];
+  while (revoked.seen.length === 0 || other.seen.length === 0) await sleep(10);
+  await writeFile(join(server.directory, 'tokens.json'), JSON.stringify(both.slice(1)));
+  await expect(revoked.ended).rejects.toMatchObject({ code: 'WORKER_UNAUTHENTICATED' });
+  await server.queue.cancel('a', build.buildId, 'enough', { signal });
+  await other.ended;
+  expect(other.seen.at(-1)).toMatchObject({ phase: 'canceled' });
 });
 
 test('a drained server says NOT_SERVING, refuses new work and still answers', async () => {

@@ -20,9 +20,16 @@ test('over TLS a client checks the server by CLIPYARD_CA_FILE and shows its toke
   using client = connectWorker({ server: server.address, token: 'of-a', trust, random });
   expect(await client.builds.list(OWN_WORKSPACE, { limit: 1 }, { signal })).toEqual({ records: [], next: undefined });
   using suspicious = connectWorker({ server: server.address, token: 'of-a', trust: {}, random });
-  await expect(suspicious.builds.list(OWN_WORKSPACE, { limit: 1 }, { signal })).rejects.toMatchObject({
-    code: 'WORKER_UNAVAILABLE',
-    message: expect.stringMatching(/certificate/) as string,
+  const refusal = { code: 'TLS_UNTRUSTED', message: expect.stringMatching(/certificate of .*--ca-file/) as string };
+  await expect(suspicious.builds.list(OWN_WORKSPACE, { limit: 1 }, { signal })).rejects.toMatchObject(refusal);
+  const watching = suspicious.builds.watch(OWN_WORKSPACE, 'any', { after: 0, signal })[Symbol.asyncIterator]();
+  await expect(watching.next()).rejects.toMatchObject(refusal);
+  // A certificate that is trusted, and of another name.
+  const elsewhere = server.address.replace('127.0.0.1', 'localhost');
+  using misled = connectWorker({ server: elsewhere, token: 'of-a', trust, random });
+  await expect(misled.builds.list(OWN_WORKSPACE, { limit: 1 }, { signal })).rejects.toMatchObject({
+    code: 'TLS_UNTRUSTED',
+    message: expect.stringMatching(/for another name/) as string,
   });
 });
 

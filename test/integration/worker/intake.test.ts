@@ -1,8 +1,8 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BuildkitClient, BuildkitResult } from '../../../src/buildkit/index.ts';
-import { digestOf } from '../../../src/digest/index.ts';
+import { type Digest, digestOf } from '../../../src/digest/index.ts';
 import { MAX_MANIFEST_BYTES, OciLayout, parseManifest } from '../../../src/oci/index.ts';
 import { formatReference } from '../../../src/registry/index.ts';
 import type { PreparedBuild } from '../../../src/worker/index.ts';
@@ -25,11 +25,13 @@ afterAll(async () => {
   await place[Symbol.asyncDispose]();
 });
 
-async function run(prepared: PreparedBuild): Promise<{ solved: BuildkitResult; layers: readonly string[] }> {
+async function run(
+  prepared: PreparedBuild,
+): Promise<{ solved: BuildkitResult; landing: OciLayout; layers: readonly string[] }> {
   const landing = await OciLayout.open(join(place.path, `landing-${fresh()}`), { create: true, signal });
   const solved = await buildkit.build(prepared.image.build, { landing, signal });
   const manifest = parseManifest(await landing.readBlob(solved.descriptor, { signal, maxBytes: MAX_MANIFEST_BYTES }));
-  return { solved, layers: manifest.layers.map(({ digest }) => digest) };
+  return { solved, landing, layers: manifest.layers.map(({ digest }) => digest) };
 }
 
 /** What is submitted is taken at once and prepared. */
@@ -110,6 +112,36 @@ describe('the policy', () => {
     // The policy was changed since: what reads the Dockerfile says so.
     await using prepared = await prepareNext({ sources: { deny: [`docker-image://${name}*`] } });
     await expect(run(prepared)).rejects.toMatchObject({ code: 'SOURCE_DENIED' });
+  });
+
+  test('steps are shut off where the policy says so, whatever the Dockerfile asks for', async () => {
+    const { builds, workspaceId } = intake;
+    // The daemon gives steps the network of this machine unless they are shut off.
+    const ours = await readlink('/proc/self/ns/net');
+    const step = (flag: string) =>
+      `RUN ${flag} ["/busybox", "sh", "-c", "/busybox readlink /proc/self/ns/net > /network"]`;
+    const dockerfile = (flag: string) => `FROM scratch\nCOPY busybox /\nENV STAMP=${fresh()}\n${step(flag)}\n`;
+    const build = async (flag: string, network: string, policy: object) => {
+      const tar = makeTar([
+        { name: 'busybox', data: await readFile('/bin/busybox'), mode: 0o755 },
+        { name: 'Dockerfile', data: dockerfile(flag) },
+      ]);
+      const { digest } = await builds.upload(workspaceId, once(tar), { signal });
+      await builds.submit(workspaceId, request({ context: { type: 'uploaded', digest }, network }), { signal });
+      await using prepared = await prepareNext(policy);
+      const { landing, layers } = await run(prepared);
+      const bytes = await readFile(landing.blobPath((layers.at(-1) ?? '') as Digest));
+      expect(bytes.includes('net:[')).toBe(true);
+      return bytes.includes(ours) ? 'ours' : 'shut off';
+    };
+    expect(await build('', 'default', {})).toBe('ours');
+    expect(await build('--network=default', 'default', { network: 'none', networks: ['none'] })).toBe('shut off');
+    // Only who is given the host's network may ask for it in a step.
+    await expect(build('--network=host', 'none', { networks: ['none'] })).rejects.toMatchObject({
+      code: expect.stringMatching(/^BUILD/) as string,
+    });
+    const asked = request({ context: { type: 'inline', dockerfile: 'FROM scratch\n' }, network: 'host' });
+    await expect(builds.submit(workspaceId, asked, { signal })).rejects.toMatchObject({ code: 'SOURCE_DENIED' });
   });
 
   test("another workspace's image in the worker's repository is none of a build's", async () => {
@@ -205,6 +237,28 @@ describe('contexts', () => {
 
 describe('sharing', () => {
   const spec = { context: { type: 'inline', dockerfile: `FROM scratch\nCOPY Dockerfile /\nENV A=${fresh()}\n` } };
+
+  test('a secret counts by its version, or by its value where it has none', async () => {
+    const { builds, workspaceId } = intake;
+    const dockerfile = `FROM scratch\nENV STAMP=${fresh()}\n`;
+    const submit = async (value: string, version: string, id = 'token') => {
+      const secrets = [{ id, version, value: Buffer.from(value) }];
+      const asked = request({ context: { type: 'inline', dockerfile } }, { secrets });
+      return (await builds.submit(workspaceId, asked, { signal })).build.jobId;
+    };
+    const one = await submit('hunter2', '');
+    expect(await submit('hunter2', '')).toBe(one);
+    expect(await submit('hunter3', '')).not.toBe(one);
+    expect(await submit('hunter2', '', 'other')).not.toBe(one);
+    const versioned = await submit('renewed today', 'v1');
+    expect(await submit('renewed tomorrow', 'v1')).toBe(versioned);
+    expect(await submit('renewed tomorrow', 'v2')).not.toBe(versioned);
+    for (let left = 5; left > 0; left -= 1) {
+      await using lease = await intake.take();
+      expect(JSON.stringify(lease.job)).not.toMatch(/hunter|renewed/);
+      await lease.end({ state: 'done', result: {} });
+    }
+  });
 
   test('never crosses workspaces, and needs a hermetic build or an age', async () => {
     const { builds, workspaceId } = intake;

@@ -1,8 +1,8 @@
-import { readdir } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { imageTag, parseImageId, parseWorkspaceId } from '../../../src/archive/index.ts';
-import type { BuildResult } from '../../../src/jobs/index.ts';
+import { type BuildResult, reapBuilds } from '../../../src/jobs/index.ts';
 import { openStore, readObject } from '../../../src/objects/index.ts';
 import { createRegistryClient, NO_CREDENTIALS } from '../../../src/registry/index.ts';
 import { silentLog } from '../../../src/telemetry/index.ts';
@@ -81,6 +81,52 @@ test.for(PLACES)('a worker killed at %s: another finishes the job, published onc
   expect(await second.ended).toBe(0);
   const left = await readdir(join(common.stateDir, 'tmp'));
   expect(left.filter((name) => name.startsWith('build-') || name.startsWith('worker-'))).toEqual([]);
+});
+
+/** Whether the registry has an upload that is not finished. */
+async function isOpen(uploadUrl: string): Promise<boolean> {
+  const response = await fetch(uploadUrl);
+  await response.body?.cancel();
+  return response.status === 204;
+}
+
+test('uploads of a killed worker are dropped by who takes up its build on another machine', async () => {
+  await using scratch = await temporaryDirectory('recovery');
+  const imageId = `uploading_${process.pid}`;
+  const queueAddress = `sqlite:${join(scratch.path, 'queue.db')}`;
+  await using queue = await clientQueue(queueAddress);
+  const stateOf = (name: string) => ({ queue: queueAddress, stateDir: join(scratch.path, name), workerId: name });
+  await using first = await startWorker({ ...stateOf('first'), fault: { at: 'after uploading', signal: 'SIGKILL' } });
+  const spec = { contextDir: await smallContext(join(scratch.path, 'context')), repository: `recovery/${imageId}` };
+  const submitted = await submitTestJob(queue, { workspaceId, imageId, spec });
+  expect(await first.ended).toBeUndefined();
+  const notes = join(scratch.path, `first/tmp/build-${workspaceId}-${imageId}/uploads.jsonl`);
+  const [line = ''] = (await readFile(notes, 'utf8')).split('\n');
+  const { url } = JSON.parse(line) as { readonly url: string };
+  expect(await isOpen(url)).toBe(true);
+
+  await using _second = await startWorker(stateOf('second'));
+  expect((await waitForEnd(queue, submitted)).record).toMatchObject({ state: 'done', workerId: 'second' });
+  expect(await isOpen(url)).toBe(false);
+});
+
+test('uploads of killed builds that nobody takes up are dropped where they ran, once the registry answers', async () => {
+  await using scratch = await temporaryDirectory('recovery');
+  const target = { registry: serviceSetting('CLIPYARD_REGISTRY'), repository: `recovery/left_${process.pid}` };
+  const begun = await fetch(`http://${target.registry}/v2/${target.repository}/blobs/uploads/`, { method: 'POST' });
+  const url = new URL(begun.headers.get('location') ?? '', begun.url).href;
+  expect(await isOpen(url)).toBe(true);
+  const left = join(scratch.path, 'tmp/build-recovery-left');
+  await mkdir(left, { recursive: true });
+  const half = '{"registry":"127';
+  await writeFile(join(left, 'uploads.jsonl'), `${JSON.stringify({ ...target, url })}\n${half}`);
+  await using client = createRegistryClient();
+  const away = { dropUpload: () => Promise.resolve(false) };
+  expect(await reapBuilds(scratch.path, { client: away, signal })).toBe(0);
+  expect(await readdir(join(scratch.path, 'tmp'))).toEqual(['build-recovery-left']);
+  expect(await reapBuilds(scratch.path, { client, signal })).toBe(1);
+  expect(await readdir(join(scratch.path, 'tmp'))).toEqual([]);
+  expect(await isOpen(url)).toBe(false);
 });
 
 test('a worker that slept between pointer and tag does no harm when it wakes', async () => {

@@ -74,7 +74,7 @@ test('what is written is read, and any truncation of it is TRACE_INVALID', () =>
 test('a published profile is merged over runs, and found by its entry point or by any', async () => {
   await using directory = await temporaryDirectory('profiles');
   await using store = openStore(pathToFileURL(join(directory.path, 'store')).href, {});
-  const name = { workspace: 'team', image: 'web', platform: 'linux/amd64', entry: 'serve' };
+  const name = { folder: 'profiles/team/web', platform: 'linux/amd64', entry: 'serve' };
   const any = { ...name, entry: '' };
   expect(await readProfile(store, name, { signal })).toBeUndefined();
   await publishProfile(store, any, run('a'), { signal });

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { WorkerError } from '../../../src/errors/index.ts';
 import type { WorkerStatus } from '../../../src/queue/index.ts';
 import { serveMetrics, WorkerMetrics } from '../../../src/worker/index.ts';
+import { indexSecondsSaved } from '../../../src/worker/metrics/index-seconds.ts';
 
 const status: WorkerStatus = {
   workerId: 'w',
@@ -50,6 +51,15 @@ test('metrics, health and readiness are served', async () => {
   reason = 'disk: full';
   expect(await get('/readyz')).toEqual([503, 'disk: full\n']);
   expect((await get('/else'))[0]).toBe(404);
+});
+
+test('seconds saved are those of reading new layers back as fast as they were sent', () => {
+  const layer = (packed: string, sizeBytes: number) => ({ packed, sizeBytes }) as never;
+  const phases = [{ name: 'pushing', startMs: 0, durationMs: 4000, bytes: 100 }] as const;
+  const layers = [layer('new', 50), layer('new', 25), layer('kept', 1000), layer('cached', 1000)];
+  expect(indexSecondsSaved({ bytesPushed: 100, layers, phases })).toBe(3);
+  expect(indexSecondsSaved({ bytesPushed: 0, layers, phases })).toBe(0);
+  expect(indexSecondsSaved({ bytesPushed: 100, layers, phases: [] })).toBe(0);
 });
 
 test('an address that is none is refused', async () => {

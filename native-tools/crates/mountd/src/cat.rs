@@ -1,13 +1,14 @@
 //! `clipyard-mountd cat`: one file, or every layer, without a mount.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
 
 use archive_format::digest::{Sha256, hex, oci};
 use archive_format::erofs::{ErofsReader, Follow};
 use archive_format::model::FileData;
+use rustix::event::{PollFd, PollFlags, poll};
 use serde::Serialize;
 
 use crate::error::Error;
@@ -157,8 +158,7 @@ impl Output {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.hasher.update(bytes);
-        self.file
-            .write_all(bytes)
+        write_waiting(&mut self.file, bytes)
             .map_err(|error| Error::io(format!("write {}", self.name), error))
     }
 
@@ -178,5 +178,43 @@ impl Output {
             count -= length as u64;
         }
         Ok(())
+    }
+}
+
+/// `write_all` that also waits for the reader of a pipe which somebody set to not block, as programs set their own.
+fn write_waiting(file: &mut File, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => (),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                poll(&mut [PollFd::new(file, PollFlags::OUT)], None)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::pipe::{PipeFlags, pipe_with};
+    use std::io::Read;
+
+    #[test]
+    fn a_pipe_that_does_not_block_gets_every_byte() {
+        let (reader, writer) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).unwrap();
+        let bytes: Vec<u8> = (0..3 << 20).map(|at: u32| at.to_le_bytes()[1]).collect();
+        let expected = bytes.clone();
+        let writing = std::thread::spawn(move || write_waiting(&mut File::from(writer), &bytes));
+        rustix::io::ioctl_fionbio(&reader, false).unwrap();
+        // The pipe fills up before anybody reads.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let mut got = Vec::new();
+        File::from(reader).read_to_end(&mut got).unwrap();
+        writing.join().unwrap().unwrap();
+        assert!(got == expected);
     }
 }

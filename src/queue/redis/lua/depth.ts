@@ -6,6 +6,13 @@ return {redis.call('ZCOUNT', k('due'), '-inf', now), redis.call('ZCOUNT', k('due
   redis.call('ZCARD', k('running')), redis.call('SCARD', k('dead')), oldest or false, redis.call('HGETALL', k('queued'))}
 `;
 
+/** Jobs that have not ended. */
+export const OPEN = `
+local found = redis.call('ZRANGE', k('due'), 0, -1)
+for _, id in ipairs(redis.call('ZRANGE', k('running'), 0, -1)) do table.insert(found, id) end
+return found
+`;
+
 /** Jobs whose lease ran out, and queued ones past their deadline: as they are stored. */
 export const OVERDUE = `
 local found = {}

@@ -1,6 +1,6 @@
 import { CANCEL, EVENTS, EXPIRE, FORGET, VIEWS } from './builds.ts';
 import { LOOK, RELEASE, TELL } from './claim.ts';
-import { DEPTH, OVERDUE } from './depth.ts';
+import { DEPTH, OPEN, OVERDUE } from './depth.ts';
 import { PRELUDE } from './prelude.ts';
 import { SUBMIT } from './submit.ts';
 import { POSITION, TAKE } from './take.ts';
@@ -19,6 +19,7 @@ const BODIES = {
   forget: FORGET,
   depth: DEPTH,
   overdue: OVERDUE,
+  open: OPEN,
 } as const;
 
 export type ScriptName = keyof typeof BODIES;

@@ -1,0 +1,4 @@
+export { removeTag, type TagRemoval } from './remove-tag.ts';
+export { createRepositoryLock, NO_LOCK, type RepositoryLock } from './repository-lock.ts';
+export { type RetagRequest, type RetagResult, retagImage } from './retag.ts';
+export { inspectTarget, type RetagTarget, type TagWrite, writeTag } from './tag-write.ts';

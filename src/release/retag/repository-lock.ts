@@ -1,0 +1,35 @@
+import { createHash } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Cancelable } from '../../errors/index.ts';
+import { lockFile } from '../../files/index.ts';
+import type { Repository } from '../../registry/index.ts';
+
+/** Who writes the tags of a repository: one of our own at a time. Other clients know nothing of it. */
+export interface RepositoryLock {
+  /** Throws REPOSITORY_LOCKED when another one has it for too long. */
+  hold(repository: Repository, options: Cancelable): Promise<AsyncDisposable>;
+}
+
+/** For callers that hold a lock already, or that are alone. */
+export const NO_LOCK: RepositoryLock = {
+  hold: () => Promise.resolve({ [Symbol.asyncDispose]: () => Promise.resolve() }),
+};
+
+const WAIT_MS = 60_000;
+
+/** Locks of this machine, `locks/` in the state directory; the kernel takes them back from a process that dies. */
+export function createRepositoryLock(
+  stateDirectory: string,
+  { waitMs = WAIT_MS }: { readonly waitMs?: number } = {},
+): RepositoryLock {
+  const directory = join(stateDirectory, 'locks');
+  return {
+    async hold({ registry, repository }, { signal }) {
+      await mkdir(directory, { recursive: true });
+      // Names of repositories are longer than names of files may be.
+      const name = createHash('sha256').update(`${registry}/${repository}`).digest('hex').slice(0, 32);
+      return await lockFile(join(directory, `repository-${name}`), { signal, waitMs, code: 'REPOSITORY_LOCKED' });
+    },
+  };
+}
