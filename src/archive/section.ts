@@ -7,7 +7,13 @@ import { corrupt } from './failure.ts';
 import { aligned, type SectionRecord } from './footer.ts';
 import type { RangeSource } from './range-source.ts';
 
-const inflate = promisify(zstdDecompress);
+/** What zlib gives with the option `info`: `bytesWritten` is how much of the input was used. */
+interface Inflated {
+  readonly buffer: Buffer;
+  readonly engine: { readonly bytesWritten: number };
+}
+
+const inflateFrame = promisify(zstdDecompress);
 /** An archive of six million entries has sections below this; more is an attack or needs another reader. */
 const MAX_PLAIN_BYTES = 2 ** 30;
 const PIECE_BYTES = 8 * 2 ** 20;
@@ -24,7 +30,7 @@ export async function readSection(source: RangeSource, record: SectionRecord, { 
   const stored = await source.read(record.offset, record.storedBytes, { signal });
   requireDigest(`section ${name}`, createHash('sha256').update(stored).digest('hex'), record.digest);
   if (record.encoding === 'plain') return stored;
-  const plain = await inflate(stored, { maxOutputLength: Math.max(record.plainBytes, 1) }).catch((cause: unknown) => {
+  const plain = await inflate(stored, record.plainBytes).catch((cause: unknown) => {
     throw new WorkerError(
       'ARCHIVE_CORRUPT',
       `archive is damaged: section ${name} does not decode to ${record.plainBytes} bytes`,
@@ -36,6 +42,21 @@ export async function readSection(source: RangeSource, record: SectionRecord, { 
   if (plain.length !== record.plainBytes)
     throw corrupt(`section ${name} has ${plain.length} bytes instead of ${record.plainBytes}`);
   return plain;
+}
+
+/** All frames, of which Node's decoder does one at a time. */
+async function inflate(stored: Buffer, plainBytes: number): Promise<Buffer> {
+  const frames: Buffer[] = [];
+  let left = plainBytes;
+  for (let at = 0; at < stored.length; ) {
+    const options = { info: true, maxOutputLength: Math.max(left, 1) };
+    const { buffer, engine } = (await inflateFrame(stored.subarray(at), options)) as unknown as Inflated;
+    if (engine.bytesWritten === 0) throw new WorkerError('ARCHIVE_CORRUPT', `no zstd frame at ${at} of a section`);
+    frames.push(buffer);
+    left -= buffer.length;
+    at += engine.bytesWritten;
+  }
+  return Buffer.concat(frames);
 }
 
 /**

@@ -13,6 +13,7 @@ const POLL_MS = 10;
 const LOG_TAIL = 2_000;
 /** EX_USAGE of sysexits.h: the daemon cannot make sense of its command line. */
 const USAGE_EXIT = 64;
+
 /** Where the daemon of a command is. */
 export interface MountDaemon {
   readonly stateDir: string;
@@ -26,6 +27,11 @@ export interface MountDaemon {
 /** A folder a mount, with its record. */
 export function mountsDirectory({ stateDir }: Pick<MountDaemon, 'stateDir'>): string {
   return join(stateDir, 'mounts');
+}
+
+/** The log of this state directory's daemons, and their sockets with their locks where the path is short enough. */
+export function socketsDirectory({ stateDir }: Pick<MountDaemon, 'stateDir'>): string {
+  return join(stateDir, 'mountd');
 }
 
 /** The daemon's socket: the one that is named, else this state directory's own. Throws CONFIG_INVALID. */
@@ -100,8 +106,8 @@ async function listens(socketPath: string): Promise<boolean> {
   return table.split('\n').some((line) => line.endsWith(` ${socketPath}`) && line.includes(' 00010000 '));
 }
 
-function logPath({ stateDir }: MountDaemon): string {
-  return join(stateDir, 'mountd', 'mountd.log');
+function logPath(daemon: MountDaemon): string {
+  return join(socketsDirectory(daemon), 'mountd.log');
 }
 
 async function endOfLog(daemon: MountDaemon): Promise<string> {

@@ -5,13 +5,15 @@ import type { MountDaemon } from './mount-daemon.ts';
 import { listMountFolders, type MountRecord, removeMountFolder } from './mount-record.ts';
 import { isMounted } from './mount-table.ts';
 import { unmountImage } from './mounts.ts';
+import { removeStaleSockets } from './stale-sockets.ts';
 import { listWritableRecords, removeLower, type WritableRecord } from './writable-record.ts';
 
 /** A folder without a record belongs to a mount that is being made, or to one that never was. */
 const BEING_MADE_MS = 60_000;
 
 /**
- * Takes away all that is dead, what is left of mounts that never came up, and image mounts whose overlay somebody unmounted.
+ * Takes away all that is dead, what is left of mounts that never came up, image mounts whose overlay somebody unmounted, and
+ * the sockets of dead daemons.
  * Gives what was taken away.
  */
 export async function repairMounts(daemon: MountDaemon, { signal }: Cancelable): Promise<readonly MountRecord[]> {
@@ -30,6 +32,7 @@ export async function repairMounts(daemon: MountDaemon, { signal }: Cancelable):
   }
   for (const folder of await listMountFolders(daemon))
     if (folder.record === undefined && folder.ageMs > BEING_MADE_MS) await removeMountFolder(folder);
+  await removeStaleSockets(daemon, { signal });
   return dead.map(({ record }) => ({ ...record, mountpoint: overlayOf(record)?.mountpoint ?? record.mountpoint }));
 }
 

@@ -94,6 +94,7 @@ test('what is left when holder and daemon are killed is named by stat, taken awa
     expect(await mountpoints()).toEqual([]);
     expect(await isMounted(first)).toBe(false);
     expect(await readdir(join(scratch.path, 'state/mounts'))).toEqual([]);
+    if (takeAway[1] === '--repair') expect(await readdir(join(scratch.path, 'state/mountd'))).toEqual(['mountd.log']);
   }
   await commandJson(['mount', source, first], state);
   await commandJson(['umount', first], state);

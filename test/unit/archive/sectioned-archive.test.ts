@@ -105,6 +105,22 @@ group('what a footer may say', () => {
     { type: 1, plain: Buffer.from('erofs') },
   ];
 
+  test('a section of several zstd frames is read to its end, and one that is cut between two frames is not', async () => {
+    const plain = Buffer.from(Array.from({ length: 1000 }, (_, at) => at % 251));
+    const framed = { type: 77, plain, flags: 0, frameBytes: 300 };
+    await (await open(sectionedArchive([framed, ...required]))).verify({ signal });
+    const image = { type: 1, plain, frameBytes: 300 };
+    const archive = await open(sectionedArchive([...required.slice(0, -1), image]));
+    expect(await archive.section('erofs', { signal })).toEqual(plain);
+    for (const length of [-300, -100, 1]) {
+      const changed = sectionedArchive([...required.slice(0, -1), image], (footer) => {
+        const field = 64 + (required.length - 1) * 64 + 24;
+        footer.writeBigUInt64LE(BigInt(plain.length + length), field);
+      });
+      expect(await outcome(changed), `${length}`).toBe('ARCHIVE_CORRUPT');
+    }
+  });
+
   test('an unknown section that is not critical is passed over', async () => {
     const archive = await open(sectionedArchive([{ type: 77, plain: Buffer.from('later'), flags: 0 }, ...required]));
     await archive.verify({ signal });

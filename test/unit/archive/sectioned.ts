@@ -11,6 +11,8 @@ export interface TestSection {
   readonly version?: number;
   readonly flags?: number;
   readonly encoding?: 0 | 1;
+  /** Plain bytes of each zstd frame; absent: one frame. */
+  readonly frameBytes?: number;
 }
 
 const PAGE = 4096;
@@ -25,6 +27,12 @@ export function markedClip(): Buffer {
   return clip;
 }
 
+function framesOf(plain: Buffer, frameBytes: number): Buffer {
+  const count = Math.max(1, Math.ceil(plain.length / Math.max(1, frameBytes)));
+  const pieces = Array.from({ length: count }, (_, at) => plain.subarray(at * frameBytes, (at + 1) * frameBytes));
+  return Buffer.concat(pieces.map((piece) => zstdCompressSync(piece)));
+}
+
 /** Puts sections and a footer behind a CLIP part, straight from docs/formats/archive.md. */
 export function sectionedArchive(
   sections: readonly TestSection[],
@@ -34,17 +42,19 @@ export function sectionedArchive(
   const parts = [padded(clip)];
   const footer = Buffer.alloc(PAGE);
   let offset = parts[0]!.length;
-  sections.forEach(({ type, plain, version = 1, flags = type === 5 ? 0 : 1, encoding = 1 }, at) => {
-    const stored = encoding === 1 ? zstdCompressSync(plain) : plain;
-    const record = footer.subarray(64 + at * 64, 128 + at * 64);
-    for (const [field, value] of [type, version, flags, encoding].entries()) record.writeUInt16LE(value, field * 2);
-    for (const [field, value] of [offset, stored.length, plain.length].entries()) {
-      record.writeBigUInt64LE(BigInt(value), 8 + field * 8);
-    }
-    sha256(stored).copy(record, 32);
-    parts.push(padded(stored));
-    offset += padded(stored).length;
-  });
+  sections.forEach(
+    ({ type, plain, version = 1, flags = type === 5 ? 0 : 1, encoding = 1, frameBytes = plain.length }, at) => {
+      const stored = encoding === 1 ? framesOf(plain, frameBytes) : plain;
+      const record = footer.subarray(64 + at * 64, 128 + at * 64);
+      for (const [field, value] of [type, version, flags, encoding].entries()) record.writeUInt16LE(value, field * 2);
+      for (const [field, value] of [offset, stored.length, plain.length].entries()) {
+        record.writeBigUInt64LE(BigInt(value), 8 + field * 8);
+      }
+      sha256(stored).copy(record, 32);
+      parts.push(padded(stored));
+      offset += padded(stored).length;
+    },
+  );
   footer.write('CLIPYARD', 0, 'latin1');
   footer.writeUInt16LE(1, 8);
   footer.writeUInt32LE(sections.length, 12);

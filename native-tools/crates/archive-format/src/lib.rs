@@ -14,6 +14,7 @@ pub mod tables;
 pub mod verify;
 pub mod write;
 
+mod frames;
 mod gob;
 mod tree;
 mod wire;

@@ -8,6 +8,7 @@ use crate::clip::{HEADER_BYTES, Header};
 use crate::digest::{Digest, Sha256, sha256};
 use crate::erofs::ErofsReader;
 use crate::footer::{ALIGNMENT, Encoding, FOOTER_BYTES, Footer, SectionRecord, SectionType};
+use crate::frames::{self, IntoFileError};
 use crate::seek;
 use crate::tables::{self, LayerTable, RecordKind};
 use crate::wire::Cursor;
@@ -100,35 +101,68 @@ impl Archive {
             .ok_or_else(|| FormatError::corrupt(format!("no section {}", section.name())))
     }
 
+    /// Writes the plain bytes of a section into an empty file, without holding them; `None` when the archive has none of this
+    /// type. They are proven when this returns, not before.
+    ///
+    /// # Errors
+    /// As [`Archive::section`]; DISK_FULL.
+    pub fn section_into(
+        &self,
+        section: SectionType,
+        file: &File,
+    ) -> Result<Option<u64>, FormatError> {
+        let Some(record) = self.footer.section(section) else {
+            return Ok(None);
+        };
+        let name = section.name();
+        let (stored, plain_bytes) = self.stored(record)?;
+        let (digest, written) = if record.encoding == Encoding::Stored {
+            let written = file.write_all_at(&stored, 0).map_err(IntoFileError::Write);
+            (sha256(&stored), written)
+        } else {
+            frames::decode_into(&stored, plain_bytes, file, || sha256(&stored))
+        };
+        check_digest(record, &digest)?;
+        match written {
+            Ok(()) => Ok(Some(record.plain_bytes)),
+            Err(IntoFileError::Decode(why)) => {
+                Err(FormatError::corrupt(format!("section {name}: {why}")))
+            }
+            Err(IntoFileError::Write(error)) => {
+                Err(FormatError::io(format!("writing section {name}"), error))
+            }
+        }
+    }
+
     fn read_section(&self, record: &SectionRecord) -> Result<Vec<u8>, FormatError> {
-        let name = record.section.name();
+        let (stored, plain_bytes) = self.stored(record)?;
+        if record.encoding == Encoding::Stored {
+            check_digest(record, &sha256(&stored))?;
+            return Ok(stored);
+        }
+        let (digest, plain) = frames::decode(&stored, plain_bytes, || sha256(&stored));
+        check_digest(record, &digest)?;
+        plain.map_err(|why| {
+            FormatError::corrupt(format!("section {}: {why}", record.section.name()))
+        })
+    }
+
+    /// The stored bytes of a section, not proven yet, and its plain length.
+    fn stored(&self, record: &SectionRecord) -> Result<(Vec<u8>, usize), FormatError> {
         let limit = |bytes: u64| {
             usize::try_from(bytes)
                 .ok()
                 .filter(|bytes| *bytes <= MAX_SECTION_BYTES)
                 .ok_or_else(|| {
                     FormatError::limit(format!(
-                        "section {name} has {bytes} bytes, at most {MAX_SECTION_BYTES}"
+                        "section {} has {bytes} bytes, at most {MAX_SECTION_BYTES}",
+                        record.section.name()
                     ))
                 })
         };
         let plain_bytes = limit(record.plain_bytes)?;
         let stored = read_at(&self.file, record.offset, limit(record.stored_bytes)?)?;
-        if sha256(&stored) != record.digest {
-            return Err(FormatError::corrupt(format!("section {name}: digest")));
-        }
-        if record.encoding == Encoding::Stored {
-            return Ok(stored);
-        }
-        let plain = zstd::bulk::decompress(&stored, plain_bytes)
-            .map_err(|error| FormatError::corrupt(format!("section {name}: {error}")))?;
-        if plain.len() != plain_bytes {
-            return Err(FormatError::corrupt(format!(
-                "section {name}: {} bytes instead of {plain_bytes}",
-                plain.len()
-            )));
-        }
-        Ok(plain)
+        Ok((stored, plain_bytes))
     }
 
     /// The layer tables, in device order.
@@ -240,6 +274,14 @@ impl Archive {
             )))
         }
     }
+}
+
+fn check_digest(record: &SectionRecord, found: &Digest) -> Result<(), FormatError> {
+    if *found == record.digest {
+        return Ok(());
+    }
+    let name = record.section.name();
+    Err(FormatError::corrupt(format!("section {name}: digest")))
 }
 
 /// The last 4096 bytes when they begin as a footer does.

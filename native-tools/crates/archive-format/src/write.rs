@@ -12,6 +12,7 @@ use crate::erofs::{self, Device};
 use crate::footer::{
     ALIGNMENT, Encoding, FOOTER_BYTES, Footer, SECTION_VERSION, SectionRecord, SectionType,
 };
+use crate::frames;
 use crate::model::Image;
 use crate::seek;
 use crate::tables::{self, LayerTable, RecordKind};
@@ -20,7 +21,7 @@ use crate::wire::u32_len;
 
 /// Minor format version that is written.
 const MINOR: u16 = 0;
-/// Level of the sections that are one zstd frame.
+/// Level of the sections that are compressed.
 const ZSTD_LEVEL: i32 = 3;
 /// Largest section, plain: what a reader is willing to hold.
 pub(crate) const MAX_SECTION_BYTES: usize = 1 << 30;
@@ -333,6 +334,10 @@ fn compress(section: SectionType, plain: &[u8]) -> Result<Vec<u8>, FormatError> 
             plain.len()
         )));
     }
-    zstd::bulk::compress(plain, ZSTD_LEVEL)
-        .map_err(|error| FormatError::io(format!("compressing section {name}"), error))
+    let compressed = match section {
+        // Decoded by several threads, for every mount. Of the others a reader may expect one frame.
+        SectionType::Erofs => frames::encode(plain, ZSTD_LEVEL),
+        _ => zstd::bulk::compress(plain, ZSTD_LEVEL),
+    };
+    compressed.map_err(|error| FormatError::io(format!("compressing section {name}"), error))
 }

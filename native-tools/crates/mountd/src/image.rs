@@ -1,13 +1,14 @@
 //! An image that is ready to be read: the proven archive, its metadata and its layers.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use archive_format::FormatError;
 use archive_format::digest::{hex, oci};
-use archive_format::erofs::ErofsReader;
+use archive_format::erofs::{ErofsReader, head_bytes};
 use archive_format::footer::SectionType;
 use archive_format::read::Archive;
 use archive_format::tables::{LayerTable, RecordKind};
@@ -109,8 +110,25 @@ impl Image {
             .archive
             .section(SectionType::Erofs)?
             .ok_or_else(|| FormatError::Corrupt("no section erofs".to_owned()))?;
-        check_devices(&metadata, &self.tables)?;
+        check_devices(&ErofsReader::new(&metadata)?, &self.tables)?;
         Ok(metadata)
+    }
+
+    /// The same, written into an empty file.
+    ///
+    /// # Errors
+    /// The archive's codes; `DISK_FULL`, `IO_FAILED`.
+    pub fn metadata_into(&self, file: &File) -> Result<(), Error> {
+        let image_bytes = self
+            .archive
+            .section_into(SectionType::Erofs, file)?
+            .ok_or_else(|| FormatError::Corrupt("no section erofs".to_owned()))?;
+        let length = (head_bytes(self.tables.len()) as u64).min(image_bytes);
+        let mut head = vec![0; usize::try_from(length).unwrap_or_default()];
+        file.read_exact_at(&mut head, 0)
+            .map_err(|error| Error::io("read the metadata image", error))?;
+        check_devices(&ErofsReader::of_head(head, image_bytes)?, &self.tables)?;
+        Ok(())
     }
 
     /// The archive's file.
@@ -239,8 +257,10 @@ fn origin(
 }
 
 /// The metadata image names its devices too; a file that points into the wrong one would read wrong bytes.
-fn check_devices(metadata: &[u8], tables: &[LayerTable]) -> Result<(), FormatError> {
-    let reader = ErofsReader::new(metadata)?;
+fn check_devices<B: AsRef<[u8]>>(
+    reader: &ErofsReader<B>,
+    tables: &[LayerTable],
+) -> Result<(), FormatError> {
     let named = reader
         .devices()
         .iter()

@@ -1,4 +1,4 @@
-//! `clipyard-mountd hold|daemon|replace|drain|cat|cache`. See `docs/mount.md`. The log goes to stderr.
+//! `clipyard-mountd hold|daemon|replace|drain|sweep|cat|cache`. See `docs/mount.md`. The log goes to stderr.
 #![forbid(unsafe_code)]
 
 use std::io::{self, BufReader};
@@ -10,7 +10,7 @@ use mountd::cache_care::{CacheRequest, care};
 use mountd::cat::{cat, verify_all};
 use mountd::error::Error;
 use mountd::grpc::client::Client;
-use mountd::hold::{Start, hold};
+use mountd::hold::{Start, hold, sweep};
 use mountd::options::Options;
 use mountd::proto::{DrainRequest, DrainResponse, ReplaceRequest};
 use mountd::request::CatRequest;
@@ -26,6 +26,7 @@ const USAGE: &str =
                             [--bytes-per-second N] [--fetch-memory BYTES] [--ahead-percent N] [--hedge-percent N]
        clipyard-mountd replace --socket PATH [PROGRAM]
        clipyard-mountd drain --socket PATH
+       clipyard-mountd sweep --socket PATH
        clipyard-mountd cat < request.json
        clipyard-mountd cache < request.json";
 
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Some("adopt") => with_options(arguments, |options| hold_on(options, Start::Adopting)),
         Some("daemon") => with_options(arguments, mountd::daemon::run),
         Some(command @ ("replace" | "drain")) => tell(command, arguments),
+        Some("sweep") => sweep_at(arguments),
         _ => usage(USAGE),
     }
 }
@@ -96,6 +98,24 @@ fn tell(command: &str, mut arguments: impl Iterator<Item = std::ffi::OsString>) 
         }
         Err(status) => {
             eprintln!("{}", status.message());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Removes what a dead holder left.
+fn sweep_at(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> ExitCode {
+    let (option, socket) = (arguments.next(), arguments.next());
+    let (Some(socket), true) = (socket, option.is_some_and(|option| option == "--socket")) else {
+        return usage(USAGE);
+    };
+    match sweep(Path::new(&socket)) {
+        Ok(removed) => {
+            println!("{}", if removed { "removed" } else { "left alone" });
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{}: {error}", Path::new(&socket).display());
             ExitCode::FAILURE
         }
     }

@@ -13,7 +13,7 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -21,6 +21,7 @@ use std::thread;
 use std::time::{Instant, SystemTime};
 
 use archive_format::digest::oci;
+use archive_format::read::Archive;
 use serde_json::{Value, json};
 use support::TestImage;
 use support::daemon::{Node, folder};
@@ -405,4 +406,50 @@ fn no_changed_byte_reaches_a_reader() {
         assert!(count("blob", "error") > trials / 6, "{line}");
         assert!(count("wire", "healed") > trials / 10, "{line}");
     }
+}
+
+#[test]
+fn an_archive_that_is_cut_anywhere_is_a_coded_error_and_mounts_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), LAYERS);
+    let whole = fs::read(&image.archive).unwrap();
+    let footer = Archive::open(File::open(&image.archive).unwrap())
+        .unwrap()
+        .footer()
+        .clone();
+    let length = whole.len() as u64;
+    let sections = footer.sections.iter();
+    let mut cuts: Vec<u64> = sections
+        .flat_map(|record| [record.offset, record.end()])
+        .chain([0, 54, footer.clip_bytes, length - 4096, length])
+        .flat_map(|bound| [bound.saturating_sub(1), bound, bound + 1])
+        .filter(|cut| *cut < length)
+        .collect();
+    let mut chance = Chance::of(5, 1);
+    cuts.extend((0..200).map(|_| chance.below(length)));
+    let node = Node::start(directory.path(), &[]);
+    let at = folder(directory.path(), "mnt");
+    let known = [
+        "ARCHIVE_NOT_CLIP",
+        "ARCHIVE_NOT_LAZY",
+        "ARCHIVE_TRUNCATED",
+        "ARCHIVE_CORRUPT",
+    ];
+    let daemon = node.daemon_pid();
+    for (number, cut) in cuts.into_iter().enumerate() {
+        fs::write(&image.archive, &whole[..usize::try_from(cut).unwrap()]).unwrap();
+        let mut request = image.request(&directory.path().join("cache"));
+        request["engine"] = ENGINES[number % 2].into();
+        let error = node.mount("m1", &request, &at).err();
+        let code = error.map(|error| error["code"].as_str().unwrap().to_owned());
+        let is_known = code.as_deref().is_some_and(|code| known.contains(&code));
+        assert!(is_known, "cut at {cut}: {code:?}");
+    }
+    assert_eq!(node.daemon_pid(), daemon, "it never died");
+    assert!(node.list().is_empty());
+    assert_eq!(fs::read_dir(&node.state).unwrap().count(), 0);
+    fs::write(&image.archive, &whole).unwrap();
+    let request = image.request(&directory.path().join("cache"));
+    node.mount("m1", &request, &at).unwrap();
+    node.unmount(&at).unwrap();
 }

@@ -28,9 +28,10 @@ const TWO: &[(Stored, &[usize])] = &[
 
 /// A test's folder, image and node.
 struct Setting {
-    directory: tempfile::TempDir,
-    image: TestImage,
+    // Dropped in this order: a node finds what is to be unmounted by the records in the directory.
     node: Node,
+    image: TestImage,
+    directory: tempfile::TempDir,
 }
 
 impl Setting {

@@ -18,6 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mountd::grpc::client::Client;
+use mountd::hold::sweep;
 use mountd::proto;
 use support::TestImage;
 use support::daemon::{
@@ -314,6 +315,49 @@ fn a_holder_that_is_killed_is_replaced_and_then_the_daemon_may_die_too(engine: &
     wait_until("nothing is left", || {
         node.processes().is_empty() && !node.socket.exists()
     });
+}
+
+#[test]
+fn what_a_dead_holder_left_is_swept_and_what_a_living_one_has_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let node = Node::start(directory.path(), &[]);
+    let lock = node.socket.with_extension("lock");
+    assert!(!sweep(&node.socket).unwrap() && node.socket.exists() && lock.exists());
+    node.kill();
+    assert!(node.socket.exists() && lock.exists());
+    assert!(sweep(&node.socket).unwrap());
+    assert!(!node.socket.exists() && !lock.exists());
+    assert!(!sweep(&node.socket).unwrap(), "nothing is there");
+}
+
+#[test]
+fn a_holder_that_starts_while_its_path_is_swept_is_the_only_one_there() {
+    let directory = tempfile::tempdir().unwrap();
+    for _ in 0..8 {
+        let stop = AtomicBool::new(false);
+        let sweep_all = || {
+            while !stop.load(Ordering::Relaxed) {
+                for entry in fs::read_dir(directory.path()).unwrap().flatten() {
+                    if entry.path().extension().is_some_and(|end| end == "lock") {
+                        sweep(&entry.path().with_extension("")).unwrap();
+                    }
+                }
+            }
+        };
+        thread::scope(|scope| {
+            let stopping = Stopping(&stop);
+            scope.spawn(sweep_all);
+            let node = Node::start(directory.path(), &[]);
+            assert!(node.list().is_empty());
+            let second = Command::new(env!("CARGO_BIN_EXE_clipyard-mountd"))
+                .args(["hold", "--socket", &text(&node.socket), "--state"])
+                .arg(&node.state)
+                .output();
+            let said = String::from_utf8(second.unwrap().stderr).unwrap();
+            assert!(said.contains("another holder serves the socket"), "{said}");
+            drop(stopping);
+        });
+    }
 }
 
 #[test]

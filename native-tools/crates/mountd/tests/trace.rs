@@ -61,6 +61,17 @@ fn mount(node: &Node, request: proto::MountRequest) {
     node.call(|calls| Box::pin(calls.mount(request))).unwrap();
 }
 
+fn is_complete(node: &Node, mountpoint: &Path) -> bool {
+    let layers = stat(node, mountpoint).layers;
+    layers.iter().all(|layer| layer.proven == layer.chunks)
+}
+
+fn replace_by_kill(node: &Node) {
+    let daemon = node.daemon_pid();
+    signal("KILL", &[daemon]);
+    wait_until("another daemon runs", || node.daemon_pid() != daemon);
+}
+
 fn reads_of(stat: &proto::StatResponse, name: &str) -> u64 {
     stat.tiers
         .iter()
@@ -219,12 +230,7 @@ fn the_rest_of_an_image_is_brought_at_a_rate_and_not_after_the_end() {
         mount(&node, request);
     };
     with("fast", 1 << 40);
-    wait_until("all layers are complete", || {
-        stat(&node, &at)
-            .layers
-            .iter()
-            .all(|layer| layer.proven == layer.chunks)
-    });
+    wait_until("all layers are complete", || is_complete(&node, &at));
     node.unmount(&at).unwrap();
     // One byte a second: a first step, and then nothing for a long time.
     with("slow", 1);
@@ -247,26 +253,17 @@ fn what_is_fetched_ahead_is_gone_on_with_by_the_next_daemon_until_it_is_done() {
     request.complete_bytes_per_second = 1 << 40;
     mount(&node, request);
     wait_until("it is asked for", || !image.server.log().is_empty());
-    let kill = || {
-        let daemon = node.daemon_pid();
-        signal("KILL", &[daemon]);
-        wait_until("another daemon runs", || node.daemon_pid() != daemon);
-    };
-    kill();
+    replace_by_kill(&node);
     image.server.fail_always(None);
     wait_until("the profile is replayed", || {
         stat(&node, &at)
             .replay
             .is_some_and(|replay| replay.state == "done" && replay.mapped == 1)
     });
-    let are_complete = || {
-        let layers = stat(&node, &at).layers;
-        layers.iter().all(|layer| layer.proven == layer.chunks)
-    };
-    wait_until("all layers are complete", are_complete);
+    wait_until("all layers are complete", || is_complete(&node, &at));
     // Noted a moment after the last byte came.
     wait_until("nothing is left to do", || {
-        kill();
+        replace_by_kill(&node);
         stat(&node, &at).replay.is_none()
     });
     image.server.clear_log();
@@ -276,5 +273,29 @@ fn what_is_fetched_ahead_is_gone_on_with_by_the_next_daemon_until_it_is_done() {
         "f1-1",
     );
     assert_eq!(image.server.log(), []);
+    node.unmount(&at).unwrap();
+}
+
+#[test]
+fn what_a_caller_wanted_prefetched_is_gone_on_with_by_the_next_daemon_until_it_is_done() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), LAYERS);
+    let node = Node::start(directory.path(), &[]);
+    let at = folder(directory.path(), "mnt");
+    mount(
+        &node,
+        message("m1", &image.request(&directory.path().join("cache")), &at),
+    );
+    // Nothing comes until the first daemon is dead.
+    image.server.fail_always(Some(Fault::Status(503, vec![])));
+    let request = proto::PrefetchRequest {
+        mountpoint: text(&at),
+    };
+    node.call(|calls| Box::pin(calls.prefetch(request)))
+        .unwrap();
+    wait_until("it is asked for", || !image.server.log().is_empty());
+    replace_by_kill(&node);
+    image.server.fail_always(None);
+    wait_until("all layers are complete", || is_complete(&node, &at));
     node.unmount(&at).unwrap();
 }

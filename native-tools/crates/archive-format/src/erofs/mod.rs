@@ -19,6 +19,6 @@ pub use chunking::{Chunking, chunking};
 pub use directory::{DirEntry, Entries};
 pub use lookup::Follow;
 pub use place::Device;
-pub use read::{ErofsReader, InodeInfo, ReaderDevice};
+pub use read::{ErofsReader, InodeInfo, ReaderDevice, head_bytes};
 pub use to_image::Walked;
 pub use write::{uuid_of, write_image};

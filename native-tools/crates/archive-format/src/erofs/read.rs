@@ -111,12 +111,30 @@ impl InodeInfo {
     }
 }
 
+/// How much of an image with so many devices [`ErofsReader::of_head`] needs: the device table ends in it, and every
+/// address that a root can have.
+#[must_use]
+pub const fn head_bytes(devices: usize) -> usize {
+    let table = DEVICE_TABLE_OFFSET + devices * DEVICE_SLOT_BYTES;
+    let root = u16::MAX as usize * INODE_SLOT + INODE_BYTES;
+    if table > root { table } else { root }
+}
+
 impl<B: AsRef<[u8]>> ErofsReader<B> {
     /// Takes the plain bytes of section `erofs` and checks superblock and device table.
     ///
     /// # Errors
     /// ARCHIVE_CORRUPT, or FORMAT_TOO_NEW for features this reader does not know.
     pub fn new(bytes: B) -> Result<Self, FormatError> {
+        let image_bytes = bytes.as_ref().len() as u64;
+        Self::of_head(bytes, image_bytes)
+    }
+
+    /// The same of the first [`head_bytes`] of an image, where nothing but superblock, device table and root are looked at.
+    ///
+    /// # Errors
+    /// As [`ErofsReader::new`].
+    pub fn of_head(bytes: B, image_bytes: u64) -> Result<Self, FormatError> {
         let image = bytes.as_ref();
         let head = image.get(SUPER_OFFSET..).unwrap_or_default();
         let mut cursor = Cursor::new(head, "erofs superblock");
@@ -156,12 +174,9 @@ impl<B: AsRef<[u8]>> ErofsReader<B> {
         } else {
             0
         };
-        if u64::from(blocks) * BLOCK_U64 != image.len() as u64
-            || usize::from(table_slot) != wanted_slot
-        {
+        if u64::from(blocks) * BLOCK_U64 != image_bytes || usize::from(table_slot) != wanted_slot {
             return Err(FormatError::corrupt(format!(
-                "erofs superblock: {blocks} blocks for {} bytes, device table at {table_slot}",
-                image.len()
+                "erofs superblock: {blocks} blocks for {image_bytes} bytes, device table at {table_slot}"
             )));
         }
         let devices = (0..device_count)

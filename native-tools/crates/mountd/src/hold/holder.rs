@@ -20,6 +20,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::names;
+use super::sweep::{has_name, lock_path};
 use super::wire::Message;
 use crate::options::Options;
 
@@ -105,16 +106,22 @@ impl Holder {
             private_directory(directory)?;
         }
         private_directory(&self.options.state)?;
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(lock_path(path))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
-            other => other?,
-        }
+        let lock = loop {
+            let lock = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(lock_path(path))?;
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
+                other => other?,
+            }
+            // It may have been swept between the two.
+            if has_name(&lock, &lock_path(path))? {
+                break lock;
+            }
+        };
         // We have the lock: whoever listened here is dead.
         let _ = fs::remove_file(path);
         let listener = UnixListener::bind(path)?;
@@ -299,12 +306,6 @@ fn private_directory(path: &Path) -> io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-}
-
-fn lock_path(socket: &Path) -> PathBuf {
-    let mut name = socket.as_os_str().to_owned();
-    name.push(".lock");
-    name.into()
 }
 
 /// Reads a memory file whole.

@@ -2,10 +2,12 @@
 
 mod holder;
 mod store;
+mod sweep;
 mod wire;
 
 pub use holder::{Start, hold};
 pub use store::{Store, Taken};
+pub use sweep::sweep;
 
 /// The names of what is kept.
 pub mod names {

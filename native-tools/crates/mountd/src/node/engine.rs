@@ -1,9 +1,9 @@
 //! Engine erofs: the kernel's EROFS over one FUSE file a layer.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -11,23 +11,6 @@ use sys::mount::MountError;
 
 use super::devices::Device;
 use crate::error::Error;
-
-/// The metadata image as a file of the cache, where it can lie on a filesystem that the kernel mounts from. It has no name
-/// there, so that nothing is left however this process ends; the mount holds the file itself.
-fn write_image(mount: &str, metadata: &[u8], cache_dir: &Path) -> io::Result<File> {
-    let name = format!("{mount}.{}.erofs", std::process::id());
-    let path = cache_dir.join(name);
-    let _ = fs::remove_file(&path); // of a dead process that had our number
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o400)
-        .open(&path)?;
-    fs::remove_file(&path)?;
-    file.write_all(metadata)?;
-    Ok(file)
-}
 
 /// A name for the image in the list of mounts, there for as long as the mount call needs it.
 struct ImageName(PathBuf);
@@ -53,16 +36,13 @@ fn descriptor_path(fd: impl AsFd) -> String {
 /// Makes the EROFS mount of an image, attached nowhere yet. `files` is the FUSE mount that has the served devices,
 /// `direct` as for [`sys::mount::erofs`].
 pub(super) fn mount_image(
-    mount: &str,
-    metadata: &[u8],
+    file: &File,
     (cache_dir, run_dir): (&Path, &Path),
     files: impl AsFd,
     devices: &[Device],
     direct: bool,
 ) -> Result<OwnedFd, Error> {
-    let file = write_image(mount, metadata, cache_dir)
-        .map_err(|error| Error::io_at("write the metadata image into", cache_dir, error))?;
-    let name = ImageName::give(&file, run_dir)
+    let name = ImageName::give(file, run_dir)
         .map_err(|error| Error::io_at("name the image in", run_dir, error))?;
     // The kernel takes names of at most 255 bytes. Descriptors have short ones, and nobody can exchange what they name.
     let devices: Vec<String> = devices
@@ -76,8 +56,8 @@ pub(super) fn mount_image(
         .0
         .to_str()
         .filter(|name| name.len() < 256)
-        .map_or_else(|| descriptor_path(&file), str::to_owned);
-    sys::mount::erofs(&source, &devices, direct).map_err(|error| refused(error, &file, cache_dir))
+        .map_or_else(|| descriptor_path(file), str::to_owned);
+    sys::mount::erofs(&source, &devices, direct).map_err(|error| refused(error, file, cache_dir))
 }
 
 fn refused(error: MountError, file: &File, cache_dir: &Path) -> Error {

@@ -1,8 +1,8 @@
-//! What is fetched for a mount before anybody asks: a profile's chunks, then the rest. The holder keeps what is not done
+//! What is fetched for a mount before anybody reads it: a profile's chunks, then the rest, also where a caller asked for that later. The holder keeps what is not done
 //! yet, so the next daemon goes on with it.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::thread;
 
 use prost::Message;
@@ -35,57 +35,54 @@ impl Ahead {
         }
     }
 
-    fn is_done(&self) -> bool {
-        self.profile.is_empty() && !self.complete
-    }
-
-    fn keep(&self, id: &str, store: &Store) {
-        let state = AheadState {
+    fn state(&self) -> AheadState {
+        AheadState {
             profile: self.profile.bytes(),
             complete: self.complete,
             bytes_per_second: self.bytes_per_second,
-        };
-        if let Err(error) = store.put_bytes(&name_of(id), &state.encode_to_vec()) {
-            tracing::warn!(%error, id, "another daemon would not go on fetching ahead");
         }
     }
 }
 
 impl Node {
     /// Fetches in the background, until all is there or the mount has ended.
-    pub(super) fn fetch_ahead(&self, mounted: &Arc<Mounted>, mut ahead: Ahead) {
+    pub(super) fn fetch_ahead(&self, mounted: &Arc<Mounted>, ahead: Ahead) {
         mounted.replay.set_rate(ahead.bytes_per_second);
-        if ahead.is_done() {
+        if ahead.profile.is_empty() && !ahead.complete {
             return;
         }
-        ahead.keep(mounted.id(), &self.store);
+        self.note_left(mounted, |left| *left = ahead.state());
         let (node, target) = (self.this.clone(), Arc::clone(mounted));
-        let note = move |ahead: &Ahead| {
-            let Some(node) = node.upgrade() else { return };
-            if !ahead.is_done() {
-                ahead.keep(target.id(), &node.store);
-            }
-            // Looked at last: the end of a mount lets go of what is kept by then.
-            if ahead.is_done() || target.ended.load(Ordering::Acquire) {
-                forget(target.id(), &node.store);
-            }
-        };
-        let target = Arc::clone(mounted);
         let work = move || {
             if !ahead.profile.is_empty() {
                 replay(&target, &ahead.profile);
-                ahead.profile = Profile::default();
-                note(&ahead);
+                if let Some(node) = node.upgrade() {
+                    node.note_left(&target, |left| left.profile.clear());
+                }
             }
             if ahead.complete {
-                Self::complete(&target);
-                ahead.complete = false;
-                note(&ahead);
+                Self::complete(&node, &target);
             }
         };
         let started = thread::Builder::new().name("replay".to_owned()).spawn(work);
         if let Err(error) = started {
             tracing::warn!(%error, "nothing is fetched ahead");
+        }
+    }
+
+    /// Changes what is left to do for a mount, and what the holder has of it.
+    pub(super) fn note_left(&self, mounted: &Mounted, change: impl FnOnce(&mut AheadState)) {
+        // Held to the end: what the holder has is what was noted last.
+        let mut left = mounted.left.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut left);
+        let is_done = left.profile.is_empty() && !left.complete;
+        let name = name_of(mounted.id());
+        if !is_done && let Err(error) = self.store.put_bytes(&name, &left.encode_to_vec()) {
+            tracing::warn!(%error, id = mounted.id(), "another daemon would not go on fetching ahead");
+        }
+        // Looked at last: the end of a mount lets go of what is kept by then.
+        if is_done || mounted.ended.load(Ordering::Acquire) {
+            self.store.remove(&name);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use archive_format::digest::hex;
@@ -15,6 +15,7 @@ use super::connection::Connection;
 use super::devices::{self, Device};
 use super::fetching_ahead::Ahead;
 use super::joined::Joined;
+use super::metadata::Metadata;
 use super::mounted::{MountedLayer, archive_name};
 use super::mountpoint::MountPoint;
 use super::pins::Pins;
@@ -55,7 +56,7 @@ impl Node {
         let cache_dir = self.cache_dir(&request.cache_dir)?;
         let source = source_request(&request, &cache_dir, &self.options)?;
         let image = Image::open(&source)?;
-        let metadata = image.metadata()?;
+        let metadata = Metadata::of(&image, choice.engine, (&request.id, &cache_dir))?;
         let cache = self.caches.open(&cache_dir)?;
         let rights = Right::all_of(&image, &cache, &source);
         sharing::prove(&self.files, &cache, &image.tables, &rights)?;
@@ -119,6 +120,7 @@ impl Node {
             ended: AtomicBool::default(),
             prefetching: AtomicBool::default(),
             replay: Replay::default(),
+            left: Mutex::default(),
         });
         mounted.trace_touches();
         let pins = Pins::set(&mounted, &cache, &image)?;

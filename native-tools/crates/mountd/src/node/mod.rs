@@ -14,6 +14,7 @@ mod joined;
 mod layer_files;
 mod making;
 mod measure;
+mod metadata;
 mod mounted;
 mod mountpoint;
 mod pins;
@@ -36,6 +37,7 @@ pub use mounted::Mounted;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -251,7 +253,14 @@ impl Node {
         };
         Cache::open(path)
             .and_then(|_| path.canonicalize())
-            .map_err(|error| Error::io_at("open the cache", path, error))
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::ReadOnlyFilesystem => Error::io_at(
+                    "name a directory that can be written to (--cache) instead of",
+                    path,
+                    error,
+                ),
+                _ => Error::io_at("open the cache", path, error),
+            })
     }
 
     fn mounts(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Mounted>>> {

@@ -3,8 +3,8 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use prost::Message;
 use sys::mountinfo::{MountId, MountIdentity};
@@ -18,7 +18,7 @@ use super::trace::Trace;
 use super::tree::{self, TreeConnection};
 use crate::fuse::RequestCounts;
 use crate::hold::{Store, names};
-use crate::proto::{self, MountRequest, MountState, OpenFile};
+use crate::proto::{self, AheadState, MountRequest, MountState, OpenFile};
 use crate::stats::{LayerStat, Mode, Report, Stats, Totals};
 
 /// Name of the record in a mount's folder.
@@ -43,6 +43,8 @@ pub struct Mounted {
     pub(super) ended: AtomicBool,
     pub(super) prefetching: AtomicBool,
     pub(super) replay: Replay,
+    /// What is to be fetched ahead yet.
+    pub(super) left: Mutex<AheadState>,
 }
 
 /// A layer of a mount.

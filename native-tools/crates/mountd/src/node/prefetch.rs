@@ -1,7 +1,7 @@
 //! Fetching what a mount has before anybody asks.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,13 +25,11 @@ impl Node {
             .map(|stat| stat.plain_bytes)
             .sum();
         if missing > 0 && !mounted.prefetching.swap(true, Ordering::AcqRel) {
-            let target = Arc::clone(mounted);
+            self.note_left(mounted, |left| left.complete = true);
+            let (node, target) = (self.this.clone(), Arc::clone(mounted));
             let started = thread::Builder::new()
                 .name("prefetch".to_owned())
-                .spawn(move || {
-                    run(&target);
-                    target.prefetching.store(false, Ordering::Release);
-                });
+                .spawn(move || bring_all(&node, &target));
             if let Err(error) = started {
                 tracing::warn!(%error, "nothing is prefetched");
                 mounted.prefetching.store(false, Ordering::Release);
@@ -43,12 +41,20 @@ impl Node {
 
 impl Node {
     /// Brings the layers of a mount into the cache in the caller's time, at the mount's rate.
-    pub(super) fn complete(mounted: &Mounted) {
+    pub(super) fn complete(node: &Weak<Self>, mounted: &Mounted) {
         if !mounted.prefetching.swap(true, Ordering::AcqRel) {
-            run(mounted);
-            mounted.prefetching.store(false, Ordering::Release);
+            bring_all(node, mounted);
         }
     }
+}
+
+/// For whoever set `prefetching`. The next daemon goes on until this is done or given up.
+fn bring_all(node: &Weak<Node>, mounted: &Mounted) {
+    run(mounted);
+    if let Some(node) = node.upgrade() {
+        node.note_left(mounted, |left| left.complete = false);
+    }
+    mounted.prefetching.store(false, Ordering::Release);
 }
 
 /// Holds a rate of plain bytes, in naps so short that an end is noticed.

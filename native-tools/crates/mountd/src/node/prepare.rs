@@ -1,5 +1,6 @@
 //! From an opened image to a mount: what the engines have in common, and where they differ.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use super::connection::Connection;
 use super::devices::Device;
 use super::engine;
 use super::layer_files::{LayerFile, MountUse};
+use super::metadata::Metadata;
 use super::mountpoint::{AttachedMount, MountPoint};
 use super::tree::{self, TreeConnection};
 use crate::error::Error;
@@ -21,7 +23,7 @@ use crate::tree::TreeFiles;
 /// What an engine mounts.
 pub(super) struct Parts<'a> {
     pub(super) id: &'a str,
-    pub(super) metadata: Vec<u8>,
+    pub(super) metadata: Metadata,
     pub(super) files: &'a [Arc<LayerFile>],
     pub(super) devices: Vec<Device>,
     pub(super) cache_dir: &'a Path,
@@ -85,14 +87,19 @@ impl Node {
         user: &Arc<MountUse>,
         connection: &mut Option<Connection>,
     ) -> Result<OwnedFd, Error> {
+        let Metadata::InCache(image) = &parts.metadata else {
+            return Err(Error::io(
+                "mount",
+                io::Error::other("no file with the metadata image"),
+            ));
+        };
         let connection = self.connected(connection)?;
         connection
             .remember(&self.files, &self.store)
             .map_err(|error| Error::io("keep the connection's state", error))?;
         self.files.opening(user, || {
             engine::mount_image(
-                parts.id,
-                &parts.metadata,
+                image,
                 (parts.cache_dir, parts.run_dir),
                 &connection.mount,
                 &parts.devices,
@@ -105,7 +112,12 @@ impl Node {
         let user = MountUse::new(parts.id);
         tree::keep_local(parts.id, &parts.devices, &self.store)
             .map_err(|error| Error::io("keep the local layers", error))?;
-        let files = tree::tree_of(parts.metadata, parts.files, parts.devices, &user)?;
+        let files = tree::tree_of(
+            parts.metadata.into_bytes()?,
+            parts.files,
+            parts.devices,
+            &user,
+        )?;
         let half = if sys::process::may_mount() {
             match tree::serve_detached(Arc::clone(&files)) {
                 Ok((mount, connection)) => Half::Detached(mount, Some(connection)),

@@ -3,9 +3,8 @@
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use prost::Message;
@@ -163,6 +162,7 @@ impl Node {
             ended: AtomicBool::default(),
             prefetching: AtomicBool::default(),
             replay: Replay::default(),
+            left: Mutex::default(),
         });
         mounted.trace_touches();
         if let Err(error) = mounted.write_record() {

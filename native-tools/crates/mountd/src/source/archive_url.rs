@@ -4,15 +4,14 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use ureq::Agent;
 use ureq::http::Uri;
 
-use super::registry::{agent, transport_error};
+use super::registry::{Client, transport_error};
 use super::{FetchError, FetchKind};
 
 /// An archive by its address. Such an address is a key to the object for whoever has it: it is shown nowhere.
 pub struct ArchiveUrl {
-    agent: Agent,
+    client: Client,
     url: Uri,
 }
 
@@ -40,7 +39,7 @@ impl ArchiveUrl {
                 FetchError::new(FetchKind::Protocol, "the archive's address is no http one")
             })?;
         Ok(Self {
-            agent: agent(&url, ca_file, read_timeout)?,
+            client: Client::new(&url, ca_file, read_timeout)?,
             url,
         })
     }
@@ -55,7 +54,8 @@ impl ArchiveUrl {
         };
         let last = offset.saturating_add(u64::from(length)).saturating_sub(1);
         let answer = self
-            .agent
+            .client
+            .at(&self.url)
             .get(self.url.clone())
             .header("range", format!("bytes={offset}-{last}"))
             .call()

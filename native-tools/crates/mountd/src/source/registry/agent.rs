@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use ureq::Agent;
@@ -35,71 +36,106 @@ pub(super) fn parse_base(text: &str) -> Result<Uri, FetchError> {
         .map_err(|_| wrong())
 }
 
-/// A client with a deadline on every read; redirects and refusals are the caller's business.
-pub(in crate::source) fn agent(
-    base: &Uri,
-    ca_file: Option<&Path>,
+/// A client with a deadline on every read; redirects and refusals are the caller's business. It learns whom to trust when it
+/// is first needed: reading a system's authorities takes as long as mounting a large image does.
+#[derive(Debug)]
+pub(in crate::source) struct Client {
     read_timeout: Duration,
-) -> Result<Agent, FetchError> {
-    let mut config = Agent::config_builder()
-        .user_agent(concat!("clipyard-mountd/", env!("CARGO_PKG_VERSION")))
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .timeout_resolve(Some(CONNECT_TIMEOUT.min(read_timeout)))
-        .timeout_connect(Some(CONNECT_TIMEOUT.min(read_timeout)))
-        .timeout_recv_response(Some(read_timeout))
-        .timeout_per_read(Some(read_timeout))
-        .timeout_per_write(Some(read_timeout))
-        .max_idle_connections(IDLE_CONNECTIONS)
-        .max_idle_connections_per_host(IDLE_CONNECTIONS)
-        .tls_config(
-            TlsConfig::builder()
-                .root_certs(root_certificates(ca_file)?)
-                .build(),
-        );
-    if is_loopback(base) {
-        config = config.proxy(None);
+    on_this_machine: bool,
+    /// The certificates (PEM) to trust besides the system's.
+    given: Vec<u8>,
+    plain: OnceLock<Agent>,
+    trusting: OnceLock<Agent>,
+}
+
+impl Client {
+    /// Asks nothing yet.
+    ///
+    /// # Errors
+    /// When the file with certificates cannot be read or holds none.
+    pub(in crate::source) fn new(
+        base: &Uri,
+        ca_file: Option<&Path>,
+        read_timeout: Duration,
+    ) -> Result<Self, FetchError> {
+        let given = ca_file.map(given_certificates).transpose()?;
+        Ok(Self {
+            read_timeout,
+            on_this_machine: is_loopback(base),
+            given: given.unwrap_or_default(),
+            plain: OnceLock::new(),
+            trusting: OnceLock::new(),
+        })
     }
-    Ok(config.build().new_agent())
+
+    /// What to ask an address with.
+    pub(in crate::source) fn at(&self, uri: &Uri) -> &Agent {
+        // Past this machine there may be a proxy in between that is spoken to over TLS.
+        if self.on_this_machine && uri.scheme_str() == Some("http") {
+            return self.plain.get_or_init(|| self.agent(RootCerts::WebPki));
+        }
+        let trusting = || self.agent(root_certificates(&self.given));
+        self.trusting.get_or_init(trusting)
+    }
+
+    fn agent(&self, trusted: RootCerts) -> Agent {
+        let Self { read_timeout, .. } = *self;
+        let mut config = Agent::config_builder()
+            .user_agent(concat!("clipyard-mountd/", env!("CARGO_PKG_VERSION")))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_resolve(Some(CONNECT_TIMEOUT.min(read_timeout)))
+            .timeout_connect(Some(CONNECT_TIMEOUT.min(read_timeout)))
+            .timeout_recv_response(Some(read_timeout))
+            .timeout_per_read(Some(read_timeout))
+            .timeout_per_write(Some(read_timeout))
+            .max_idle_connections(IDLE_CONNECTIONS)
+            .max_idle_connections_per_host(IDLE_CONNECTIONS)
+            .tls_config(TlsConfig::builder().root_certs(trusted).build());
+        if self.on_this_machine {
+            config = config.proxy(None);
+        }
+        config.build().new_agent()
+    }
+}
+
+/// The bytes of a file in which there is a certificate at least.
+fn given_certificates(path: &Path) -> Result<Vec<u8>, FetchError> {
+    let wrong = |why: String| {
+        FetchError::new(
+            FetchKind::Local,
+            format!("certificates {}: {why}", path.display()),
+        )
+    };
+    let text = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    if certificates(&text).next().is_none() {
+        return Err(wrong("holds no certificate".to_owned()));
+    }
+    Ok(text)
 }
 
 /// The system's certificates and the ones given; without either, the set that is built in.
-fn root_certificates(ca_file: Option<&Path>) -> Result<RootCerts, FetchError> {
-    let mut found = vec![];
-    if let Some(path) = ca_file {
-        let given = read_certificates(path).map_err(|why| {
-            FetchError::new(
-                FetchKind::Local,
-                format!("certificates {}: {why}", path.display()),
-            )
-        })?;
-        found.extend(given);
-    }
-    let system = SYSTEM_CERTIFICATES
-        .iter()
-        .find_map(|path| read_certificates(Path::new(path)).ok());
+fn root_certificates(given: &[u8]) -> RootCerts {
+    let mut found: Vec<_> = certificates(given).collect();
+    let system = SYSTEM_CERTIFICATES.iter().find_map(|path| {
+        let text = std::fs::read(path).ok().filter(|text| text != given)?;
+        let found: Vec<_> = certificates(&text).collect();
+        (!found.is_empty()).then_some(found)
+    });
     found.extend(system.unwrap_or_default());
-    Ok(if found.is_empty() {
+    if found.is_empty() {
         RootCerts::WebPki
     } else {
         RootCerts::new_with_certs(&found)
-    })
+    }
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
-    let text = std::fs::read(path).map_err(|error| error.to_string())?;
-    let certificates: Vec<_> = parse_pem(&text)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() {
-        Err("holds no certificate".to_owned())
-    } else {
-        Ok(certificates)
-    }
+fn certificates(text: &[u8]) -> impl Iterator<Item = Certificate<'static>> {
+    parse_pem(text).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    })
 }
 
 /// Where a redirect leads.
@@ -197,6 +233,23 @@ mod tests {
         ));
         assert!(is_loopback(&uri("http://[::1]:5000/")) && is_loopback(&uri("http://127.0.0.2/")));
         assert!(!is_loopback(&uri("http://127.0.0.1.example.test/")));
+    }
+
+    #[test]
+    fn certificates_are_looked_at_before_anybody_is_asked_and_read_when_somebody_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        let client = |base| Client::new(&uri(base), Some(&path), Duration::from_secs(1));
+        assert!(client("https://a.test/").is_err(), "not there");
+        std::fs::write(&path, "no certificate").unwrap();
+        assert!(client("https://a.test/").is_err());
+        let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        std::fs::write(&path, pem).unwrap();
+        let client = client("http://127.0.0.1:5000/").unwrap();
+        client.at(&uri("http://127.0.0.1:5000/v2/"));
+        assert!(client.trusting.get().is_none());
+        client.at(&uri("https://a.test/v2/"));
+        assert!(client.trusting.get().is_some());
     }
 
     #[test]

@@ -5,10 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use ureq::Agent;
 use ureq::http::Uri;
 
-use super::agent::{is_loopback, same_origin};
+use super::agent::{Client, is_loopback, same_origin};
 use super::answer::{Refusal, transport};
 use super::challenge::{Challenge, choose};
 use crate::secret::Secret;
@@ -100,7 +99,7 @@ impl Authenticator {
     /// Gets a new grant after a request with `used` was refused. Requests that were refused together get one together.
     pub(super) fn refresh(
         &self,
-        agent: &Agent,
+        client: &Client,
         challenges: &[String],
         used: Option<&Grant>,
     ) -> Result<(), Refusal> {
@@ -121,7 +120,7 @@ impl Authenticator {
                 realm,
                 service,
                 scope,
-            } => bearer(&self.fetch_token(agent, &realm, service.as_deref(), scope.as_deref())?),
+            } => bearer(&self.fetch_token(client, &realm, service.as_deref(), scope.as_deref())?),
         };
         state.generation += 1;
         state.grant = Some(Grant {
@@ -141,7 +140,7 @@ impl Authenticator {
 
     fn fetch_token(
         &self,
-        agent: &Agent,
+        client: &Client,
         realm: &str,
         service: Option<&str>,
         scope: Option<&str>,
@@ -165,10 +164,10 @@ impl Authenticator {
                 fields.push(("client_id", "clipyard"));
                 fields.push(("grant_type", "refresh_token"));
                 fields.push(("refresh_token", identity_token.expose()));
-                agent.post(&uri).send_form(fields)
+                client.at(&uri).post(&uri).send_form(fields)
             }
             _ => {
-                let mut request = agent.get(&uri).query_pairs(fields);
+                let mut request = client.at(&uri).get(&uri).query_pairs(fields);
                 if let Some(basic) = self.basic() {
                     request = request.header("authorization", basic.expose());
                 }

@@ -50,7 +50,7 @@ impl RegistrySource {
         let uri: Uri = self.blob_uri(blob)?;
         for is_last in [false, true] {
             let grant = self.auth.grant();
-            let mut request = self.agent.head(&uri);
+            let mut request = self.client.at(&uri).head(&uri);
             if let Some(grant) = &grant {
                 request = request.header("authorization", grant.header.expose());
             }
@@ -64,7 +64,7 @@ impl RegistrySource {
                 401 | 403 if !is_last => {
                     let challenges = www_authenticate(response.headers());
                     self.auth
-                        .refresh(&self.agent, &challenges, grant.as_ref())?;
+                        .refresh(&self.client, &challenges, grant.as_ref())?;
                 }
                 401 | 403 => return Err(self.refused(&uri, status)),
                 404 | 410 => return Err(self.gone(blob)),

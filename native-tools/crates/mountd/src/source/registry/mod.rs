@@ -12,7 +12,7 @@ mod race;
 mod retry;
 mod untrusted;
 
-pub(super) use agent::agent;
+pub(super) use agent::Client;
 pub use auth::Credentials;
 pub use bucket::{Bucket, Keys};
 pub use retry::RetryPolicy;
@@ -25,7 +25,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use archive_format::digest::{Digest, oci};
-use ureq::Agent;
 use ureq::http::{Response, Uri};
 
 use super::{Blob, BlobSource, FetchError, FetchKind};
@@ -73,7 +72,7 @@ pub struct RegistryOptions {
 /// The blobs of one repository.
 #[derive(Debug)]
 pub struct RegistrySource {
-    agent: Agent,
+    client: Client,
     base: Uri,
     repository: String,
     query: String,
@@ -101,7 +100,7 @@ impl RegistrySource {
     pub fn new(options: RegistryOptions, stats: Arc<Stats>) -> Result<Self, FetchError> {
         let base = agent::parse_base(&options.base_url)?;
         Ok(Self {
-            agent: agent::agent(&base, options.ca_file.as_deref(), options.read_timeout)?,
+            client: Client::new(&base, options.ca_file.as_deref(), options.read_timeout)?,
             auth: Authenticator::new(&base, &options.repository, options.credentials),
             base,
             gate: options.gate,
@@ -138,7 +137,8 @@ impl RegistrySource {
             let grant = if at_registry { self.auth.grant() } else { None };
             let bytes = format!("bytes={}-{}", range.start, range.end - 1);
             let mut request = self
-                .agent
+                .client
+                .at(&uri)
                 .get(&uri)
                 .header("accept-encoding", "identity")
                 .header("range", &bytes);
@@ -185,7 +185,7 @@ impl RegistrySource {
                     refreshed = true;
                     self.clock.set(date);
                     self.auth
-                        .refresh(&self.agent, &challenges, grant.as_ref())?;
+                        .refresh(&self.client, &challenges, grant.as_ref())?;
                 }
                 Answer::Unauthorized { status, .. } => return Err(self.refused(&uri, status)),
                 Answer::NotFound => return Err(self.gone(blob)),
