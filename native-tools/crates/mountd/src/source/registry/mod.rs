@@ -7,6 +7,7 @@ mod authorise;
 mod body;
 mod bucket;
 mod challenge;
+mod ended;
 mod hedge;
 mod race;
 mod retry;
