@@ -1,6 +1,7 @@
 import type { LayerRecord } from '../archive/index.ts';
 import { AheadBudget } from './ahead-budget.ts';
 import { type LayerPlaces, layerPlaces } from './layer-places.ts';
+import { chunksAround, KnownLink } from './nearby.ts';
 import { ReadAhead } from './read-ahead.ts';
 import type { Stretch } from './strides.ts';
 import type { Touch, Trace } from './trace-file.ts';
@@ -43,7 +44,13 @@ export interface Simulation {
  * chunk that was touched already are not in a trace, so chunks can be simulated larger and not smaller.
  */
 export function simulate(trace: Trace, layers: readonly LayerRecord[], options: SimulationOptions): Simulation {
-  return new Run(layers, options).play(trace.touches);
+  return new Replay(layers, options).play(trace.touches);
+}
+
+/** Chunks one behind the other: the first, and behind the last. */
+interface Run {
+  first: number;
+  end: number;
 }
 
 interface LayerState {
@@ -57,9 +64,10 @@ interface LayerState {
   readonly readyUs: Map<number, number>;
 }
 
-class Run {
+class Replay {
   readonly #layers: readonly LayerState[];
   readonly #options: SimulationOptions;
+  readonly #link: KnownLink;
   #nowUs = 0;
   #lineFreeUs = 0;
   #requests = 0;
@@ -67,6 +75,7 @@ class Run {
 
   constructor(layers: readonly LayerRecord[], options: SimulationOptions) {
     this.#options = options;
+    this.#link = new KnownLink(options.link);
     this.#layers = layers.map((layer) => {
       const places = layerPlaces(layer);
       return {
@@ -107,35 +116,54 @@ class Run {
     if (state === undefined) return 0;
     const { budget, places, readyUs, unread } = state;
     const chunks = chunksBetween(firstChunk, Math.min(firstChunk + chunkCount, places.chunkCount));
-    for (const chunk of chunks) if (unread.delete(chunk)) budget.used(storedOf(places, chunk));
+    const foreseen = chunks.filter((chunk) => unread.delete(chunk));
+    for (const chunk of foreseen) budget.used(storedOf(places, chunk));
     const missing = chunks.filter((chunk) => !readyUs.has(chunk));
+    const isFirst = foreseen.length > 0 || missing.length > 0;
     for (const chunk of missing) budget.wanted(storedOf(places, chunk));
     const read = { start: offset, end: Math.min(offset + length, places.plainOf(places.chunkCount)) };
-    const ahead = this.#options.readAhead === false ? [] : this.#ahead(state, read, missing);
-    // What is fetched ahead right behind what is waited for comes in the same request.
-    for (const run of runsOf([...missing, ...ahead].toSorted((a, b) => a - b))) this.#fetch(state, run.first, run.end);
+    const ahead = this.#options.readAhead === false ? [] : this.#ahead(state, read, missing, isFirst);
+    for (const run of requestsFor(missing, ahead)) this.#fetch(state, run.first, run.end);
     const ready = Math.max(0, ...chunks.map((chunk) => readyUs.get(chunk) ?? 0));
     return Math.max(0, Math.round(ready - this.#nowUs));
   }
 
-  /** The chunks of the windows that are worth a request now: while half of a window is there, none is. */
-  #ahead({ ahead, budget, places, readyUs, unread }: LayerState, read: Stretch, missing: readonly number[]) {
+  /**
+   * The chunks of the windows that are worth a request now: while half of a window is there, none is. Over a link with long waits
+   * those around the first read of a chunk, too.
+   */
+  #ahead(state: LayerState, read: Stretch, missing: readonly number[], isFirst: boolean): readonly number[] {
+    const { ahead, budget, places, readyUs, unread } = state;
     const first = places.chunkAt(read.start);
     if (places.plan(first, first + 1).streamed) return [];
     const found: number[] = [];
     const isMissing = (chunk: number) => !readyUs.has(chunk) && !missing.includes(chunk) && !found.includes(chunk);
+    const waitBytes = isFirst ? this.#link.waitBytes() : 0;
+    const takeWhile = (chunks: readonly number[]) => {
+      for (const chunk of chunks) {
+        if (!budget.take(storedOf(places, chunk), waitBytes)) break;
+        found.push(chunk);
+        unread.add(chunk);
+      }
+    };
     for (const window of ahead.read(read, first === 0 ? -1 : places.plainOf(first - 1))) {
       const end = Math.min(window.end, places.plainOf(places.chunkCount));
       if (window.start >= end) continue;
       const within = chunksBetween(places.chunkAt(window.start), places.chunkAt(end - 1) + 1).filter(isMissing);
       const [next] = within;
       if (next === undefined || places.plainOf(next) > window.start + (end - window.start) / 2) continue;
-      for (const chunk of within) {
-        if (!budget.take(storedOf(places, chunk))) break;
-        found.push(chunk);
-        unread.add(chunk);
-      }
+      takeWhile(within);
     }
+    if (waitBytes > 0)
+      takeWhile(
+        chunksAround({
+          read: [first, places.chunkAt(read.end - 1) + 1],
+          chunkCount: places.chunkCount,
+          waitBytes,
+          storedOf: (chunk) => storedOf(places, chunk),
+          isMissing,
+        }),
+      );
     return found;
   }
 
@@ -178,11 +206,16 @@ class Run {
       const { bytesPerSecond, firstByteUs } = this.#options.link;
       const startUs = Math.max(this.#nowUs, this.#lineFreeUs);
       // Requests overlap, their bytes share the line.
-      this.#lineFreeUs = startUs + (plan.storedBytes / bytesPerSecond) * 1e6;
+      const afterUs = (bytes: number) => startUs + (Math.min(bytes, plan.storedBytes) / bytesPerSecond) * 1e6;
+      this.#lineFreeUs = afterUs(plan.storedBytes);
+      this.#link.carried(plan.storedBytes, this.#lineFreeUs - this.#nowUs);
       this.#requests += 1;
       this.#fetchedBytes += plan.storedBytes;
-      for (let chunk = plan.firstChunk; chunk < plan.endChunk; chunk += 1)
-        if (!state.readyUs.has(chunk)) state.readyUs.set(chunk, this.#lineFreeUs + firstByteUs);
+      let passed = 0;
+      for (let chunk = plan.firstChunk; chunk < plan.endChunk; chunk += 1) {
+        passed += storedOf(state.places, chunk);
+        if (!state.readyUs.has(chunk)) state.readyUs.set(chunk, afterUs(passed) + firstByteUs);
+      }
       at = Math.max(until, plan.endChunk);
     }
   }
@@ -196,8 +229,17 @@ function storedOf(places: LayerPlaces, chunk: number): number {
   return places.plan(chunk, chunk + 1).storedBytes;
 }
 
-function runsOf(chunks: readonly number[]): readonly { readonly first: number; readonly end: number }[] {
-  const runs: { first: number; end: number }[] = [];
+/** What is waited for goes first, in one request with what is fetched ahead right behind it. */
+function requestsFor(missing: readonly number[], ahead: readonly number[]): readonly Run[] {
+  const wanted = runsOf(missing);
+  const rest = new Set(ahead);
+  const last = wanted.at(-1);
+  if (last !== undefined) for (; rest.delete(last.end); last.end += 1);
+  return [...wanted, ...runsOf([...rest].toSorted((a, b) => a - b))];
+}
+
+function runsOf(chunks: readonly number[]): Run[] {
+  const runs: Run[] = [];
   for (const chunk of chunks) {
     const last = runs.at(-1);
     if (last?.end === chunk) last.end += 1;

@@ -3,8 +3,10 @@ import { measuredLink, profileOf, simulate } from '../../../src/trace/index.ts';
 import { CHUNK, madeLayer, touchOf, traceOf } from './made-trace.ts';
 
 const STORED = CHUNK / 2;
-/** A chunk takes 10 ms to begin and 1 ms to pass. */
-const link = { firstByteUs: 10_000, bytesPerSecond: STORED * 1000 };
+/** A chunk takes 4 ms to begin and 1 ms to pass: nothing is fetched for the sake of waits. */
+const link = { firstByteUs: 4000, bytesPerSecond: STORED * 1000 };
+/** Of 25 ms, 20 are long. */
+const farLink = { ...link, firstByteUs: 25_000 };
 const layers = [madeLayer('a', 400), madeLayer('b', 40)];
 /** Far apart and at no equal steps, 20 ms between them. */
 const scattered = traceOf(
@@ -17,15 +19,15 @@ test('scattered reads fetch a chunk each and wait for it', () => {
     requests: 4,
     fetchedBytes: 4 * STORED,
     waits: 4,
-    waitUs: 4 * 11_000,
-    endUs: 60_000 + 4 * 11_000,
+    waitUs: 4 * 5000,
+    endUs: 60_000 + 4 * 5000,
   });
 });
 
 test('a profile fetches the same bytes before they are read', () => {
   const profile = profileOf(scattered).chunks.map(({ digest }) => digest);
   const run = simulate(scattered, layers, { link, profile });
-  expect(run).toMatchObject({ fetchedBytes: 4 * STORED, waits: 1, waitUs: 11_000 });
+  expect(run).toMatchObject({ fetchedBytes: 4 * STORED, waits: 1, waitUs: 5000 });
   const foreign = simulate(scattered, layers, { link, profile: ['AAAAAAAAAAAAAAAAAAAAAA'] });
   expect(foreign).toEqual(simulate(scattered, layers, { link }));
 });
@@ -74,6 +76,35 @@ test('equal steps are followed either way', () => {
     expect(run.waits).toBeLessThanOrEqual(5);
     expect(run.fetchedBytes).toBeLessThanOrEqual(34 * STORED);
   }
+});
+
+/** Small reads of 40 neighbours in an order that is none: the powers of 6 modulo 41. */
+const cluster = Array.from({ length: 39 }).reduce<number[]>(
+  (powers) => [...powers, ((powers.at(-1) ?? 1) * 6) % 41],
+  [1],
+);
+
+test('over a link with long waits what lies around a read comes with it, once the link is known', () => {
+  const touches = cluster.map((power, at) => touchOf(layers, 0, 100 + power, { atUs: at * 200_000 }));
+  const near = simulate(traceOf(layers, touches), layers, { link });
+  expect(near.waits).toBeGreaterThan(35);
+  expect(near.fetchedBytes).toBeLessThan(50 * STORED);
+  const far = simulate(traceOf(layers, touches), layers, { link: farLink });
+  expect(far.waits).toBeLessThan(15);
+  expect(far.requests).toBeLessThan(20);
+  const dear = simulate(traceOf(layers, touches), layers, { link: { ...farLink, bytesPerSecond: 1e6 } });
+  expect(dear.fetchedBytes).toBeLessThan(50 * STORED);
+});
+
+test('what lies unread over such a link is bounded by what was read and what is worth twelve waits', () => {
+  const places = Array.from({ length: 16 }, (_, at) => (at * 37 * 5) % 400);
+  const touches = places.map((chunk, at) => touchOf(layers, 0, chunk, { atUs: at * 200_000 }));
+  const hardlyFar = { ...link, firstByteUs: 6000 };
+  const { fetchedBytes } = simulate(traceOf(layers, touches), layers, { link: hardlyFar });
+  // In two waits come 12 chunks; a sixth of it is what of a wait is long.
+  const most = places.length * STORED * 1.25 + 2 ** 20 + 12 * 2 * STORED;
+  expect(fetchedBytes).toBeGreaterThan(places.length * STORED);
+  expect(fetchedBytes).toBeLessThanOrEqual(most);
 });
 
 test('one frame is fetched whole, once', () => {

@@ -14,6 +14,7 @@ pub mod hold;
 pub mod image;
 pub mod layer;
 pub mod limit;
+pub mod link;
 pub mod metrics;
 pub mod node;
 pub mod options;

@@ -23,7 +23,8 @@ const USAGE: &str =
                             [--cache-size BYTES] [--min-free BYTES|N%]
                             [--metrics ADDRESS:PORT|PATH] [--idle-exit]
                             [--no-handover] [--page-cache shared|single] [--read-timeout-ms N]
-                            [--bytes-per-second N] [--fetch-memory BYTES] [--ahead-percent N] [--hedge-percent N]
+                            [--bytes-per-second N] [--fetch-memory BYTES] [--ahead-percent N] [--ahead-waits N]
+                            [--hedge-percent N]
        clipyard-mountd replace --socket PATH [PROGRAM]
        clipyard-mountd drain --socket PATH
        clipyard-mountd sweep --socket PATH

@@ -89,6 +89,7 @@ impl Options {
                 "--cache" => cache = Some(PathBuf::from(value()?)),
                 "--max-requests" => fetch.max_requests = number(&name, &value()?, 1..=1024)?,
                 "--ahead-percent" => fetch.ahead_percent = number(&name, &value()?, 0..=1000)?,
+                "--ahead-waits" => fetch.ahead_waits = number(&name, &value()?, 0..=100)?,
                 "--hedge-percent" => fetch.hedge_percent = number(&name, &value()?, 0..=100)?,
                 "--fetch-memory" => {
                     fetch.memory_bytes = number(&name, &value()?, 0..=u64::MAX)?;
@@ -141,6 +142,8 @@ impl Options {
             self.fetch.max_requests.to_string().into(),
             "--ahead-percent".into(),
             self.fetch.ahead_percent.to_string().into(),
+            "--ahead-waits".into(),
+            self.fetch.ahead_waits.to_string().into(),
             "--hedge-percent".into(),
             self.fetch.hedge_percent.to_string().into(),
             "--fetch-memory".into(),
@@ -213,7 +216,7 @@ mod tests {
         for text in [
             "--socket /s --state /d",
             "--socket /s --state /d --min-free 5%",
-            "--state /d --socket /s --cache /c --max-requests 3 --ahead-percent 0 --hedge-percent 7 --fetch-memory 8 --bytes-per-second 65536 --cache-size 5 --min-free 7 --metrics 127.0.0.1:9100 --idle-exit --no-handover --page-cache single --read-timeout-ms 500",
+            "--state /d --socket /s --cache /c --max-requests 3 --ahead-percent 0 --ahead-waits 5 --hedge-percent 7 --fetch-memory 8 --bytes-per-second 65536 --cache-size 5 --min-free 7 --metrics 127.0.0.1:9100 --idle-exit --no-handover --page-cache single --read-timeout-ms 500",
         ] {
             let options = parse(text).unwrap();
             assert_eq!(Options::parse(options.arguments()), Ok(options));
@@ -240,6 +243,7 @@ mod tests {
                 "--socket /s --state /d --ahead-percent x",
                 "--ahead-percent",
             ),
+            ("--socket /s --state /d --ahead-waits -1", "--ahead-waits"),
             ("--socket /s --state /d --verbose", "--verbose"),
         ] {
             assert!(parse(text).unwrap_err().contains(why), "{text}");

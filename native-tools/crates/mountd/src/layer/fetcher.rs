@@ -22,6 +22,8 @@ pub struct FetchSettings {
     /// Bytes of a layer that may lie fetched ahead and unread, in percent of what was read of it (besides its first MiB); 0
     /// for no read-ahead.
     pub ahead_percent: u32,
+    /// What may lie so besides over a link with long waits: what is worth so many of them; 0 for nothing.
+    pub ahead_waits: u32,
     /// Bytes that requests in flight may hold in memory to decode them. One request always goes on.
     pub memory_bytes: u64,
     /// Bytes a second from all registries together; 0 for any number.
@@ -35,6 +37,7 @@ impl Default for FetchSettings {
         Self {
             max_requests: 16,
             ahead_percent: 25,
+            ahead_waits: 12,
             memory_bytes: 256 << 20,
             bytes_per_second: 0,
             hedge_percent: 3,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
+use std::time::Instant;
 
 use archive_format::digest::{Sha256, oci};
 
@@ -14,6 +15,7 @@ use super::loose_ends::Ends;
 use super::state::Known;
 use super::{Layer, Plan, REQUEST_BYTES};
 use crate::limit::Inside;
+use crate::link::Carrying;
 use crate::source::{FetchError, FetchKind};
 
 /// How often bytes that are not what they should be are fetched again.
@@ -126,7 +128,8 @@ impl Job {
             self.passes(claim.chunk())
                 || claim.chunk() == self.chunks().end && self.may_reach(claim.chunk() + 1)
         };
-        if fits {
+        // What lies before it is a request of its own: claims end in the order in which chunks come.
+        if fits && claim.chunk() >= self.chunks().end {
             self.claims.push_back(claim);
             return None;
         }
@@ -270,8 +273,12 @@ impl Job {
         } else {
             plan.stored.clone()
         };
+        let asked = Instant::now();
+        let opened = Arc::clone(&layer.source).open(&layer.blob(), range)?;
+        let link = layer.source.link();
         let mut body = Counted {
-            body: Arc::clone(&layer.source).open(&layer.blob(), range)?,
+            body: opened,
+            carrying: link.map(|link| link.answered(asked.elapsed())),
             layer: &layer,
             hasher: None,
         };
@@ -364,14 +371,19 @@ impl Layer {
 /// Counts the bytes of a body, and hashes them when they are the whole blob.
 struct Counted<'a> {
     body: Box<dyn Read + Send + 'a>,
+    carrying: Option<Carrying>,
     layer: &'a Layer,
     hasher: Option<Sha256>,
 }
 
 impl Read for Counted<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let asked = Instant::now();
         let length = self.body.read(buffer)?;
         self.layer.fetched_bytes.add(length as u64);
+        if let Some(carrying) = &mut self.carrying {
+            carrying.passed(length as u64, asked.elapsed());
+        }
         self.layer.fetcher.bandwidth().pass(length as u64);
         if let Some(hasher) = &mut self.hasher {
             hasher.update(buffer.get(..length).unwrap_or_default());

@@ -4,17 +4,17 @@ use std::ops::Range;
 use std::sync::{Arc, TryLockError};
 
 use super::Layer;
-use super::budget::Budget;
 use super::claim::Claim;
 use super::geometry::Geometry;
+use super::nearby::chunks_around;
 use super::state::Known;
 
-/// The chunks of a window that are worth a request now. While half of the window is there, none is: later it is one
-/// longer request.
+/// The chunks of a window that are worth a request now, as far as `take` allows their bytes. While half of the window is
+/// there, none is: later it is one longer request.
 pub(super) fn chunks_of(
     window: &Range<u64>,
     geometry: &Geometry,
-    budget: &Budget,
+    take: impl Fn(u64) -> bool,
     is_missing: impl Fn(u32) -> bool,
 ) -> Vec<u32> {
     let end = window.end.min(geometry.plain_bytes());
@@ -33,35 +33,46 @@ pub(super) fn chunks_of(
         return vec![];
     }
     missing
-        .take_while(|chunk| budget.take(geometry.stored_bytes(*chunk)))
+        .take_while(|chunk| take(geometry.stored_bytes(*chunk)))
         .collect()
 }
 
 impl Layer {
-    /// Takes note of a read of the plain stream; gives claims on what to fetch ahead of the next ones.
-    pub(super) fn look_ahead(self: &Arc<Self>, read: Range<u64>) -> Vec<Claim> {
+    /// Takes note of a read of the plain stream; gives claims on what to fetch ahead of the next ones. What lies around it
+    /// is looked at where the read is the first one of a chunk (`is_first`).
+    pub(super) fn look_ahead(self: &Arc<Self>, read: Range<u64>, is_first: bool) -> Vec<Claim> {
         if self.whole.is_some() || self.stats.not_kept.get() > 0 {
             return vec![]; // fetched as a whole anyway, or there is nowhere to put it
         }
         // Never waits: of readers that come at one moment the others go unnoticed.
         let windows = match self.ahead.try_lock() {
-            Ok(mut ahead) => ahead.read(read),
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().read(read),
+            Ok(mut ahead) => ahead.read(read.clone()),
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().read(read.clone()),
             Err(TryLockError::WouldBlock) => return vec![],
         };
-        if windows.is_empty() {
+        let link = if is_first { self.source.link() } else { None };
+        let wait_bytes = link.map_or(0, |link| link.wait_bytes());
+        let looks_around = self.budget.spends_on_waits(wait_bytes);
+        if windows.is_empty() && !looks_around {
             return vec![];
         }
+        let take = |bytes| self.budget.take(bytes, wait_bytes);
         let mut table = self.flights();
-        let mut chunks = vec![];
+        let mut chunks: Vec<u32> = vec![];
+        let is_absent = |chunk: u32| {
+            self.states.known(chunk) == Known::Absent
+                && !table.contains_key(&chunk)
+                && !self.cache.is_written(chunk)
+        };
         for window in windows {
-            let is_missing = |chunk: u32| {
-                self.states.known(chunk) == Known::Absent
-                    && !table.contains_key(&chunk)
-                    && !chunks.contains(&chunk)
-                    && !self.cache.is_written(chunk)
-            };
-            let found = chunks_of(&window, &self.geometry, &self.budget, is_missing);
+            let is_missing = |chunk: u32| is_absent(chunk) && !chunks.contains(&chunk);
+            let found = chunks_of(&window, &self.geometry, take, is_missing);
+            chunks.extend(found);
+        }
+        if looks_around {
+            let read = self.geometry.chunks(read);
+            let is_missing = |chunk: u32| is_absent(chunk) && !chunks.contains(&chunk);
+            let found = chunks_around(&read, wait_bytes, &self.geometry, take, is_missing);
             chunks.extend(found);
         }
         chunks.sort_unstable();
@@ -81,12 +92,15 @@ impl Layer {
         claims
     }
 
-    /// Somebody reads these chunks: what was fetched ahead of it was not fetched for nothing.
-    pub(super) fn settle_ahead(&self, chunks: Range<u32>) {
+    /// Somebody reads these chunks: what was fetched ahead of it was not fetched for nothing. True when there was any.
+    pub(super) fn settle_ahead(&self, chunks: Range<u32>) -> bool {
+        let mut any = false;
         for chunk in chunks {
             if self.states.take_ahead(chunk) {
                 self.budget.used(self.geometry.stored_bytes(chunk));
+                any = true;
             }
         }
+        any
     }
 }

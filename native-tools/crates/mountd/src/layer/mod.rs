@@ -12,6 +12,7 @@ mod geometry;
 mod job;
 mod lookahead;
 mod loose_ends;
+mod nearby;
 mod read;
 mod readahead;
 mod resume;
@@ -109,7 +110,10 @@ impl Layer {
             cache,
             source,
             windows,
-            budget: Budget::new(fetcher.settings().ahead_percent),
+            budget: Budget::new(
+                fetcher.settings().ahead_percent,
+                fetcher.settings().ahead_waits,
+            ),
             loose_ends: fetcher.loose_ends().layer(),
             fetcher,
             stats,

@@ -41,27 +41,33 @@ impl Layer {
         }
         self.stats.wanted_bytes.add(length as u64);
         let end = offset + length as u64;
-        self.settle_ahead(self.geometry.chunks(offset..end));
+        let was_ahead = self.settle_ahead(self.geometry.chunks(offset..end));
         // The warm path: no lock that is waited for, no memory. Still proven after the read means that nobody cut the file before it.
         if self.is_ready(offset, length)
             && self.cache.read(offset, data).is_ok()
             && self.is_ready(offset, length)
         {
-            let ahead = self.look_ahead(offset..end);
+            let ahead = self.look_ahead(offset..end, was_ahead);
             self.submit(vec![], ahead);
             return Ok(());
         }
-        self.read_within(offset, data).inspect_err(|error| {
-            if self.stats.failed(error) {
-                tracing::error!(code = tool_protocol::Coded::code(error), "{error}");
-            }
-        })
+        self.read_within(offset, data, was_ahead)
+            .inspect_err(|error| {
+                if self.stats.failed(error) {
+                    tracing::error!(code = tool_protocol::Coded::code(error), "{error}");
+                }
+            })
     }
 
-    fn read_within(self: &Arc<Self>, offset: u64, data: &mut [u8]) -> Result<(), FetchError> {
+    fn read_within(
+        self: &Arc<Self>,
+        offset: u64,
+        data: &mut [u8],
+        was_ahead: bool,
+    ) -> Result<(), FetchError> {
         let end = offset + data.len() as u64;
         let chunks = self.geometry.chunks(offset..end);
-        let flights = self.gather(&chunks, Some(offset..end));
+        let flights = self.gather(&chunks, Some((offset..end, was_ahead)));
         let mut rest = data;
         let mut at = offset;
         for (chunk, flight) in chunks.zip(flights) {
@@ -109,11 +115,12 @@ impl Layer {
         ))
     }
 
-    /// Makes sure that every one of `chunks` is proven (`None`) or on its way, and with them what the next reads will want.
+    /// Makes sure that every one of `chunks` is proven (`None`) or on its way, and with them what the next reads will want,
+    /// where it is said what is read and whether it was fetched ahead.
     pub(super) fn gather(
         self: &Arc<Self>,
         chunks: &Range<u32>,
-        read: Option<Range<u64>>,
+        read: Option<(Range<u64>, bool)>,
     ) -> Vec<Option<Arc<Flight>>> {
         let (flights, claims) = {
             let mut table = self.flights();
@@ -144,7 +151,9 @@ impl Layer {
             self.budget
                 .wanted(self.geometry.stored_bytes(claim.chunk()));
         }
-        let ahead = read.map_or_else(Vec::new, |read| self.look_ahead(read));
+        let ahead = read.map_or_else(Vec::new, |(read, was_ahead)| {
+            self.look_ahead(read, was_ahead || !remote.is_empty())
+        });
         self.submit(remote, ahead);
         let refused = self.prove_all(local);
         for job in self.jobs(refused) {

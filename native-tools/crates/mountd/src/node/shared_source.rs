@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::right::Right;
 use crate::limit::Gate;
+use crate::link::Link;
 use crate::source::{Blob, BlobSource, FetchError, FetchKind};
 
 /// The sources of a layer by the mount that brought them. The one of the mount that asked last is asked first; where it is
@@ -90,6 +91,11 @@ impl BlobSource for SharedSource {
     fn gate(&self) -> Option<Arc<Gate>> {
         let first = self.lock().first().map(|(_, right)| Arc::clone(right));
         first?.source.gate()
+    }
+
+    fn link(&self) -> Option<Arc<Link>> {
+        let first = self.lock().first().map(|(_, right)| Arc::clone(right));
+        first?.source.link()
     }
 
     fn damaged(&self, blob: &Blob) {

@@ -11,6 +11,7 @@ use archive_format::digest::{Digest, oci};
 use super::health::Health;
 use super::{Blob, BlobSource, FetchError, FetchKind};
 use crate::limit::Gate;
+use crate::link::Link;
 
 /// How long the mirrors are not asked for a blob that they do not have, or of which one gave wrong bytes.
 const LEFT_OUT: Duration = Duration::from_secs(60);
@@ -120,6 +121,11 @@ impl BlobSource for MirroredSource {
 
     fn gate(&self) -> Option<Arc<Gate>> {
         self.origin.gate()
+    }
+
+    /// Whoever answers: a mirror that is near makes it short.
+    fn link(&self) -> Option<Arc<Link>> {
+        self.origin.link()
     }
 
     /// The registry alone says who may read: a mirror asks for no login.

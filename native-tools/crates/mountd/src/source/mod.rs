@@ -22,6 +22,7 @@ use std::sync::Arc;
 use archive_format::digest::Digest;
 
 use crate::limit::Gate;
+use crate::link::Link;
 
 /// A blob as its descriptor names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,11 @@ pub trait BlobSource: Debug + Send + Sync {
 
     /// What bounds the requests in flight here, where something does.
     fn gate(&self) -> Option<Arc<Gate>> {
+        None
+    }
+
+    /// What is known of the way there; nothing where there is none to speak of.
+    fn link(&self) -> Option<Arc<Link>> {
         None
     }
 

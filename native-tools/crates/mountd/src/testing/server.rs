@@ -57,6 +57,7 @@ struct State {
     basic: Option<String>,
     redirect: Option<String>,
     delay: Duration,
+    connections: usize,
     /// Requests that wait for their answer, and the most at one moment.
     waiting: usize,
     most_waiting: usize,
@@ -81,6 +82,7 @@ impl Server {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let shared = shared.clone();
+                shared.state.lock().unwrap().connections += 1;
                 thread::spawn(move || shared.serve(stream));
             }
         });
@@ -173,6 +175,11 @@ impl Server {
         self.state.lock().unwrap().most_waiting
     }
 
+    /// Connections so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.state.lock().unwrap().connections
+    }
+
     fn arrive(&self) -> Duration {
         let mut state = self.state.lock().unwrap();
         state.waiting += 1;
@@ -181,6 +188,7 @@ impl Server {
     }
 
     fn serve(&self, stream: TcpStream) {
+        stream.set_nodelay(true).unwrap(); // head and body are written one after the other
         let mut reader = BufReader::new(stream.try_clone().unwrap());
         let mut stream = stream;
         while let Some((seen, body_bytes)) = read_request(&mut reader) {

@@ -3,6 +3,7 @@
 mod amplification;
 mod caching;
 mod checking;
+mod far_away;
 mod faults;
 mod harness;
 mod hedged;

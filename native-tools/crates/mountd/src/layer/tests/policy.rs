@@ -6,6 +6,7 @@ use std::ops::Range;
 use crate::layer::budget::Budget;
 use crate::layer::geometry::Geometry;
 use crate::layer::lookahead::chunks_of;
+use crate::layer::nearby::chunks_around;
 use crate::layer::readahead::ReadAhead;
 use crate::layer::{FetchSettings, REQUEST_BYTES};
 use crate::testing::table_of;
@@ -16,6 +17,10 @@ const IMPORT_NUMPY: &str = include_str!("import-numpy.trace");
 const KIB: u64 = 1 << 10;
 const FRAME: u32 = 256 << 10;
 const PERCENT: u32 = 25;
+const WAITS: u32 = 12;
+
+/// What a wait is found to be worth over 20 ms and 100 MB/s (`link.rs`).
+const LONG_WAIT: u64 = 1_600_000;
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Outcome {
@@ -34,12 +39,14 @@ struct Simulated {
     geometry: Geometry,
     ahead: ReadAhead,
     budget: Budget,
+    /// What a wait is worth; 0 where that is little.
+    wait_bytes: u64,
     /// Chunks that are there, and whether they were read.
     here: BTreeMap<u32, bool>,
 }
 
 impl Simulated {
-    fn new(frames: &[(u64, u32)], percent: u32) -> Self {
+    fn new(frames: &[(u64, u32)], percent: u32, wait_bytes: u64) -> Self {
         let chunks: Vec<u32> = frames.iter().map(|(_, plain)| *plain).collect();
         let spans: Vec<(u64, u64)> = frames
             .iter()
@@ -48,7 +55,8 @@ impl Simulated {
         Self {
             geometry: Geometry::of(&table_of(&chunks, &spans, 0)),
             ahead: ReadAhead::default(),
-            budget: Budget::new(percent),
+            budget: Budget::new(percent, WAITS),
+            wait_bytes,
             here: BTreeMap::new(),
         }
     }
@@ -56,21 +64,32 @@ impl Simulated {
     fn read(&mut self, offset: u64, length: u64, outcome: &mut Outcome) {
         let end = (offset + length).min(self.geometry.plain_bytes());
         let mut asked = vec![];
+        let mut is_first = false;
         for chunk in self.geometry.chunks(offset..end) {
             let stored = self.geometry.stored_bytes(chunk);
             match self.here.insert(chunk, true) {
-                Some(true) => {}
+                Some(true) => continue,
                 Some(false) => self.budget.used(stored),
                 None => {
                     self.budget.wanted(stored);
                     asked.push(chunk);
                 }
             }
+            is_first = true;
         }
+        let wait_bytes = if is_first { self.wait_bytes } else { 0 };
+        let take = |bytes| self.budget.take(bytes, wait_bytes);
         outcome.waits += u32::from(!asked.is_empty());
         for window in self.ahead.read(offset..end) {
             let is_missing = |chunk: u32| !self.here.contains_key(&chunk);
-            let found = chunks_of(&window, &self.geometry, &self.budget, is_missing);
+            let found = chunks_of(&window, &self.geometry, take, is_missing);
+            self.here.extend(found.iter().map(|chunk| (*chunk, false)));
+            asked.extend(found);
+        }
+        if self.budget.spends_on_waits(wait_bytes) {
+            let read = self.geometry.chunks(offset..end);
+            let is_missing = |chunk: u32| !self.here.contains_key(&chunk);
+            let found = chunks_around(&read, wait_bytes, &self.geometry, take, is_missing);
             self.here.extend(found.iter().map(|chunk| (*chunk, false)));
             asked.extend(found);
         }
@@ -110,7 +129,7 @@ impl Simulated {
 }
 
 /// Reads of a trace, by layer.
-fn replay(trace: &str, percent: u32) -> Outcome {
+fn replay(trace: &str, percent: u32, wait_bytes: u64) -> Outcome {
     let mut layers: Vec<Simulated> = vec![];
     let mut outcome = Outcome::default();
     for line in trace.lines() {
@@ -118,7 +137,7 @@ fn replay(trace: &str, percent: u32) -> Outcome {
         match words.next().unwrap() {
             "layer" => {
                 let frames: Vec<_> = words.map(frame).collect();
-                layers.push(Simulated::new(&frames, percent));
+                layers.push(Simulated::new(&frames, percent, wait_bytes));
             }
             "read" => {
                 let numbers: Vec<u64> = words.map(|word| word.parse().unwrap()).collect();
@@ -141,7 +160,12 @@ fn frame(word: &str) -> (u64, u32) {
 
 /// Reads of a layer of 100 MiB whose frames are stored in 90 000 bytes each.
 fn run(reads: impl IntoIterator<Item = Range<u64>>, percent: u32) -> Outcome {
-    let mut layer = Simulated::new(&[(90_000, FRAME); 400], percent);
+    run_over(reads, percent, 0)
+}
+
+/// The same over a link whose waits are worth so many bytes.
+fn run_over(reads: impl IntoIterator<Item = Range<u64>>, percent: u32, wait_bytes: u64) -> Outcome {
+    let mut layer = Simulated::new(&[(90_000, FRAME); 400], percent, wait_bytes);
     let mut outcome = Outcome::default();
     for read in reads {
         layer.read(read.start, read.end - read.start, &mut outcome);
@@ -166,11 +190,43 @@ fn scattered(count: usize, unit: u64) -> impl Iterator<Item = u64> {
 
 #[test]
 fn importing_numpy_takes_few_bytes_more_than_it_reads_and_a_third_fewer_waits() {
-    let alone = replay(IMPORT_NUMPY, 0);
-    let ahead = replay(IMPORT_NUMPY, PERCENT);
+    let alone = replay(IMPORT_NUMPY, 0, 0);
+    let ahead = replay(IMPORT_NUMPY, PERCENT, 0);
     assert_eq!((alone.waits, alone.bytes), (140, 15_479_315));
     assert!(ahead.waits <= 100 && ahead.requests <= 145, "{ahead:?}");
     assert!(ahead.bytes <= 16_200_000, "{ahead:?}");
+}
+
+#[test]
+fn importing_numpy_over_a_long_link_takes_a_third_of_the_waits() {
+    let outcome = replay(IMPORT_NUMPY, PERCENT, LONG_WAIT);
+    assert!(outcome.waits <= 40, "{outcome:?}");
+    assert!(outcome.requests <= 65, "{outcome:?}");
+    assert!(outcome.bytes <= 58_000_000, "{outcome:?}");
+    assert_eq!(
+        replay(IMPORT_NUMPY, 0, LONG_WAIT),
+        replay(IMPORT_NUMPY, 0, 0)
+    );
+}
+
+#[test]
+fn what_lies_unread_over_a_long_link_is_bounded_by_what_was_read_and_some_waits() {
+    for length in [4 * KIB, 128 * KIB] {
+        let reads = reads_of(length, scattered(300, 128 * KIB));
+        let outcome = run_over(reads, PERCENT, LONG_WAIT / 4);
+        let read = outcome.bytes - outcome.unread;
+        let most = KIB * KIB + read * u64::from(PERCENT) / 100;
+        let most = most + u64::from(WAITS) * LONG_WAIT / 4;
+        assert!(outcome.unread <= most, "{length}: {outcome:?}");
+    }
+}
+
+#[test]
+fn reading_to_the_end_over_a_long_link_takes_each_byte_once() {
+    let all = (0..100 * KIB * KIB).step_by(128 << 10);
+    let outcome = run_over(reads_of(128 * KIB, all), PERCENT, LONG_WAIT);
+    assert!(outcome.waits <= 2 && outcome.requests <= 65, "{outcome:?}");
+    assert_eq!((outcome.bytes, outcome.unread), (400 * 90_000, 0));
 }
 
 #[test]
@@ -227,5 +283,9 @@ fn equal_steps_either_way_are_fetched_ahead() {
 
 #[test]
 fn the_policy_that_is_measured_here_is_the_default() {
-    assert_eq!(FetchSettings::default().ahead_percent, PERCENT);
+    let settings = FetchSettings::default();
+    assert_eq!(
+        (settings.ahead_percent, settings.ahead_waits),
+        (PERCENT, WAITS)
+    );
 }

@@ -56,6 +56,26 @@ fn a_read_in_the_middle_fetches_that_part_alone() {
     assert!(stats.fetched_bytes.get() < 2 * u64::from(CHUNK));
 }
 
+#[test]
+fn one_request_after_the_other_takes_one_connection() {
+    let plain = sample(1_000_000, 5);
+    for stored in [
+        Stored::Plain,
+        Stored::ZstdFrames,
+        Stored::GzipMembers(70_000),
+    ] {
+        let (table, blob) = layer(&plain, stored, CHUNK);
+        let harness = Harness::with(&table, &blob);
+        let (layer, stats) = harness.open(&table);
+        // Squares, in which no steps are equal: nothing is fetched ahead.
+        for at in (0..7).map(|root| root * root * 20_000) {
+            assert_same(read(&layer, at, 10).unwrap(), &plain[at..at + 10], at);
+        }
+        assert!(stats.requests.get() >= 6, "{stored:?}");
+        assert_eq!(harness.server.connections(), 1, "{stored:?}");
+    }
+}
+
 /// What the kernel reads ahead of a sequential reader.
 const READ: usize = 128 << 10;
 

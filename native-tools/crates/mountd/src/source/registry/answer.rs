@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use ureq::Body;
 use ureq::http::{HeaderMap, Response, Uri};
 
+use super::ended::Ended;
 use super::untrusted::untrusted;
 use crate::source::{Blob, FetchError, FetchKind};
 
@@ -124,7 +125,13 @@ pub(super) fn classify(
             ));
         }
     }
-    Ok(Answer::Body(Box::new(response.into_body().into_reader())))
+    let body = response.into_body();
+    let length = body.content_length();
+    let reader = body.into_reader();
+    Ok(Answer::Body(match length {
+        Some(length) => Box::new(Ended::new(reader, length)),
+        None => Box::new(reader),
+    }))
 }
 
 /// Every line of the header.

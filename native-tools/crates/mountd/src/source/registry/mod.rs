@@ -7,6 +7,7 @@ mod authorise;
 mod body;
 mod bucket;
 mod challenge;
+mod ended;
 mod hedge;
 mod race;
 mod retry;
@@ -30,6 +31,7 @@ use ureq::http::{Response, Uri};
 use super::{Blob, BlobSource, FetchError, FetchKind};
 use crate::answers::Asked;
 use crate::limit::{Bandwidth, Gate};
+use crate::link::Link;
 use crate::secret::Secret;
 use crate::stats::Stats;
 use answer::{Answer, Refusal, classify};
@@ -85,6 +87,7 @@ pub struct RegistrySource {
     gate: Option<Arc<Gate>>,
     bandwidth: Arc<Bandwidth>,
     hedge: Arc<Hedge>,
+    link: Arc<Link>,
     /// Where the registry sent us for a blob. Asked again there until the address is refused.
     elsewhere: Mutex<HashMap<Digest, Uri>>,
     /// Blobs that the registry itself let this login have.
@@ -106,6 +109,7 @@ impl RegistrySource {
             gate: options.gate,
             bandwidth: options.bandwidth,
             hedge: Hedge::new(options.hedge_percent),
+            link: Link::new(),
             asked: match (&options.bucket, &options.mirror_of) {
                 (Some(_), _) => Asked::Store,
                 (None, Some(_)) => Asked::Mirror,
@@ -306,6 +310,10 @@ pub(super) fn transport_error(error: &ureq::Error, uri: &Uri) -> FetchError {
 impl BlobSource for RegistrySource {
     fn gate(&self) -> Option<Arc<Gate>> {
         self.gate.clone()
+    }
+
+    fn link(&self) -> Option<Arc<Link>> {
+        Some(Arc::clone(&self.link))
     }
 
     fn open(
