@@ -67,7 +67,7 @@ interface MatrixDocument {
   readonly images: readonly { readonly variant: string; readonly digest: string }[];
 }
 
-test('R002-3 C14: a pull request is built for all platforms on this machine, and no registry is asked', async () => {
+test('R002-3, C14: a pull request is built for all platforms on this machine, and no registry is asked', async () => {
   const layout = join(scratch.path, 'layout');
   const event = await eventFile({ event: 'pull_request', ref: 'refs/pull/15/merge', pr: { number: 15 } });
   const { outputs } = await commandJson<MatrixDocument>(['matrix', ...event, '--layout', layout]);
@@ -80,7 +80,7 @@ test('R002-3 C14: a pull request is built for all platforms on this machine, and
   }
 });
 
-test('R001-9 R001-10 R001-16 R001-17 R001-18 R001-29 R002-11: one build a variant for all platforms; what they share is made and sent once', async () => {
+test('R001-9, R001-10, R001-16, R001-17, R001-18, R001-29, R002-11: one build a variant for all platforms; what they share is made and sent once', async () => {
   const event = await eventFile({ ref: 'refs/tags/v1.0.0' });
   const advisories = join(scratch.path, 'osv.json');
   const affected = [{ package: { ecosystem: 'PyPI', name: 'jinja2' }, versions: ['3.1.2'] }];
@@ -118,7 +118,7 @@ test('R001-9 R001-10 R001-16 R001-17 R001-18 R001-29 R002-11: one build a varian
   }
 });
 
-test('R001-19 R001-20: what the tags name starts and is the variant they say', async () => {
+test('R001-19, R001-20: what the tags name starts and is the variant they say', async () => {
   const event = await eventFile({ ref: 'refs/tags/v1.0.0' });
   await commandJson(['matrix', 'verify', ...event]);
   for (const [tag, variant] of [

@@ -122,7 +122,7 @@ const tagWrites = () =>
     .filter(({ method, path }) => method === 'PUT' && path.includes('/manifests/') && !path.includes('sha256:'))
     .map(({ path }) => path.split('/').at(-1));
 
-test('R001-12 R001-13 R001-15: after all builds one writer sets precision, variant, version, and latest last', async () => {
+test('R001-12, R001-13, R001-15: after all builds one writer sets precision, variant, version, and latest last', async () => {
   const built: string[] = [];
   await release('1.0.0', {
     build: async (request, options) => {
@@ -135,7 +135,7 @@ test('R001-12 R001-13 R001-15: after all builds one writer sets precision, varia
   expect(tagWrites()).toEqual(['1.0.0-python3.9', '1.0.0-python3.13', 'python3.9', 'python3.13', '1.0.0', 'latest']);
 });
 
-test('R001-2 R001-19 R001-23: every tag is the image its text says, and verify tells when one is not', async () => {
+test('R001-2, R001-19, R001-23: every tag is the image its text says, and verify tells when one is not', async () => {
   await release('1.0.0');
   const tags = await tagsNow();
   expect(tags['latest']).toBe(tags['1.0.0-python3.13']);
@@ -152,7 +152,7 @@ test('R001-2 R001-19 R001-23: every tag is the image its text says, and verify t
   });
 });
 
-test('R001-14 R001-28: a tag that is no index of all platforms is a mismatch', async () => {
+test('R001-14, R001-28: a tag that is no index of all platforms is a mismatch', async () => {
   const build = (request: VariantBuild, options: Cancelable) =>
     pushVariant(request.variant === '3.9' ? { ...request, platforms: ['linux/amd64'] } : request, options);
   await expect(release('1.0.0', { build })).rejects.toMatchObject({
@@ -175,7 +175,7 @@ test('D34: a variant that fails leaves every alias where it was, and the others 
   expect(await tagsNow()).toEqual(before);
 });
 
-test('C6 D35 R001-26: a build of main writes its own tags and no other', async () => {
+test('C6, D35, R001-26: a build of main writes its own tags and no other', async () => {
   await release('1.0.0');
   const before = await tagsNow();
   tagWrites();

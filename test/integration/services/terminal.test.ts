@@ -47,7 +47,7 @@ test('D38: what is not the word is no confirmation', async () => {
   expect(deletions()).toEqual([]);
 });
 
-test('R003-9, R003-39, R003-40, D22: yes and DELETE remove the tag that was named and nothing else', async () => {
+test('R003-9, R003-39, R003-40, C13, D22: yes and DELETE remove the tag that was named and nothing else', async () => {
   proxy.takeRequests();
   const { exitCode, screen } = await atTerminal(args('--service', 'backend', '--version', '1.0.0'), team.env, [
     ['Type "yes"', 'yes\n'],

@@ -40,7 +40,7 @@ const messageOf = (work: () => unknown): string => {
 const image = (name: string): Digest => digestOf(Buffer.from(name));
 
 describe('the tags of a run', () => {
-  test('R001-1 R001-6: a release has latest and its version for the default variant, and exact lists for all', () => {
+  test('R001-1, R001-6: a release has latest and its version for the default variant, and exact lists for all', () => {
     expect(outputs(release('v0.2.3'))).toMatchObject({
       primary_tags: 'latest,0.2.3',
       python_tags: 'python3.9,python3.10,python3.11,python3.12,python3.13',
@@ -51,7 +51,7 @@ describe('the tags of a run', () => {
     });
   });
 
-  test('R001-2 R001-13: aliases stand for the precision tag of their variant, the primary ones for the default', () => {
+  test('R001-2, R001-13: aliases stand for the precision tag of their variant, the primary ones for the default', () => {
     const { assignments } = calculateMatrix(config(), release('1.0.0'));
     const variantOf = (tag: string) => assignments.find((each) => each.tag === tag)?.variant;
     for (const tag of ['latest', '1.0.0', 'python3.13', '1.0.0-python3.13']) expect(variantOf(tag)).toBe('3.13');
@@ -62,7 +62,7 @@ describe('the tags of a run', () => {
     expect(calculateMatrix(config(), release('v10.20.30')).precision).toContain('10.20.30-python3.11');
   });
 
-  test('R001-4 R001-7: the branch has its name and dev, of the default variant alone', () => {
+  test('R001-4, R001-7: the branch has its name and dev, of the default variant alone', () => {
     expect(outputs(main)).toMatchObject({
       primary_tags: 'main,dev',
       python_tags: '',
@@ -75,7 +75,7 @@ describe('the tags of a run', () => {
     expect(outputs(main, config('branch: trunk\n'))).toMatchObject({ primary_tags: '', kind: 'none', push: 'false' });
   });
 
-  test('R001-5 R001-8: one calculation for all events; the list of variants has the configured name', () => {
+  test('R001-5, R001-8: one calculation for all events; the list of variants has the configured name', () => {
     expect(Object.keys(outputs(main)).slice(0, 3)).toEqual(['primary_tags', 'python_tags', 'precision_tags']);
     const node = config('prefix: node-\nbuild_argument: NODE_VERSION\n');
     expect(outputs(release('v1.0.0'), node)).toMatchObject({
@@ -84,7 +84,7 @@ describe('the tags of a run', () => {
     expect(outputs(release('v1.0.0'), config("prefix: ''\n"))['variant_tags']).toContain('3.9,3.10');
   });
 
-  test('C14 R002-3: a pull request is pr-N and never pushed', () => {
+  test('C14, R002-3: a pull request is pr-N and never pushed', () => {
     const { push, assignments } = calculateMatrix(config(), pull);
     expect(push).toBe(false);
     expect(assignments.every(({ role }) => role === 'local')).toBe(true);
@@ -112,15 +112,21 @@ describe('the tags of a run', () => {
     ['v1.2.3-rc.1', 'release'],
     ['nightly', 'none'],
     ['v1.02.3', 'none'],
-  ] as const)('R002-1 R002-15: the git tag %s is %s', ([tag, kind]) => {
+  ] as const)('R002-1, R002-15: the git tag %s is %s', ([tag, kind]) => {
     expect(calculateMatrix(config(), release(tag)).event.kind).toBe(kind);
   });
 
-  test('R002-1 R002-4: a manual run does what its ref says; another branch nothing', () => {
+  test('R002-1, R002-4: a manual run does what its ref says; another branch nothing', () => {
     const by = (ref: string) => calculateMatrix(config(), context({ event: 'workflow_dispatch', ref })).event.kind;
     expect(by('refs/tags/v1.2.3')).toBe('release');
     expect(by('refs/heads/main')).toBe('development');
     expect(by('refs/heads/feature')).toBe('none');
+  });
+
+  test('D8: of two branches whose names would be one tag, only the default branch has one', () => {
+    const by = (ref: string) => outputs(context({ ref, default_branch: 'a-b' }))['primary_tags'];
+    expect(by('refs/heads/a-b')).toBe('a-b,dev');
+    expect(by('refs/heads/a/b')).toBe('');
   });
 
   test('a prerelease has its precision tags and its version, and moves nothing', () => {
@@ -146,7 +152,7 @@ describe('the tags of a run', () => {
     expect(messageOf(() => calculateMatrix(latest, release('1.0.0')))).toMatch(/latest would be the tag of a variant/);
   });
 
-  test('R001-21 D7: a tag that breaks the grammar is refused, not cut', () => {
+  test('R001-21, D7: a tag that breaks the grammar is refused, not cut', () => {
     const long = config('', CONFIG.replaceAll('"3.13"', `"${'9'.repeat(40)}"`));
     expect(messageOf(() => calculateMatrix(long, release(`v1.0.0-${'a'.repeat(100)}`)))).toMatch(
       /at most 128 characters/,
@@ -206,7 +212,7 @@ describe('the tags of a run', () => {
 });
 
 describe('the configuration', () => {
-  test('C7 D34: a variant that YAML reads as a number is refused, as it is written', () => {
+  test('C7, D34: a variant that YAML reads as a number is refused, as it is written', () => {
     const text = 'registry: r.example/o\nimage: orb\nvariants: [3.9, 3.10, "3.11"]\ndefault: 3.10\n';
     expect(messageOf(() => parseMatrixConfig(text)).split('\n')).toEqual([
       'variants.0: 3.9 is a number to YAML (3.9); write it as text: "3.9"',
@@ -287,7 +293,7 @@ describe('the plan', () => {
     );
   });
 
-  test('C6 D35: a build of main plans no tag of a release', () => {
+  test('C6, D35: a build of main plans no tag of a release', () => {
     const there = { latest: image('l'), '1.0.0': image('l'), '1.0.0-python3.13': image('l'), main: image('m') };
     const plan = planOf(main, there);
     expect(plan.tags.map(({ action, tag }) => [tag, action])).toEqual([

@@ -78,7 +78,7 @@ test('R001-16: the Dockerfile is looked at once, however many variants there are
   expect(findings[0]).toMatchObject({ rule: 'GHSA-1', severity: 'critical' });
 });
 
-test('R001-17 D3: the default variant as a whole and the oldest, number by number, by its packages', () => {
+test('R001-17, D3: the default variant as a whole and the oldest, number by number, by its packages', () => {
   expect(representatives(config)).toEqual([
     { variant: '3.13', depth: 'full' },
     { variant: '3.9', depth: 'basic' },

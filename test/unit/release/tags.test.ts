@@ -437,7 +437,7 @@ describe('presets', () => {
   test('R002-5: tags-only gives nothing for a push to main', () => {
     expect(preset('tags-only', onBranch('main'))).toEqual([]);
   });
-  test('R002-14: main-and-tags gives latest, latest-dev and the version', () => {
+  test('R002-14, C3: main-and-tags gives latest, latest-dev and the version', () => {
     expect(preset('main-and-tags', onBranch('main'))).toEqual(['latest-dev']);
     expect(preset('main-and-tags', onTag('v0.1.1'))).toEqual(['0.1.1', 'latest']);
   });

@@ -26,7 +26,7 @@ describe('when something is published', () => {
     expect(shared).toEqual([`${IMAGE}:0.1`, `${IMAGE}:latest`]);
   });
 
-  test('R002-1 R002-4 R002-5: version tags, pull requests and manual runs; not a push to main', () => {
+  test('R002-1, R002-4, R002-5: version tags, pull requests and manual runs; not a push to main', () => {
     expect(tagsOf('tags-only', { ref: 'refs/heads/main' })).toEqual([]);
     expect(tagsOf('tags-only', { event: 'workflow_dispatch', ref: 'refs/tags/v0.1.1' })).toHaveLength(3);
     expect(tagsOf('tags-only', { event: 'pull_request', ref: 'refs/pull/7/merge' })).toEqual([`${IMAGE}:pr-7`]);

@@ -41,7 +41,7 @@ const service = (contextDir: string, more: Partial<Service> = {}): Service => ({
   ...more,
 });
 
-describe('R003-22: the context hash', () => {
+describe('R003-22, R003-24, C12: the context hash', () => {
   test.for<[what: string, change: (root: string) => Promise<unknown>]>([
     ['times', (root) => utimes(join(root, 'a.py'), 1, 1)],
     ['an ignored file', (root) => writeFile(join(root, 'x.log'), 'x')],

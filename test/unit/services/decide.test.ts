@@ -28,7 +28,7 @@ const facts = (more: Partial<Facts> = {}): Facts => ({
 
 describe('R003-25: each layer decides once', () => {
   test.for<[what: string, facts: Facts, action: string, layer: string]>([
-    ['--force', facts({ force: true }), 'build', 'force'],
+    ['R003-6: --force', facts({ force: true }), 'build', 'force'],
     ['no image', facts({ local: undefined, remotes: [{ tag: 'latest', state: 'absent' }] }), 'build', 'existence'],
     ['no image, and no registry asked', facts({ local: undefined, push: false, remotes: [] }), 'build', 'existence'],
     [
@@ -38,7 +38,7 @@ describe('R003-25: each layer decides once', () => {
       'existence',
     ],
     [
-      '--no-diff-check',
+      'R003-7: --no-diff-check',
       facts({ diffCheck: false, contextHash: undefined, push: false, remotes: [] }),
       'skip',
       'no-diff-check',
