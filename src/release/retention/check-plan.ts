@@ -115,8 +115,7 @@ function wrongWithVersion(entry: TagEntry, { goneTags, inventory, rules }: World
 /** Climbs to every owner: none may stay, and one of them, or it itself, must have a reason to go. */
 function wrongWithManifest(digest: Digest, { gone, goneTags, inventory, owners, rules }: World): readonly string[] {
   const wrong: string[] = [];
-  const above = new Set<Digest>([digest]);
-  for (const at of above) for (const owner of owners.get(at) ?? []) above.add(owner);
+  const above = climb(digest, owners, () => true);
   for (const at of above) {
     const name = at === digest ? digest : `${digest}, which belongs to ${at}:`;
     if (rules.protect.has(at)) wrong.push(`${name} is protected`);
@@ -135,8 +134,8 @@ function wrongWithManifest(digest: Digest, { gone, goneTags, inventory, owners, 
   );
   if (isAccounted) return wrong;
   if (!inventory.seesUntagged) wrong.push(`${digest} is untagged, and what may need it cannot be seen`);
-  // No expired tag led here: it is old, or what it belongs to is.
-  const ages = [...above].flatMap((at) => {
+  // No expired tag led here: it is old, or what it belongs to is. What is absent says nothing of the age of what it belonged to.
+  const ages = [...climb(digest, owners, (at) => inventory.manifests.has(at))].flatMap((at) => {
     const manifest = inventory.manifests.get(at);
     const times = [manifest?.createdMs, manifest?.pushedMs].filter((ms) => ms !== undefined);
     return times.length === 0 ? [] : [{ at, ageMs: rules.nowMs - Math.max(...times) }];
@@ -145,6 +144,13 @@ function wrongWithManifest(digest: Digest, { gone, goneTags, inventory, owners, 
   if (own !== undefined && own.ageMs < rules.graceMs) wrong.push(`${digest} is untagged and young`);
   if (!ages.some(({ ageMs }) => ageMs >= rules.graceMs)) wrong.push(`nobody knows how old the untagged ${digest} is`);
   return wrong;
+}
+
+/** A manifest with all its owners, through those that may be passed. */
+function climb(digest: Digest, owners: World['owners'], mayPass: (at: Digest) => boolean): ReadonlySet<Digest> {
+  const above = new Set<Digest>([digest]);
+  for (const at of above) if (mayPass(at)) for (const owner of owners.get(at) ?? []) above.add(owner);
+  return above;
 }
 
 /** Owners go before what belongs to them; only digest tags may make a circle. */
