@@ -76,7 +76,7 @@ test('a start is added to the profile on request, and only then', async () => {
 });
 
 test('an image of a registry and an archive in a bucket have profiles of their own', async () => {
-  const reference = `docker://${built.sourceRef}`;
+  const reference = `docker://${built.storageRef}`;
   const bucket = `${serviceSetting('CLIPYARD_STORE')}/profiles-${process.pid}`;
   const stored = await readFile(await storedArchive());
   await using store = openStore(bucket, process.env);
