@@ -104,7 +104,7 @@ function* metaEntry(state: WalkState, header: TarHeader, before: Overrides | und
     default:
       parsePax(bytes); // engines ignore global headers, but not damaged ones
       state.warnings.ignoredGlobalHeaders += 1;
-      return before;
+      return undefined; // to Go's reader it is an entry of its own, which the headers before it were about
   }
 }
 

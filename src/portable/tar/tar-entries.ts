@@ -101,7 +101,7 @@ async function metaEntry(
       return { ...overrides, longLink: textOf(bytes) };
     default:
       parsePax(bytes); // a global header says nothing that counts, but a damaged one is no tar
-      return before;
+      return undefined; // and it is an entry of its own, which the headers before it were about
   }
 }
 

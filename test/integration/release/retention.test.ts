@@ -289,9 +289,9 @@ for (const [name, start] of [
       for (const digest of model.manifests.keys()) expect(inventory.manifests.has(digest)).toBe(true);
     });
 
-    test.runIf(name === 'olareg')(
-      'the command plans, is killed with SIGKILL at a deletion, and goes on where it was',
-      async () => {
+    // Programs are slow to start: at one of the two.
+    if (name === 'olareg')
+      test('the command plans, is killed with SIGKILL at a deletion, and goes on where it was', async () => {
         const { garbage, kept, model } = fourReleases();
         await push(model);
         const target = `${repository.registry}/${repository.repository}`;
@@ -308,6 +308,5 @@ for (const [name, start] of [
         expect(again.deleted).toBeGreaterThan(0);
         expect(await present(kept)).toEqual(kept.map(() => true));
         expect(await present(garbage)).toEqual(garbage.map(() => false));
-      },
-    );
+      });
   });
