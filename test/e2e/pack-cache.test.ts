@@ -129,7 +129,8 @@ test('what one machine packed another one takes from the shared cache', async ()
 test('a shared cache that does not work is a warning', async () => {
   const { result, warnings } = await build('alone', { extra: ['--pack-cache-store', 's3://no-such-bucket-of-ours'] });
   expect(result.layers.length).toBe(4);
-  expect(warnings).toEqual(['shared pack cache failed']);
+  // Said once; a busy machine may have others to give.
+  expect(warnings.filter((warning) => warning === 'shared pack cache failed')).toHaveLength(1);
 });
 
 test('an image in a registry is indexed again without its layers; a damaged index costs that layer', async () => {
