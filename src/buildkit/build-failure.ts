@@ -16,6 +16,11 @@ const DETAIL_LOG_LINES = 50;
 const SHOWN_LOG_LINES = 20;
 /** A COPY or ADD whose source is not in its context, stage or image. */
 const MISSING_SOURCE = /failed to calculate checksum of ref \S+: (?<path>".*"): not found/;
+/**
+ * A daemon killed between the rename of a snapshot's directory and the commit of its number gives the number again. The
+ * failure removes that directory (containerd v2.3, plugins/snapshots/overlay), so the next build goes through.
+ */
+const SNAPSHOT_LEFT = /failed to prepare .*: failed to rename: rename \S+ \S+: file exists/;
 /** Lines of the Dockerfile shown around the ones at fault. */
 const CONTEXT_LINES = 2;
 
@@ -64,6 +69,7 @@ interface Signs {
 /** Text decides only among causes that the typed details leave open; each pattern is one that BuildKit v0.33 writes. */
 function codeOf(text: string, { exited, hasSource, lines }: Signs): ErrorCode {
   if (exited) return 'BUILD_STEP_FAILED';
+  if (SNAPSHOT_LEFT.test(text)) return 'BUILDKIT_INTERRUPTED';
   if (/secret \S+: not found/.test(text)) return 'SECRET_NOT_FOUND';
   if (/failed to read dockerfile: .*no such file/.test(text)) return 'DOCKERFILE_NOT_FOUND';
   if (/no access allowed to dir/.test(text)) return 'CONTEXT_NOT_FOUND';

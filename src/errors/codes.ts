@@ -117,6 +117,11 @@ export const ERROR_CODES = {
     retryable: true,
     help: 'The session with buildkitd broke; the build was cancelled and can be run again.',
   },
+  BUILDKIT_INTERRUPTED: {
+    category: 'unavailable',
+    retryable: true,
+    help: 'The daemon met the snapshot of one that was killed, and removed it as it failed; run the build again.',
+  },
   BUILDKIT_PROTOCOL: {
     category: 'internal',
     retryable: false,

@@ -75,7 +75,8 @@ export class SharedPacks {
     try {
       return await work(AbortSignal.any([signal, AbortSignal.timeout(DEADLINE_MS)]));
     } catch (thrown) {
-      if (signal.aborted) return undefined;
+      // Layers are packed side by side: of those that meet a broken store at once, one says it.
+      if (signal.aborted || !this.#usable) return undefined;
       const code = thrown instanceof WorkerError ? thrown.code : undefined;
       this.#log.warn(
         { doing, key: name, store: this.#store.url, code, reason: messageOf(thrown) },

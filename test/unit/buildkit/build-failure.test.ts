@@ -100,6 +100,12 @@ describe('codes', () => {
     ['secret tok: not found', [source(4, 4)], 2, 'SECRET_NOT_FOUND'],
     ['granting entitlement network.host is not allowed by build daemon configuration', [], 2, 'CONFIG_INVALID'],
     ['no active session for x: context deadline exceeded', [], 4, 'BUILDKIT_SESSION_LOST'],
+    [
+      'failed to read dockerfile: failed to prepare  as ykc: failed to rename: rename /s/new-29 /s/1122: file exists',
+      [],
+      2,
+      'BUILDKIT_INTERRUPTED',
+    ],
     ['Connection dropped', [], 14, 'BUILDKIT_UNAVAILABLE'],
     ['context canceled', [], 1, 'CANCELED'],
     ['database is closed', [stack], 2, 'BUILD_FAILED'],
