@@ -1,2 +1,2 @@
-export { ghcrStore } from './ghcr-store.ts';
+export { type GhcrStore, ghcrStore } from './ghcr-store.ts';
 export type { PackagesApiOptions } from './packages-api.ts';

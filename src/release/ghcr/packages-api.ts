@@ -63,7 +63,7 @@ export class PackagesApi implements AsyncDisposable {
       const waitMs = answer.waitMs ?? (answer.status >= 500 ? 250 * 2 ** attempt : undefined);
       const patienceMs = this.#options.patienceMs ?? PATIENCE_MS;
       if (waitMs === undefined || attempt >= ATTEMPTS || this.#waitedMs + waitMs > patienceMs)
-        throw refusalOf(doing, answer);
+        throw refusalOf(method, doing, answer);
       this.#waitedMs += waitMs;
       await sleep(waitMs, undefined, { signal }).catch(() => {
         signal.throwIfAborted();
@@ -108,6 +108,8 @@ export class PackagesApi implements AsyncDisposable {
         json: jsonOf(text),
         next: nextOf(header('link'), url),
         waitMs: waitOf(statusCode, header),
+        scopes: header('x-oauth-scopes'),
+        signOn: header('x-github-sso'),
       };
     } catch (thrown) {
       signal.throwIfAborted();
@@ -117,7 +119,13 @@ export class PackagesApi implements AsyncDisposable {
   }
 }
 
-type RawAnswer = ApiAnswer & { readonly waitMs: number | undefined };
+type RawAnswer = ApiAnswer & {
+  readonly waitMs: number | undefined;
+  /** What a classic token may do, where GitHub says it. */
+  readonly scopes: string | undefined;
+  /** Set where the organization wants a single sign-on first. */
+  readonly signOn: string | undefined;
+};
 
 /** What GitHub says in words. */
 export function messageIn(json: unknown): string {
@@ -125,13 +133,27 @@ export function messageIn(json: unknown): string {
   return typeof message === 'string' ? message.slice(0, 500) : '';
 }
 
-function refusalOf(doing: string, { json, status, waitMs }: RawAnswer): WorkerError {
+function refusalOf(method: 'GET' | 'DELETE', doing: string, answer: RawAnswer): WorkerError {
+  const { json, status, waitMs } = answer;
   const code =
     waitMs !== undefined
       ? 'REGISTRY_THROTTLED'
       : (CODES[status] ??
         (status === 404 ? 'REGISTRY_NOT_FOUND' : status >= 500 ? 'REGISTRY_UNAVAILABLE' : 'REGISTRY_REFUSED'));
-  return new WorkerError(code, `${doing}: ${status} ${messageIn(json)}`.trim(), { status });
+  const why = waitMs === undefined ? explained(method, answer) : 'the rate limit is spent; try again later';
+  const said = `${doing}: ${status} ${messageIn(json)}`.trim();
+  return new WorkerError(code, why === undefined ? said : `${said} (${why})`, { status });
+}
+
+/** What a person can do about it. */
+function explained(method: 'GET' | 'DELETE', { scopes, signOn, status }: RawAnswer): string | undefined {
+  if (status === 401) return 'the token is unknown, revoked or expired';
+  if (status >= 300 && status < 400)
+    return 'it leads elsewhere, where the token is not sent: the owner may have a new name';
+  if (status !== 403 && status !== 404) return undefined;
+  if (signOn !== undefined) return "the token must be authorized for the organization's single sign-on";
+  const needed = method === 'GET' ? 'read:packages' : 'read:packages and delete:packages';
+  return `the token needs ${needed}${scopes === undefined ? '' : `; it has ${scopes.trim() || 'no scope'}`}`;
 }
 
 /** "Rate limits for the REST API": 403 or 429 with Retry-After, or with nothing left until a time in seconds. */
