@@ -16,33 +16,25 @@ import {
   buildService,
   type Console,
   chooseServices,
-  confirmDeletion,
   createConsole,
   DEFAULT_ORG,
   DEFAULT_REGISTRY,
   DEFAULT_REPO,
-  deleteImages,
   failureOf,
   type Level,
   LiveView,
-  listImages,
+  type LoggedIn,
   logIn,
-  type PlannedDeletion,
   type RunBuild,
   readServicesFile,
   runServices,
   type Service,
-  type ServiceListing,
   type ServicesFile,
   sayHeader,
-  sayListing,
-  sayNotes,
-  sayPreview,
   saySummary,
   showsPictures,
   type Team,
   teamOf,
-  texts,
   writeServicesFile,
 } from '../../services/index.ts';
 import type { CommandContext } from '../context.ts';
@@ -50,6 +42,7 @@ import { loginsOf } from '../logins.ts';
 import { parseCompression, parseCount } from '../parse-options.ts';
 import { promptOf } from '../prompt.ts';
 import { objectStore, packCacheSettings, trustOf } from '../services.ts';
+import { deleteServiceImages, listServiceImages } from './service-images.ts';
 
 export interface ServicesFlags {
   readonly service: readonly string[];
@@ -69,6 +62,7 @@ export interface ServicesFlags {
   readonly file?: string;
   readonly latest: LatestMode;
   readonly login?: 'github' | 'docker';
+  readonly packagesApi?: string;
   readonly jobs: string;
   readonly workspace?: string;
   readonly store?: string;
@@ -123,11 +117,11 @@ export async function services(flags: ServicesFlags, json: boolean, context: Com
   const session = { flags, json, context, file, team, chosen, console: createConsole(output), output };
   if (flags.listImages !== true && flags.deleteImages !== true)
     sayHeader(session.console, { org: team.org, repo: team.repo, source: file.source, version: flags.version });
-  const credentials = await credentialsOf(session);
-  await using client = connect(credentials, session);
-  if (flags.listImages === true) await list(session, client);
-  else if (flags.deleteImages === true) await remove(session, client);
-  else await run(session, client, credentials);
+  const login = await loginOf(session);
+  await using client = connect(login.credentials, session);
+  if (flags.listImages === true) await listServiceImages({ ...session, client, login });
+  else if (flags.deleteImages === true) await deleteServiceImages({ ...session, client, login });
+  else await run(session, client, login.credentials);
 }
 
 export interface InitFlags {
@@ -168,17 +162,17 @@ function outputOf(flags: ServicesFlags, json: boolean, { env, stderr, stdout }: 
 }
 
 /** GitHub's registry takes a token; every other one what docker knows. Nobody logs in for what needs no registry. */
-async function credentialsOf(session: Session): Promise<CredentialSource> {
+async function loginOf(session: Session): Promise<LoggedIn> {
   const { console, context, file, flags, team } = session;
   const { env, signal } = context;
   const others = await loadCredentials(env);
   const how = flags.login ?? file.login ?? (team.registry === DEFAULT_REGISTRY ? 'github' : 'docker');
   const needsLogin = flags.push === true || flags.listImages === true || flags.deleteImages === true;
-  if (how === 'docker' || !needsLogin) return others;
+  if (how === 'docker' || !needsLogin) return { credentials: others, token: undefined };
   // A dry run reads with what there is, and asks nobody.
-  if (flags.dryRun === true && !env['GITHUB_TOKEN']) return others;
+  if (flags.dryRun === true && !env['GITHUB_TOKEN']) return { credentials: others, token: undefined };
   const prompt = promptOf(context);
-  const { credentials } = await logIn({
+  return await logIn({
     console,
     registry: team.registry,
     env,
@@ -188,7 +182,6 @@ async function credentialsOf(session: Session): Promise<CredentialSource> {
     connect: (source) => connect(source, session),
     signal,
   });
-  return credentials;
 }
 
 function connect(
@@ -197,61 +190,6 @@ function connect(
 ): RegistryClient {
   const { log } = context;
   return createRegistryClient({ credentials, plainHttp: flags.plainHttp ?? false, log, trust: trustOf(context) });
-}
-
-async function list(session: Session, client: RegistryClient): Promise<void> {
-  const { chosen, console, context, json, team } = session;
-  const { signal, stdout } = context;
-  console.say(texts.listing(team.registry));
-  const listings: ServiceListing[] = [];
-  for (const { image, name } of chosen) {
-    const listing = { service: name, tags: await listImages(image, { client, signal }) };
-    sayListing(console, listing);
-    listings.push(listing);
-  }
-  sayNotes(console);
-  if (json) stdout.write(`${JSON.stringify({ services: listings.map(listingDocument) })}\n`);
-}
-
-function listingDocument({ service, tags }: ServiceListing): object {
-  return {
-    service,
-    tags: tags.map(({ createdMs, digest, tag }) => ({
-      tag,
-      digest,
-      created: createdMs === undefined ? null : new Date(createdMs).toISOString(),
-    })),
-  };
-}
-
-async function remove(session: Session, client: RegistryClient): Promise<void> {
-  const { chosen, console, context, flags, json, team } = session;
-  const { signal, stdout } = context;
-  const plans: PlannedDeletion[] = [];
-  for (const { image, name } of chosen) {
-    const all = await listImages(image, { client, signal });
-    const tags = flags.version === undefined ? all : all.filter(({ tag }) => tag === flags.version);
-    plans.push({ service: name, image, tags });
-  }
-  sayPreview(console, plans);
-  const imageCount = plans.reduce((sum, { tags }) => sum + tags.length, 0);
-  const end = (deleted: readonly object[]) => {
-    if (json) stdout.write(`${JSON.stringify({ planned: plans, deleted })}\n`);
-  };
-  if (flags.dryRun === true || imageCount === 0) {
-    console.info(imageCount === 0 ? 'There is nothing to delete' : 'Dry run: nothing was deleted');
-    end([]);
-    return;
-  }
-  await confirmDeletion({
-    terminal: promptOf(context),
-    imageCount,
-    all: flags.all === true ? { name: `${team.org}/${team.repo}` } : undefined,
-  });
-  const results = await deleteImages(plans, { client, console, signal });
-  end(results.map(({ outcome, service, tag }) => ({ service, tag, outcome })));
-  const refused = results.find(({ error }) => error !== undefined);
-  if (refused?.error !== undefined) throw refused.error;
 }
 
 async function run(session: Session, client: RegistryClient, credentials: CredentialSource): Promise<void> {

@@ -50,6 +50,7 @@ export function addServicesCommand(program: Command, context: CommandContext): v
         .default('auto'),
     )
     .addOption(new Option('--login <how>', 'by a GitHub token, or as docker does').choices(['github', 'docker']))
+    .option('--packages-api <url>', "Address of GitHub's packages API for listing and deleting; of itself for ghcr.io")
     .option('--jobs <n>', 'Services built at once', '2')
     .option('--workspace <id>', 'Workspace of the archives')
     .option('--store <url>', 'Where archives go (CLIPYARD_STORE)')

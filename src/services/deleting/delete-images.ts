@@ -1,8 +1,10 @@
 import type { Digest } from '../../digest/index.ts';
 import { type Cancelable, toWorkerError, type WorkerError } from '../../errors/index.ts';
 import type { RegistryClient, Repository } from '../../registry/index.ts';
+import { removeTag } from '../../release/index.ts';
 import type { Console } from '../console/console.ts';
 import { texts } from '../console/texts.ts';
+import type { GithubPackages } from '../packages/github-packages.ts';
 
 /** The tags of one service that go. */
 export interface PlannedDeletion {
@@ -20,10 +22,10 @@ export interface DeletedTag {
 }
 
 export interface DeleteContext extends Cancelable {
-  readonly client: Pick<RegistryClient, 'deleteManifest' | 'headManifest'>;
+  readonly client: RegistryClient;
   readonly console: Console;
-  /** Removes one tag where the registry's own API cannot; undefined: it can. */
-  readonly deleteTag?: ((image: Repository, tag: string, digest: Digest) => Promise<'deleted' | 'absent'>) | undefined;
+  /** Deletes the images of GitHub's registry, which does not delete itself. */
+  readonly packages?: GithubPackages | undefined;
 }
 
 /** What is shown before anything is asked. */
@@ -53,16 +55,18 @@ export async function deleteImages(
 type Outcome = Pick<DeletedTag, 'outcome' | 'error'>;
 
 async function deleteOne(image: Repository, tag: string, digest: Digest, context: DeleteContext): Promise<Outcome> {
-  const { client, signal } = context;
+  const { client, packages, signal } = context;
   try {
     const now = await client.headManifest(image, tag, { signal });
     if (now === undefined) return { outcome: 'absent' };
     if (now.digest !== digest) return { outcome: 'changed' };
-    const remove = context.deleteTag ?? ((...[where, name]) => client.deleteManifest(where, name, { signal }));
-    return { outcome: await remove(image, tag, digest) };
+    const store = packages?.storeOf(image);
+    if (store !== undefined) return { outcome: await store.deleteTag(tag, digest, { signal }) };
+    return { outcome: await removeTag({ client, repository: image, tag, expected: digest, signal }) };
   } catch (thrown) {
     signal.throwIfAborted();
-    return { outcome: 'refused', error: toWorkerError(thrown, `delete ${tag}`) };
+    const error = toWorkerError(thrown, `delete ${tag}`);
+    return error.code === 'TAG_CHANGED' ? { outcome: 'changed' } : { outcome: 'refused', error };
   }
 }
 
