@@ -182,7 +182,7 @@ async function push(
   digest: Digest | undefined,
   planned: PlannedTags,
   { decision, remotes, service: { image } }: Pushing,
-  { dryRun, version }: RunRequest,
+  { dryRun, latest, version }: RunRequest,
   { client, console, lock, signal }: ProcessContext,
 ): Promise<readonly TagOutcome[]> {
   if (decision.action === 'push-only') console.info(texts.pushingAnyway());
@@ -192,5 +192,5 @@ async function push(
   if (decision.action !== 'skip') console.say(texts.pushingTo(registryName(image.registry)));
   // A dry run of a build does not know the digest; every tag then moves as far as anybody can say.
   const name = digest ?? ('sha256:' as Digest);
-  return await writeTags(name, planned, { before, client, console, dryRun, image, lock, signal, version });
+  return await writeTags(name, planned, { before, client, console, dryRun, image, latest, lock, signal, version });
 }

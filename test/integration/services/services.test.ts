@@ -1,5 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Digest } from '../../../src/digest/index.ts';
 import { createRegistryClient, parseReference, type RegistryClient } from '../../../src/registry/index.ts';
+import { createRepositoryLock } from '../../../src/release/index.ts';
+import { createConsole } from '../../../src/services/index.ts';
+import { writeTags } from '../../../src/services/push/write-tags.ts';
 import { FaultProxy } from '../../support/fault-proxy.ts';
 import { type RunningRegistry, startDistribution, startOlareg } from '../../support/registry.ts';
 import { type TestTeam, testTeam } from '../../support/services/team.ts';
@@ -72,9 +76,9 @@ describe.each([
     }
   });
 
-  test('R003-26, C16: what is up to date is not written', async () => {
+  test('R003-12, R003-26, C16: what is up to date is not written, and DEBUG is --debug', async () => {
     proxy.takeRequests();
-    const { exitCode, stdout } = await team.run('--all', '--version', '1.0.0', '--push', '--debug');
+    const { exitCode, stdout } = await team.runWith({ DEBUG: 'true' }, '--all', '--version', '1.0.0', '--push');
     expect(exitCode).toBe(0);
     expect(stdout).toContain('[DEBUG] Local and remote digests match for frontend');
     expect(stdout).toContain('[DEBUG] Image frontend is up to date, skipping build');
@@ -146,6 +150,36 @@ describe.each([
     expect(await digestOf('backend', 'latest')).toBe(await digestOf('backend', '1.1.1'));
   });
 
+  test('C2, D21: latest stays when a higher version came while this one was built', async () => {
+    const image = parseReference(team.reference('backend'));
+    const [hotfix, release] = [await digestOf('backend', '1.1.1'), await digestOf('backend', '1.2.0')];
+    const { bytes, mediaType } = await client.getManifest(image, '1.2.0', { signal });
+    await client.putManifest(image, 'latest', bytes, mediaType, { signal });
+    const lines: string[] = [];
+    const outcomes = await writeTags(
+      hotfix as Digest,
+      // As it was planned before 1.2.0 came.
+      { tags: ['1.1.1', 'latest'], latestStays: undefined, warnings: [] },
+      {
+        client,
+        console: createConsole({ debug: false, pictures: true, write: (line) => lines.push(line) }),
+        image,
+        lock: createRepositoryLock(team.env['CLIPYARD_STATE'] ?? ''),
+        version: '1.1.1',
+        latest: 'auto',
+        before: new Map(),
+        dryRun: false,
+        signal,
+      },
+    );
+    expect(outcomes.map(({ outcome, tag }) => [tag, outcome])).toEqual([
+      ['1.1.1', 'unchanged'],
+      ['latest', 'not-moved'],
+    ]);
+    expect(lines.at(-1)).toBe('💡 latest not moved: 1.2.0 is higher (--latest=always moves it)');
+    expect(await digestOf('backend', 'latest')).toBe(release);
+  });
+
   test('D17: when the version cannot be written, latest stays', async () => {
     const latest = await digestOf('frontend', 'latest');
     await team.write('frontend/main.py', 'changed');
@@ -171,6 +205,17 @@ describe.each([
     expect(lines.slice(3, 5).map((line) => /Tag: (\S+)/.exec(line)?.[1])).toEqual(['1.2.0', '1.0.0']);
     expect(lines[5]).toBe('💡 Tag Management Notes:');
     expect(writes()).toEqual([]);
+  });
+
+  test('R003-6, R003-7: --no-diff-check takes the image that is there, --force builds all the same', async () => {
+    await team.write('frontend/main.py', 'neither built nor looked at');
+    const { stdout: unlooked } = await team.run('--service', 'frontend', '--no-diff-check', '--explain');
+    expect(unlooked).toContain('frontend: skip (no-diff-check)');
+    await team.run('--service', 'frontend');
+    const { stdout: unchanged } = await team.run('--service', 'frontend');
+    expect(unchanged).toContain('[INFO] ⏭️  Skipping frontend (up to date)');
+    const { stdout: forced } = await team.run('--service', 'frontend', '--force');
+    expect(forced).toContain(`✅ Successfully built ${team.reference('frontend')}:latest`);
   });
 
   test('R003-41, D38: deleting is refused without a terminal, and a dry run of it writes nothing', async () => {
