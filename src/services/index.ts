@@ -17,4 +17,4 @@ export { type LoggedIn, logIn } from './login/log-in.ts';
 export { GithubPackages } from './packages/github-packages.ts';
 export type { TagOutcome } from './push/plan-tags.ts';
 export type { RunRequest, ServiceResult } from './run/process-service.ts';
-export { failureOf, type RunResult, runServices, sayHeader, saySummary } from './run/run-services.ts';
+export { failureOf, type RunResult, runServices, sayHeader, saySummary, waysOut } from './run/run-services.ts';

@@ -35,6 +35,7 @@ import {
   showsPictures,
   type Team,
   teamOf,
+  waysOut,
   writeServicesFile,
 } from '../../services/index.ts';
 import type { CommandContext } from '../context.ts';
@@ -117,11 +118,20 @@ export async function services(flags: ServicesFlags, json: boolean, context: Com
   const session = { flags, json, context, file, team, chosen, console: createConsole(output), output };
   if (flags.listImages !== true && flags.deleteImages !== true)
     sayHeader(session.console, { org: team.org, repo: team.repo, source: file.source, version: flags.version });
-  const login = await loginOf(session);
+  const login = await loginOf(session).catch(withWaysOut(session));
   await using client = connect(login.credentials, session);
-  if (flags.listImages === true) await listServiceImages({ ...session, client, login });
-  else if (flags.deleteImages === true) await deleteServiceImages({ ...session, client, login });
+  const images = { ...session, client, login };
+  if (flags.listImages === true) await listServiceImages(images).catch(withWaysOut(session));
+  else if (flags.deleteImages === true) await deleteServiceImages(images).catch(withWaysOut(session));
   else await run(session, client, login.credentials);
+}
+
+/** Says what can be done about a failure of the whole command; those of single services are told with them. */
+function withWaysOut({ console }: Pick<Session, 'console'>): (thrown: unknown) => never {
+  return (thrown) => {
+    if (thrown instanceof WorkerError) for (const way of waysOut(thrown)) console.info(way);
+    throw thrown;
+  };
 }
 
 export interface InitFlags {

@@ -66,17 +66,25 @@ export async function runServices(
 }
 
 /** What can be done about a failure (docs/services.md, "When something goes wrong"). */
-export function waysOut({ code }: WorkerError, { contextDir }: Pick<Service, 'contextDir'>): readonly string[] {
+export function waysOut({ code }: WorkerError, service?: Pick<Service, 'contextDir'>): readonly string[] {
   switch (code) {
     case 'CONTEXT_NOT_FOUND':
     case 'DOCKERFILE_NOT_FOUND':
-      return [`The sources are expected at ${contextDir}; name another place with source or context in clipyard.yaml`];
+      if (service === undefined) return [];
+      return [
+        `The sources are expected at ${service.contextDir}; name another place with source or context in clipyard.yaml`,
+      ];
     case 'REGISTRY_UNAUTHENTICATED':
     case 'REGISTRY_DENIED':
     case 'GITHUB_TOKEN_INVALID':
       return ['Set GITHUB_TOKEN to a token with write:packages, read:packages and delete:packages'];
     case 'TAG_PERMANENT':
       return ['A version is never pushed twice with other bytes: take the next one with --version'];
+    case 'INVENTORY_INCOMPLETE':
+    case 'REGISTRY_LIST_INCOMPLETE':
+    case 'REGISTRY_THROTTLED':
+    case 'REGISTRY_UNAVAILABLE':
+      return ['Try again; CLIPYARD_LOG=debug writes every request to the log'];
     default:
       return [];
   }

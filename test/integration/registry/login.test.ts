@@ -113,7 +113,7 @@ test('Bearer: a wrong password is REGISTRY_UNAUTHENTICATED, a missing right REGI
   ).rejects.toMatchObject({ code: 'REGISTRY_DENIED' });
 });
 
-test('a redirect to another host takes no login along, and one in a circle ends', async () => {
+test('D31: a redirect to another host takes no login along, and one in a circle ends', async () => {
   await using registry = await startDistribution({ kind: 'basic' });
   await using proxy = await FaultProxy.start(registry.address);
   await using directory = await temporaryDirectory('login');

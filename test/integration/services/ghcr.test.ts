@@ -113,7 +113,8 @@ test('R003-46: a token that may not list packages is told what it lacks, and the
   expect(stdout).toContain('Tag: 1.1.0 (created: 2024-01-15 10:30)');
   packages.answers.push({ match: /./, answer: { status: 401, body: { message: 'Bad credentials' } } });
   // Deleting needs the API: it ends before anybody is asked.
-  const { exitCode: refused, stderr } = await run('--delete-images');
+  const { exitCode: refused, stderr, stdout: said } = await run('--delete-images');
+  expect(said).toContain('[INFO] Set GITHUB_TOKEN to a token with write:packages, read:packages and delete:packages');
   expect([refused, stderr]).toEqual([77, expect.stringContaining('the token is unknown, revoked or expired')]);
 });
 

@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
 import type { Digest } from '../../../src/digest/index.ts';
 import { WorkerError } from '../../../src/errors/index.ts';
+import type { CredentialSource } from '../../../src/registry/index.ts';
 import { createConsole } from '../../../src/services/console/console.ts';
 import { LiveView } from '../../../src/services/console/live-view.ts';
 import { OrderedLines } from '../../../src/services/console/ordered-lines.ts';
@@ -327,7 +328,34 @@ describe('the token', () => {
   });
 });
 
+test.for<[env: Record<string, string>, username: string]>([
+  [{}, 'acme'],
+  [{ GITHUB_USERNAME: '' }, 'acme'],
+  [{ GITHUB_USERNAME: 'octocat' }, 'octocat'],
+])('R003-14: with %j the user is %s', async ([env, username]) => {
+  const signal = new AbortController().signal;
+  let given: CredentialSource | undefined;
+  const end = logIn({
+    console: recorded().console,
+    registry: 'ghcr.io',
+    env: { GITHUB_TOKEN: `ghp_${'a'.repeat(36)}`, ...env },
+    org: 'acme',
+    others: { get: () => Promise.resolve(undefined) },
+    ask: undefined,
+    connect: (credentials) => {
+      given = credentials;
+      throw new Error('no registry is needed here');
+    },
+    signal,
+  });
+  await expect(end).rejects.toThrow('no registry is needed here');
+  expect(await given?.get('ghcr.io', { signal })).toMatchObject({ kind: 'basic', username });
+  // The token goes to its registry alone.
+  expect(await given?.get('quay.io', { signal })).toBeUndefined();
+});
+
 test('R003-46: each trouble has a way out that names the option', () => {
+  expect(waysOut(new WorkerError('INVENTORY_INCOMPLETE', '')).join()).toContain('CLIPYARD_LOG=debug');
   const way = (code: 'REGISTRY_DENIED' | 'CONTEXT_NOT_FOUND' | 'TAG_PERMANENT') =>
     waysOut(new WorkerError(code, ''), { contextDir: '/src/milou/backend' }).join();
   expect(way('REGISTRY_DENIED')).toContain('GITHUB_TOKEN');
