@@ -45,7 +45,7 @@ export {
   writeTags,
 } from './app/index.ts';
 export { type CopyCounts, type CopyEvent, type CopyRequest, type CopyResult, copyImage } from './copy/index.ts';
-export { type GhcrStore, ghcrStore, type PackagesApiOptions } from './ghcr/index.ts';
+export { type GhcrStore, ghcrStore, PackagesApi, type PackagesApiOptions } from './ghcr/index.ts';
 export {
   type Coverage,
   compareVersions,

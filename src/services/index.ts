@@ -12,7 +12,7 @@ export { chooseServices, type Names, type Service, type Team, teamOf } from './f
 export { parseServicesFile, SERVICES_FILE_NAME, type ServiceEntry, type ServicesFile } from './file/services-file.ts';
 export { type ListedTag, listImages } from './listing/list-images.ts';
 export { type ServiceListing, sayListing, sayNotes } from './listing/say-listing.ts';
-export { TOKEN_PERMISSIONS } from './login/github-token.ts';
+export { missingPermissions, TOKEN_PERMISSIONS, type TokenUse } from './login/github-token.ts';
 export { type LoggedIn, logIn } from './login/log-in.ts';
 export { GithubPackages } from './packages/github-packages.ts';
 export type { TagOutcome } from './push/plan-tags.ts';

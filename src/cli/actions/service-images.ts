@@ -22,8 +22,7 @@ import { Secret } from '../../telemetry/index.ts';
 import type { CommandContext } from '../context.ts';
 import { promptOf } from '../prompt.ts';
 import { trustOf } from '../services.ts';
-
-const GITHUB_API = 'https://api.github.com';
+import { GITHUB_API } from '../token-check.ts';
 
 /** What listing and deleting share. */
 export interface ImagesRequest {

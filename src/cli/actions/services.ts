@@ -43,6 +43,7 @@ import { loginsOf } from '../logins.ts';
 import { parseCompression, parseCount } from '../parse-options.ts';
 import { promptOf } from '../prompt.ts';
 import { objectStore, packCacheSettings, trustOf } from '../services.ts';
+import { checkToken, GITHUB_API } from '../token-check.ts';
 import { deleteServiceImages, listServiceImages } from './service-images.ts';
 
 export interface ServicesFlags {
@@ -182,7 +183,7 @@ async function loginOf(session: Session): Promise<LoggedIn> {
   // A dry run reads with what there is, and asks nobody.
   if (flags.dryRun === true && !env['GITHUB_TOKEN']) return { credentials: others, token: undefined };
   const prompt = promptOf(context);
-  return await logIn({
+  const login = await logIn({
     console,
     registry: team.registry,
     env,
@@ -192,6 +193,11 @@ async function loginOf(session: Session): Promise<LoggedIn> {
     connect: (source) => connect(source, session),
     signal,
   });
+  const api = flags.packagesApi ?? (team.registry === DEFAULT_REGISTRY ? GITHUB_API : undefined);
+  const use = flags.listImages === true ? 'list' : flags.deleteImages === true ? 'delete' : 'push';
+  if (login.token !== undefined && api !== undefined)
+    await checkToken({ api, token: login.token, use, dryRun: flags.dryRun === true, console, context });
+  return login;
 }
 
 function connect(

@@ -1,2 +1,2 @@
 export { type GhcrStore, ghcrStore } from './ghcr-store.ts';
-export type { PackagesApiOptions } from './packages-api.ts';
+export { PackagesApi, type PackagesApiOptions } from './packages-api.ts';

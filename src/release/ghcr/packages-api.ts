@@ -71,6 +71,17 @@ export class PackagesApi implements AsyncDisposable {
     }
   }
 
+  /**
+   * What a classic token may do, as GitHub names it; undefined for tokens of other kinds, of which it says nothing. The request counts
+   * against no rate limit.
+   */
+  async tokenScopes({ signal }: Cancelable): Promise<readonly string[] | undefined> {
+    const url = this.urlOf('/rate_limit');
+    const { scopes, status } = await this.#exchange('GET', url, `GET ${url.host}${url.pathname}`, { signal });
+    if (status !== 200 || scopes === undefined) return undefined;
+    return scopes.split(',').flatMap((scope) => scope.trim() || []);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#agent?.destroy();
   }

@@ -9,6 +9,22 @@ export const TOKEN_PERMISSIONS = [
   ['delete:packages', 'delete images (only for --delete-images)'],
 ] as const;
 
+/** What a run wants of GitHub's registry. */
+export type TokenUse = 'push' | 'list' | 'delete';
+
+/** A tag is deleted by pushing what takes its place. */
+const NEEDED: Readonly<Record<TokenUse, readonly string[]>> = {
+  push: ['write:packages'],
+  list: ['read:packages'],
+  delete: ['write:packages', 'read:packages', 'delete:packages'],
+};
+
+/** Pure: what a token with these scopes lacks. Who may write may read. */
+export function missingPermissions(scopes: readonly string[], use: TokenUse): readonly string[] {
+  const has = new Set([...scopes, ...(scopes.includes('write:packages') ? ['read:packages'] : [])]);
+  return NEEDED[use].filter((permission) => !has.has(permission));
+}
+
 /**
  * Personal tokens (classic `ghp_`, fine-grained `github_pat_`), those of apps and actions (`gho_`, `ghu_`, `ghs_`, `ghr_`, which
  * have grown longer over time), and the bare hex of old.

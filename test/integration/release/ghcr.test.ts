@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { runCommandLine } from '../../../src/cli/index.ts';
 import type { Digest } from '../../../src/digest/index.ts';
 import { createRegistryClient, type RegistryClient } from '../../../src/registry/index.ts';
 import { createRepositoryLock, ghcrStore, type RetentionPolicy, runRetention } from '../../../src/release/index.ts';
@@ -14,6 +16,7 @@ import { pushRepository } from '../../support/release/push-repository.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const { signal } = new AbortController();
+const root = join(import.meta.dirname, '../../..');
 const TOKEN = 'ghp_ThisIsAnInventedTokenOfATest0000000';
 const policy: RetentionPolicy = {
   keep: 1,
@@ -100,6 +103,36 @@ test('R002-9, D28: GHCR is cleaned through the packages API, untagged versions t
   expect(await client.listTags(repository, { signal })).toEqual(['1.1.0']);
   expect(packages.requests.filter(({ path }) => path.endsWith('/versions')).length).toBeGreaterThan(1);
   expect((await run()).plan.deletions).toEqual([]);
+});
+
+test('R002-9: the command goes through the API, with a token alone', async () => {
+  const name = `${repository.registry}/${repository.repository}`;
+  const args = [
+    'retention',
+    name,
+    '--keep',
+    '1',
+    '--order',
+    'version',
+    '--no-store',
+    '--packages-api',
+    packages.address,
+  ];
+  const command = async (token: string) => {
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+    const said = text(stderr);
+    stdout.resume();
+    const env = { ...process.env, CLIPYARD_STATE: state.path, DOCKER_CONFIG: state.path, GITHUB_TOKEN: token };
+    const exitCode = await runCommandLine(['node', 'clipyard', ...args], { env, root, signal, stdout, stderr });
+    stderr.end();
+    return { exitCode, stderr: await said };
+  };
+  expect(await command('')).toEqual({ exitCode: 64, stderr: expect.stringContaining('GITHUB_TOKEN') as string });
+  expect(packages.requests).toEqual([]);
+  expect((await command(TOKEN)).exitCode).toBe(0);
+  // Untagged ones stay: they are younger than a day.
+  expect(await client.listTags(repository, { signal })).toEqual(['1.1.0']);
+  expect(await isThere(digests.old)).toBe(false);
 });
 
 test('D39: a dry run only reads there too', async () => {

@@ -111,11 +111,29 @@ test('R003-46: a token that may not list packages is told what it lacks, and the
   expect(exitCode).toBe(0);
   expect(stdout).toContain('the token needs read:packages; it has repo');
   expect(stdout).toContain('Tag: 1.1.0 (created: 2024-01-15 10:30)');
-  packages.answers.push({ match: /./, answer: { status: 401, body: { message: 'Bad credentials' } } });
+  packages.answers.push({ match: /packages/, answer: { status: 401, body: { message: 'Bad credentials' } } });
   // Deleting needs the API: it ends before anybody is asked.
   const { exitCode: refused, stderr, stdout: said } = await run('--delete-images');
   expect(said).toContain('[INFO] Set GITHUB_TOKEN to a token with write:packages, read:packages and delete:packages');
   expect([refused, stderr]).toEqual([77, expect.stringContaining('the token is unknown, revoked or expired')]);
+});
+
+test('R003-15, R003-16: what a token may not do is told before anything is built or asked', async () => {
+  const scopes = (text: string) => ({ status: 200, headers: { 'x-oauth-scopes': text }, body: {} });
+  packages.answers.push({ match: /rate_limit/, answer: scopes('read:packages, repo') });
+  const pushed = await run('--push');
+  expect([pushed.exitCode, pushed.stderr]).toEqual([
+    77,
+    expect.stringContaining('the GitHub token lacks write:packages; it has read:packages, repo'),
+  ]);
+  expect(pushed.stdout).not.toContain('📦');
+  packages.answers.push({ match: /rate_limit/, answer: scopes('write:packages') });
+  const deleted = await run('--delete-images');
+  expect([deleted.exitCode, deleted.stderr]).toEqual([77, expect.stringContaining('lacks delete:packages')]);
+  // A dry run goes on: it only reads.
+  packages.answers.push({ match: /rate_limit/, answer: scopes('write:packages') });
+  const dry = await run('--delete-images', '--dry-run');
+  expect([dry.exitCode, dry.stdout]).toEqual([0, expect.stringContaining('[WARNING] the GitHub token lacks')]);
 });
 
 test('R003-8: a service that was never pushed has no tags, and no package is looked for', async () => {
@@ -124,12 +142,15 @@ test('R003-8: a service that was never pushed has no tags, and no package is loo
     ...['--list-images', '--service', 'engine', ...login, ...api()],
   );
   expect([exitCode, stdout]).toEqual([0, expect.stringContaining('📦 engine images:\n  (no tags)')]);
-  expect(packages.requests).toEqual([]);
+  expect(packages.requests.filter(({ path }) => path !== '/rate_limit')).toEqual([]);
 });
 
 test('D31: where the API leads elsewhere the token is not sent', async () => {
   const location = `http://${front.address}/elsewhere`;
-  packages.answers.push({ match: /./, answer: { status: 301, headers: { location }, body: { message: 'Moved' } } });
+  packages.answers.push({
+    match: /packages/,
+    answer: { status: 301, headers: { location }, body: { message: 'Moved' } },
+  });
   const { stdout } = await run('--list-images');
   expect(stdout).toContain('the owner may have a new name');
   const requests = front.takeRequests();

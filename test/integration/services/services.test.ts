@@ -207,15 +207,12 @@ describe.each([
     expect(writes()).toEqual([]);
   });
 
-  test('R003-6, R003-7: --no-diff-check takes the image that is there, --force builds all the same', async () => {
-    await team.write('frontend/main.py', 'neither built nor looked at');
-    const { stdout: unlooked } = await team.run('--service', 'frontend', '--no-diff-check', '--explain');
-    expect(unlooked).toContain('frontend: skip (no-diff-check)');
-    await team.run('--service', 'frontend');
-    const { stdout: unchanged } = await team.run('--service', 'frontend');
-    expect(unchanged).toContain('[INFO] ⏭️  Skipping frontend (up to date)');
+  test('R003-6, R003-7: --force builds what is up to date, --no-diff-check takes the image that is there', async () => {
     const { stdout: forced } = await team.run('--service', 'frontend', '--force');
     expect(forced).toContain(`✅ Successfully built ${team.reference('frontend')}:latest`);
+    await team.write('frontend/main.py', 'not looked at');
+    const { stdout: unlooked } = await team.run('--service', 'frontend', '--no-diff-check', '--explain');
+    expect(unlooked).toContain('frontend: skip (no-diff-check)');
   });
 
   test('R003-41, D38: deleting is refused without a terminal, and a dry run of it writes nothing', async () => {

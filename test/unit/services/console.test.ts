@@ -12,7 +12,7 @@ import { TAG_NOTES, texts } from '../../../src/services/console/texts.ts';
 import { confirmDeletion } from '../../../src/services/deleting/confirm.ts';
 import { createdText, listedTags } from '../../../src/services/listing/list-images.ts';
 import { sayListing, sayNotes } from '../../../src/services/listing/say-listing.ts';
-import { parseGithubToken } from '../../../src/services/login/github-token.ts';
+import { missingPermissions, parseGithubToken, type TokenUse } from '../../../src/services/login/github-token.ts';
 import { logIn } from '../../../src/services/login/log-in.ts';
 import { planTags } from '../../../src/services/push/plan-tags.ts';
 import type { RunRequest, ServiceResult } from '../../../src/services/run/process-service.ts';
@@ -306,6 +306,17 @@ describe('the token', () => {
       if (token !== '') expect(() => parseGithubToken(token)).not.toThrow(token);
     },
   );
+
+  test.for<[scopes: string[], use: TokenUse, missing: string[]]>([
+    [['write:packages'], 'push', []],
+    [['write:packages'], 'list', []],
+    [['read:packages', 'repo'], 'push', ['write:packages']],
+    [['write:packages', 'delete:packages'], 'delete', []],
+    [['delete:packages'], 'delete', ['write:packages', 'read:packages']],
+    [[], 'list', ['read:packages']],
+  ])('R003-16: a token with %j that is to %s lacks %j', ([scopes, use, missing]) => {
+    expect(missingPermissions(scopes, use)).toEqual(missing);
+  });
 
   test('R003-16: the three permissions are explained before anybody is asked', async () => {
     const { console, lines } = recorded();
