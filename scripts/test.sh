@@ -8,6 +8,8 @@ export CLIPYARD_STATE="$root/.clipyard/test-state" PATH="$root/.clipyard/node/bi
 # The caller's registry, store and keys must not reach the tests.
 unset "${!AWS_@}" CLIPYARD_{BUILDKIT,BUILDKIT_CONTENT,REGISTRY,STORE,REDIS,CACHE,WORKSPACE,NATIVE_DIR,LOG} DOCKER_CONFIG
 export NO_COLOR=1 CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/clipyard/cargo-target}"
+# Each crate is compiled once a run: what the next change would need is gigabytes.
+export CARGO_INCREMENTAL=0
 
 scripts/setup.sh
 results="$CLIPYARD_STATE/results"
