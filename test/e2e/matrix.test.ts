@@ -64,6 +64,7 @@ interface MatrixDocument {
   readonly outputs: Readonly<Record<string, string>>;
   readonly builds: Readonly<Record<string, BuildResult>>;
   readonly scan: MatrixScan;
+  readonly stored: { readonly layers: number; readonly bytes: number };
   readonly images: readonly { readonly variant: string; readonly digest: string }[];
 }
 
@@ -80,13 +81,18 @@ test('R002-3, C14: a pull request is built for all platforms on this machine, an
   }
 });
 
-test('R001-9, R001-10, R001-16, R001-17, R001-18, R001-29, R002-11: one build a variant for all platforms; what they share is made and sent once', async () => {
+test('R001-9, R001-10, R001-16, R001-17, R001-18, R001-29, R002-11, R002-16: one build a variant for all platforms; what they share is made and sent once', async () => {
   const event = await eventFile({ ref: 'refs/tags/v1.0.0' });
   const advisories = join(scratch.path, 'osv.json');
   const affected = [{ package: { ecosystem: 'PyPI', name: 'jinja2' }, versions: ['3.1.2'] }];
   await writeFile(advisories, JSON.stringify({ id: 'GHSA-test', affected }));
-  const run = await commandJson<MatrixDocument>(['matrix', ...event, '--scan', '--advisories', advisories]);
+  const args = ['--json', 'matrix', ...event, '--scan', '--advisories', advisories, '--budget', '1k'];
+  const { exitCode, stderr, stdout } = await runCommand(args);
+  expect(exitCode, stderr).toBe(0);
+  expect(stderr).toContain('the images take more than the budget in the registry');
+  const run = JSON.parse(stdout) as MatrixDocument;
   const { builds, images } = run;
+  expect(run.stored.layers).toBeGreaterThan(0);
   expect(Object.keys(builds).toSorted()).toEqual(['3.13', '3.9']);
   for (const { platforms } of Object.values(builds)) expect(platforms).toEqual(['linux/amd64', 'linux/arm64']);
   const [one, other] = [builds['3.9'], builds['3.13']];
