@@ -76,7 +76,8 @@ test('a published build is an answer while tag, pointer and archive are what it 
   expect(await cancelQueued(await submit({ maxAgeMs: 0 }))).toBe('queued');
   // Who wants every step to run is not answered with steps that ran before, unless an age is said.
   const fresh = { ...spec, noCache: true };
-  const submitOf = (other: typeof spec, more: object = {}) => builds.submit(workspaceId, request(other, more), { signal });
+  const submitOf = (other: typeof spec, more: object = {}) =>
+    builds.submit(workspaceId, request(other, more), { signal });
   const remember = async (other: typeof spec) => {
     expect((await submitOf(other)).how).toBe('queued');
     await using taken = await intake.take();
