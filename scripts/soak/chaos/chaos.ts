@@ -31,7 +31,7 @@ export interface ChaosReport extends ChaosSize {
   readonly events: number;
   readonly slowestMs: number;
   readonly exitCodes: readonly RestartEnd[];
-  /** Bodies of uploads of a registry that was killed: the next one does not know their addresses and answers 404 for them. */
+  /** Bodies of uploads of a registry that was killed: the next one does not know their addresses, whoever asks. */
   readonly uploadsForgotten: number;
   readonly tookMs: number;
   /** Empty when all is well. */
