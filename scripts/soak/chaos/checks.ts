@@ -3,6 +3,7 @@ import { createWriteStream } from 'node:fs';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import pLimit from 'p-limit';
 import { WorkerError } from '../../../src/errors/index.ts';
@@ -19,6 +20,8 @@ import type { Stage } from './stage.ts';
 const run = promisify(execFile);
 /** Each is a process of its own. */
 const CHECKS_AT_ONCE = 3;
+const MOUNTS_MS = 10_000;
+const POLL_MS = 100;
 const CLIPYARD = join(import.meta.dirname, '../../clipyard');
 const { signal } = new AbortController();
 
@@ -114,8 +117,17 @@ export async function leftovers(stage: Stage): Promise<Leftovers> {
   const uploads: Leftovers['uploads'][number][] = [];
   for (const path of stored.filter((each) => each.includes('_uploads/')))
     uploads.push({ path, begunMs: (await stat(join(stage.registryDir, path))).birthtimeMs });
-  const mounts = [...stage.stateDirs, stage.buildkitDir].flatMap(mountPointsBelow);
-  return { temporary, uploads, mounts };
+  return { temporary, uploads, mounts: await lastingMounts([...stage.stateDirs, stage.buildkitDir]) };
+}
+
+/** buildkitd takes the file systems of canceled steps down in its own time. */
+async function lastingMounts(directories: readonly string[]): Promise<readonly string[]> {
+  const endMs = Date.now() + MOUNTS_MS;
+  for (;;) {
+    const mounts = directories.flatMap(mountPointsBelow);
+    if (mounts.length === 0 || Date.now() > endMs) return mounts;
+    await sleep(POLL_MS);
+  }
 }
 
 function outputOf(thrown: unknown): string {

@@ -14,7 +14,8 @@ export interface PartCommand {
   beforeStart?(): void;
 }
 
-const READY_MS = 30_000;
+/** A machine that is busy with other tests takes its time. */
+const READY_MS = 90_000;
 const RESTART_MS = 300;
 
 /** One process of the stage: starts, dies, sleeps and comes back under the same address. */
