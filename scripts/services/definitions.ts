@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
+import { clearKilledBuildkit } from './killed-buildkit.ts';
 import type { Places, Remembered } from './state.ts';
 
 /** One program that runs beside Clipyard on this machine. */
@@ -13,6 +14,8 @@ export interface Service {
   readonly ownArgument: string;
   readonly address: string;
   ready(): Promise<boolean>;
+  /** What has to go before it starts, when one before it was killed. */
+  beforeStart?(): void;
 }
 
 export const BUCKET = 'clipyard';
@@ -104,10 +107,13 @@ function buildkit(places: Places, remembered: Remembered): Service {
     binary: 'buildkitd',
     args: ['--config', config, '--root', root, '--addr', `unix://${places.buildkitSocket}`],
     // The daemon cuts a step's log at 2 MiB and 200 KiB/s unless told otherwise; full logs are kept.
-    env: { BUILDKIT_STEP_LOG_MAX_SIZE: '-1', BUILDKIT_STEP_LOG_MAX_SPEED: '-1' },
+    env: { BUILDKIT_STEP_LOG_MAX_SIZE: '-1', BUILDKIT_STEP_LOG_MAX_SPEED: '-1', TMPDIR: places.buildkitTemporary },
     ownArgument: root,
     address: `unix://${places.buildkitSocket}`,
     ready: () => accepts(places.buildkitSocket),
+    beforeStart: () => {
+      clearKilledBuildkit(root, places.buildkitTemporary);
+    },
   };
 }
 

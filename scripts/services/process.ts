@@ -53,6 +53,7 @@ export function launch(places: Places, service: Service): number {
   if (!existsSync(binary)) throw new Error(`${service.binary} is not installed; run scripts/setup.sh`);
   for (const directory of [places.pids, places.logs, places.data(service.name)])
     mkdirSync(directory, { recursive: true });
+  service.beforeStart?.();
   const log = logFile(places, service);
   if (existsSync(log) && statSync(log).size > LOG_LIMIT_BYTES) renameSync(log, `${log}.1`);
   const output = openSync(log, 'a', 0o600);

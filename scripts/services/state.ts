@@ -23,15 +23,20 @@ export interface Places {
   readonly remembered: string;
   readonly envFile: string;
   readonly buildkitSocket: string;
+  /** Its alone, so that what a killed daemon left mounted there can be told from another's. */
+  readonly buildkitTemporary: string;
 }
 
-/** A unix socket's path may be 107 bytes long; a deep state directory gets its socket under /run. */
-function socketPath(state: string): string {
-  const natural = join(state, 'state/buildkit/buildkitd.sock');
-  if (Buffer.byteLength(natural) <= 100) return natural;
+/** A unix socket's path may be 107 bytes long; what holds sockets of a deep state directory is under /run. */
+function socketPath(state: string, name: string, longestInside = 0): string {
+  const natural = join(state, 'state/buildkit', name);
+  if (Buffer.byteLength(natural) + longestInside <= 100) return natural;
   const short = createHash('sha256').update(state).digest('hex').slice(0, 12);
-  return join('/run', `clipyard-${short}`, 'buildkitd.sock');
+  return join('/run', `clipyard-${short}`, name);
 }
+
+/** The daemon forwards ssh agents through sockets in its folder of temporary files. */
+const AGENT_SOCKET = '/.buildkit-ssh-sock1234567890/ssh_auth_sock';
 
 export function placesOf(root: string, state: string): Places {
   return {
@@ -42,7 +47,8 @@ export function placesOf(root: string, state: string): Places {
     data: (service) => join(state, 'state', service),
     remembered: join(state, 'services.json'),
     envFile: join(state, 'services.env'),
-    buildkitSocket: socketPath(state),
+    buildkitSocket: socketPath(state, 'buildkitd.sock'),
+    buildkitTemporary: socketPath(state, 'tmp', AGENT_SOCKET.length),
   };
 }
 

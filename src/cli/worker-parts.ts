@@ -22,6 +22,7 @@ import {
   queueSettings,
   readDisk,
   recordPublished,
+  requireRoom,
   runJob,
   runSettings,
   TraceSender,
@@ -107,6 +108,10 @@ export async function openWorker(
       jobs: availableParallelism(),
       now: () => performance.now(),
     };
+    const watermarkBytes = bytesOf(config.disk.keepFree);
+    const room = async () => {
+      requireRoom(await readDisk(stateDir), watermarkBytes);
+    };
     const prepared = { store, sealer, policy, limits: intakeLimits(config), target, logins, env };
     const loop = new WorkerLoop({
       queue,
@@ -149,7 +154,7 @@ export async function openWorker(
         return end;
       },
       disk: () => readDisk(stateDir),
-      watermarkBytes: bytesOf(config.disk.keepFree),
+      watermarkBytes,
       platforms: (options) => buildkit.platforms(options),
       baseLayers: () => warm.digests,
       upkeep: (options) =>
@@ -177,6 +182,7 @@ export async function openWorker(
     const builds = createBuilds({
       ...{ queue, store, client, sealer, policy, target, log, env, now },
       limits: prepared.limits,
+      requireRoom: room,
       scratchDir: join(scratch.directory, 'intake'),
       timeoutMs: Number.POSITIVE_INFINITY,
     });
@@ -185,6 +191,7 @@ export async function openWorker(
       ...services,
       policy,
       target,
+      requireRoom: room,
       scratchDir: join(scratch.directory, 'index'),
       report,
       now,

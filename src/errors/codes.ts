@@ -200,6 +200,11 @@ export const ERROR_CODES = {
     retryable: true,
     help: 'The worker is going away and takes no builds; ask another.',
   },
+  WORKER_DISK_LOW: {
+    category: 'unavailable',
+    retryable: true,
+    help: 'The disk of the worker is nearly full (`disk.keepFree`): it takes no uploads until there is room; wait or ask another.',
+  },
   WORKER_UNAUTHENTICATED: {
     category: 'unauthenticated',
     retryable: false,

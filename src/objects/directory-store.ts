@@ -128,6 +128,11 @@ export class DirectoryStore implements ObjectStore {
     return Promise.resolve({ kind: 'directory', path: this.#directory });
   }
 
+  /** A file that is written to is as old as its last byte. */
+  async dropUnfinished(begunBeforeMs: number, { signal }: Cancelable): Promise<number> {
+    return await this.#doing(`clear ${this.url}`, signal, () => this.#removeTemporary(begunBeforeMs));
+  }
+
   async delete(key: string, { signal }: Cancelable): Promise<void> {
     const path = this.#pathOf(key);
     await this.#doing(`delete ${this.urlOf(key)}`, signal, async () => {
@@ -204,11 +209,19 @@ export class DirectoryStore implements ObjectStore {
   async #sweep(): Promise<void> {
     if (this.#swept) return;
     this.#swept = true;
+    await this.#removeTemporary(Date.now() - STALE_MS);
+  }
+
+  async #removeTemporary(writtenBeforeMs: number): Promise<number> {
+    let removed = 0;
     for (const name of await readdir(this.#temporary).catch(() => [])) {
       const path = join(this.#temporary, name);
       const stats = await stat(path).catch(() => undefined);
-      if (stats !== undefined && Date.now() - stats.mtimeMs > STALE_MS) await removeQuietly(path);
+      if (stats === undefined || stats.mtimeMs >= writtenBeforeMs) continue;
+      await removeQuietly(path);
+      removed += 1;
     }
+    return removed;
   }
 
   async #doing<T>(what: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {

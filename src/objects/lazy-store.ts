@@ -57,6 +57,10 @@ export class LazyStore implements ObjectStore {
     return await (await this.#store()).access(options);
   }
 
+  async dropUnfinished(begunBeforeMs: number, options: Cancelable): Promise<number> {
+    return await (await this.#store()).dropUnfinished(begunBeforeMs, options);
+  }
+
   async delete(key: string, options: Cancelable): Promise<void> {
     await (await this.#store()).delete(key, options);
   }

@@ -81,6 +81,11 @@ export interface ObjectStore extends AsyncDisposable {
   access(options: Cancelable): Promise<StoreAccess>;
   /** Keys that start with the prefix, in no particular order. */
   list(prefix: string, options: Cancelable): AsyncIterable<ListedObject>;
+  /**
+   * Drops writes that were begun before this (milliseconds since 1970) and never ended: their writers were killed. Says how
+   * many.
+   */
+  dropUnfinished(begunBeforeMs: number, options: Cancelable): Promise<number>;
   /** Nothing happens when it is not there. */
   delete(key: string, options: Cancelable): Promise<void>;
 }

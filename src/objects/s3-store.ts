@@ -2,10 +2,14 @@ import { createReadStream } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import {
+  AbortMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
   HeadBucketCommand,
   HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  type ListMultipartUploadsCommandInput,
+  type ListMultipartUploadsCommandOutput,
   PutObjectCommand,
   type PutObjectCommandInput,
   paginateListObjectsV2,
@@ -214,6 +218,48 @@ export class S3Store implements ObjectStore {
           ...(sessionToken !== undefined && { sessionToken: new Secret(sessionToken) }),
         },
       };
+    });
+  }
+
+  /** What a killed process had sent of a large file stays, and costs, until somebody drops it. */
+  async dropUnfinished(begunBeforeMs: number, { signal }: Cancelable): Promise<number> {
+    let dropped = 0;
+    let from: Pick<ListMultipartUploadsCommandInput, 'KeyMarker' | 'UploadIdMarker'> | undefined = {};
+    while (from !== undefined) {
+      const request = { Bucket: this.#bucket, Prefix: this.#prefix, ...from };
+      const page: ListMultipartUploadsCommandOutput = await this.#doing(
+        `list unfinished writes of ${this.url}`,
+        signal,
+        () => this.#client.send(new ListMultipartUploadsCommand(request), { abortSignal: signal }),
+      );
+      for (const { Initiated: begun, Key, UploadId } of page.Uploads ?? []) {
+        // Not every store minds the prefix.
+        if (!Key?.startsWith(this.#prefix) || begun === undefined || begun.getTime() >= begunBeforeMs) continue;
+        if (await this.#dropParts({ Key, UploadId }, signal)) dropped += 1;
+      }
+      const { IsTruncated: isCut = false, NextKeyMarker: KeyMarker, NextUploadIdMarker: UploadIdMarker } = page;
+      from =
+        isCut && KeyMarker !== undefined
+          ? { KeyMarker, ...(UploadIdMarker !== undefined && { UploadIdMarker }) }
+          : undefined;
+    }
+    return dropped;
+  }
+
+  /** False: it was ended meanwhile. */
+  async #dropParts(
+    named: { readonly Key: string; readonly UploadId: string | undefined },
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    return await this.#doing(`drop an unfinished write of ${this.url}`, signal, async () => {
+      const command = new AbortMultipartUploadCommand({ Bucket: this.#bucket, ...named });
+      try {
+        await this.#client.send(command, { abortSignal: signal });
+        return true;
+      } catch (thrown) {
+        if (statusOf(thrown) === 404) return false;
+        throw thrown;
+      }
     });
   }
 

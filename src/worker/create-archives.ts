@@ -23,6 +23,7 @@ import type { Archives, ArchiveView } from './api.ts';
 import { wholeName } from './policy/image-name.ts';
 import { requireSource } from './policy/sources.ts';
 import type { WorkerPolicy } from './policy/worker-policy.ts';
+import { WorkspaceTurns } from './workspace-turns.ts';
 
 export interface ArchivesOptions extends Omit<IndexContext, 'signal'> {
   readonly store: ObjectStore;
@@ -31,6 +32,8 @@ export interface ArchivesOptions extends Omit<IndexContext, 'signal'> {
   readonly target: Repository;
   /** For archives until they are stored; made when missing. */
   readonly scratchDir: string;
+  /** Throws when this machine has no room for more. */
+  readonly requireRoom: () => Promise<void>;
   /** Cores for indexing. */
   readonly jobs: number;
   /** Milliseconds since 1970. */
@@ -40,6 +43,8 @@ export interface ArchivesOptions extends Omit<IndexContext, 'signal'> {
 type Entry = PointerContent['archives'][string];
 
 const MAX_BYTES = 1 << 20;
+/** Images that are indexed at once, each with all cores, beside the builds. */
+const INDEX_TURNS = { perWorkspace: 1, atOnce: 2 };
 const stored = z.object({
   platform: z.string(),
   digest: z.string(),
@@ -51,10 +56,13 @@ const stored = z.object({
 
 /** Archives of workspaces in one store. */
 export function createArchives(options: ArchivesOptions): Archives {
+  const turns = new WorkspaceTurns(INDEX_TURNS);
   return {
     resolve: (workspaceId, image, more) => resolve(parseWorkspaceId(workspaceId), image, { ...options, ...more }),
-    indexImage: (workspaceId, request, more) =>
-      indexFor(parseWorkspaceId(workspaceId), request, { ...options, ...more }),
+    indexImage: async (workspaceId, request, more) => {
+      const workspace = parseWorkspaceId(workspaceId);
+      return await turns.run(workspace, () => indexFor(workspace, request, { ...options, ...more }), more.signal);
+    },
   };
 }
 
@@ -119,9 +127,10 @@ async function indexFor(
   request: { readonly reference: string; readonly platform?: string; readonly imageId?: string },
   context: ArchivesOptions & Cancelable,
 ): Promise<Awaited<ReturnType<Archives['indexImage']>>> {
-  const { jobs, scratchDir, signal, store } = context;
+  const { jobs, requireRoom, scratchDir, signal, store } = context;
   const reference = parseReference(request.reference);
   requireReadable(reference, workspaceId, context);
+  await requireRoom();
   const imageId = request.imageId === undefined ? undefined : parseImageId(request.imageId);
   const pointerKey = imageId === undefined ? undefined : storeKeys.pointer(workspaceId, imageId);
   const before = pointerKey === undefined ? undefined : await readPointer(store, pointerKey, { signal });

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import pLimit from 'p-limit';
 import { parseWorkspaceId } from '../archive/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
@@ -15,6 +14,7 @@ import type { WorkerPolicy } from './policy/worker-policy.ts';
 import { findPublished, type PublishedBuild, readPublished } from './published-builds.ts';
 import type { Sealer } from './secrets/sealer.ts';
 import { planSubmission } from './submit/plan-submission.ts';
+import { WorkspaceTurns } from './workspace-turns.ts';
 
 export interface BuildsOptions {
   readonly queue: BuildQueue;
@@ -27,6 +27,8 @@ export interface BuildsOptions {
   readonly target: Repository;
   /** For uploads and sources while they are looked at; made when missing. */
   readonly scratchDir: string;
+  /** Throws when this machine has no room for more. */
+  readonly requireRoom: () => Promise<void>;
   /** The longest a build may take from its submission on; Infinity: for ever. */
   readonly timeoutMs: number;
   readonly log: Log;
@@ -36,8 +38,8 @@ export interface BuildsOptions {
   readonly now: () => number;
 }
 
-/** Submissions whose sources are looked at at once: each may fetch a repository. */
-const RESOLVE_WIDTH = 8;
+/** Submissions whose sources are looked at at once: each may fetch a repository, from a server that lets it wait. */
+const RESOLVE_TURNS = { perWorkspace: 4, atOnce: 16 };
 /** Before the key of a build that was answered from the store: it is in no queue. */
 const PUBLISHED_ID = 'published-';
 
@@ -48,30 +50,34 @@ export function createBuilds(options: BuildsOptions): Builds {
 
 class QueuedBuilds implements Builds {
   readonly #options: BuildsOptions;
-  readonly #turn = pLimit(RESOLVE_WIDTH);
+  readonly #turns = new WorkspaceTurns(RESOLVE_TURNS);
 
   constructor(options: BuildsOptions) {
     this.#options = options;
   }
 
   async upload(workspaceId: string, bytes: AsyncIterable<Uint8Array>, { signal }: Cancelable) {
-    const { limits, now, scratchDir, store } = this.#options;
+    const { limits, now, requireRoom, scratchDir, store } = this.#options;
     const { keepUploadsMs, maxUploadBytes: maxBytes } = limits;
     const workspace = parseWorkspaceId(workspaceId);
-    return await storeContext(workspace, bytes, { keepUploadsMs, maxBytes, now, scratchDir, store, signal });
+    const rest = { keepUploadsMs, maxBytes, now, requireRoom, scratchDir, store };
+    return await storeContext(workspace, bytes, { ...rest, signal });
   }
 
   async submit(workspaceId: string, request: SubmitRequest, { signal }: Cancelable): Promise<Submitted> {
     const { queue } = this.#options;
     const { idempotencyKey } = request;
-    const submission = await this.#turn(() => this.#plan(workspaceId, request, { signal }));
+    const plan = () => this.#plan(workspaceId, request, { signal });
+    const submission = await this.#turns.run(workspaceId, plan, signal);
     // A key that was used before names its build, whatever is published.
     const isRepeated =
       idempotencyKey !== undefined &&
       (await queue.submittedWith(workspaceId, idempotencyKey, { signal })) !== undefined;
     if (!isRepeated) {
-      const maxAgeMs = request.maxAgeMs;
-      const published = await findPublished(submission, { ...this.#options, maxAgeMs, signal });
+      const { alsoAs, noCache } = request.spec;
+      // Who wants every step to run wants no older answer, unless its age is said.
+      const maxAgeMs = request.maxAgeMs ?? (noCache ? 0 : undefined);
+      const published = await findPublished(submission, { ...this.#options, alsoAs, maxAgeMs, signal });
       if (published !== undefined) return { build: viewOfPublished(published), how: 'published' };
     }
     const { how, record } = await queue.submit(submission, { signal });

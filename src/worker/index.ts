@@ -14,7 +14,7 @@ export { bytesOf, readWorkerConfig, type WorkerConfig, WorkerConfigSchema } from
 export { type ArchivesOptions, createArchives } from './create-archives.ts';
 export { type BuildsOptions, createBuilds } from './create-builds.ts';
 export { DEFAULT_INTAKE_LIMITS, type IntakeLimits } from './intake/intake-limits.ts';
-export { type Disk, readDisk } from './loop/disk.ts';
+export { type Disk, readDisk, requireRoom } from './loop/disk.ts';
 export { openScratch, type Scratch } from './loop/scratch.ts';
 export { keepUp, type UpkeepOptions } from './loop/upkeep.ts';
 export { WarmLayers } from './loop/warm-layers.ts';

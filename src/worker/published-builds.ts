@@ -59,17 +59,23 @@ export async function recordPublished(
 
 /**
  * The published build with this key, if it is still what its image is: the pointer and the tag name its manifest, and its
- * archives are in the store. undefined otherwise, and when it is older than `maxAgeMs`.
+ * archives are in the store, one of them under its second name `alsoAs` where that was asked for. undefined otherwise, and
+ * when it is older than `maxAgeMs`.
  */
 export async function findPublished(
   job: Pick<Job, 'workspaceId' | 'imageId' | 'key'>,
   {
+    alsoAs,
     client,
     maxAgeMs,
     now,
     signal,
     store,
-  }: PublishedContext & { readonly client: RegistryClient; readonly maxAgeMs: number | undefined },
+  }: PublishedContext & {
+    readonly alsoAs: string | undefined;
+    readonly client: RegistryClient;
+    readonly maxAgeMs: number | undefined;
+  },
 ): Promise<PublishedBuild | undefined> {
   const key = plainKey(job.key);
   if (key === undefined || maxAgeMs === 0) return undefined;
@@ -81,9 +87,22 @@ export async function findPublished(
   for (const { digest, sizeBytes } of Object.values(pointer.pointer.archives)) {
     if ((await store.head(storeKeys.archive(digest), { signal }))?.sizeBytes !== sizeBytes) return undefined;
   }
+  if (alsoAs !== undefined && !(await isNamed(alsoAs, build, { signal, store }))) return undefined;
   const { tag = 'latest', ...repository } = parseReference(build.storageRef);
   const manifest = await client.headManifest(repository, tag, { signal });
   return manifest?.digest === build.manifestDigest ? build : undefined;
+}
+
+/** Whether a second name still has an archive of the build: another build of the workspace may have taken it over. */
+async function isNamed(
+  name: string,
+  { archives }: PublishedBuild,
+  { signal, store }: Cancelable & { readonly store: ObjectStore },
+): Promise<boolean> {
+  const there = await store.head(name, { signal });
+  return archives.some(
+    ({ digest, sizeBytes }) => sizeBytes === there?.sizeBytes && (there.sha256 ?? digest) === digest,
+  );
 }
 
 /** What is kept under a key; undefined when nothing is, or nothing that this version reads. */

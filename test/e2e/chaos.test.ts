@@ -1,4 +1,10 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { clearKilledBuildkit, mountPointsBelow, unmountBelow } from '../../scripts/services/killed-buildkit.ts';
 import { runChaos } from '../../scripts/soak/chaos/chaos.ts';
 import { planChaos } from '../../scripts/soak/chaos/plan.ts';
 import { temporaryStateDirectory } from '../support/temporary-directory.ts';
@@ -27,4 +33,32 @@ test('a seed gives the same plan again', () => {
       if (before !== undefined) expect(atMs).toBeGreaterThan(before.atMs + before.forMs);
     }
   }
+});
+
+test('what a killed buildkitd left mounted goes before the next one starts, and nothing of one that runs', async () => {
+  await using directory = await temporaryStateDirectory('killed buildkit');
+  using stack = new DisposableStack();
+  stack.defer(() => {
+    unmountBelow(directory.path);
+  });
+  const at = (name: string) => join(directory.path, name);
+  const [root, temporary] = [at('root'), at('tmp')];
+  const mounted = [join(root, 'executor/a step/rootfs'), join(temporary, 'buildkit-mount1')];
+  for (const point of mounted) {
+    await mkdir(point, { recursive: true });
+    execFileSync('mount', ['-t', 'tmpfs', 'left', point]);
+    await writeFile(join(point, 'file'), '');
+  }
+  const lock = join(root, 'buildkitd.lock');
+  const daemon = spawn('flock', [lock, 'sh', '-c', 'echo locked; read line'], { stdio: ['pipe', 'pipe', 'ignore'] });
+  stack.defer(() => daemon.kill('SIGKILL'));
+  await once(daemon.stdout, 'data');
+  clearKilledBuildkit(root, temporary);
+  expect([...mountPointsBelow(root), ...mountPointsBelow(temporary)]).toEqual(mounted);
+  daemon.stdin.end();
+  await once(daemon, 'close');
+  clearKilledBuildkit(root, temporary);
+  expect([...mountPointsBelow(root), ...mountPointsBelow(temporary)]).toEqual([]);
+  expect(readdirSync(temporary)).toEqual([]);
+  expect(existsSync(lock)).toBe(true);
 });

@@ -3,8 +3,11 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { digestOf, hexOf } from '../../src/digest/index.ts';
 import type { IndexResult } from '../../src/jobs/index.ts';
 import { openStore } from '../../src/objects/index.ts';
+import { parseIndex } from '../../src/oci/index.ts';
+import { createRegistryClient, type Repository } from '../../src/registry/index.ts';
 import { commandError, commandJson, runCommand } from '../support/command-line.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';
 import { awkwardTars, layoutOf } from '../support/native/index.ts';
@@ -62,10 +65,10 @@ function environment(name: string): Record<string, string> {
   };
 }
 
-async function mountedTree(archive: string, state: string): Promise<TreeSnapshot> {
+async function mountedTree(archive: string, state: string, flags: readonly string[] = []): Promise<TreeSnapshot> {
   const mountpoint = join(dir, 'mountpoint');
   await mkdir(mountpoint, { recursive: true });
-  await commandJson(['mount', archive, mountpoint], environment(state));
+  await commandJson(['mount', ...flags, archive, mountpoint], environment(state));
   try {
     return await snapshotTree(mountpoint);
   } finally {
@@ -99,6 +102,33 @@ test('an archive of the stock writer mounts as the native engine would show its 
   await run(READER, ['index', '-image', `${proxy.address}/${repositories.gzip}:latest`, '-out', archive]);
   expect(compareTrees(native.get('gzip')!, await mountedTree(archive, 'stock'))).toEqual([]);
 });
+
+test('an archive that the stock writer made in the past mounts as its image does now', async () => {
+  const fixture = join(import.meta.dirname, '../fixtures/clip/sample');
+  const repository = { registry: serviceSetting('CLIPYARD_REGISTRY'), repository: `completed/past${process.pid}` };
+  await pushFolder(join(fixture, 'layout'), repository);
+  const moved = ['--storage-ref', `${repository.registry}/${repository.repository}:latest`];
+  const made = join(dir, 'now.clip');
+  await commandJson(['index', '--from', `oci:${fixture}/layout:latest`, ...moved, '--output', made]);
+  const tree = await mountedTree(made, 'now');
+  expect(tree.size).toBeGreaterThan(2);
+  expect(compareTrees(tree, await mountedTree(join(fixture, 'image.clip'), 'past', moved))).toEqual([]);
+});
+
+/** Every blob of an OCI layout, and its one image as `latest`. */
+async function pushFolder(layout: string, repository: Repository): Promise<void> {
+  const signal = AbortSignal.timeout(60_000);
+  await using client = createRegistryClient();
+  const blobs = join(layout, 'blobs/sha256');
+  for (const name of await readdir(blobs)) {
+    const bytes = await readFile(join(blobs, name));
+    await client.pushBlob(repository, { digest: digestOf(bytes), sizeBytes: bytes.length, bytes }, { signal });
+  }
+  const [image] = parseIndex(await readFile(join(layout, 'index.json'))).manifests;
+  if (image === undefined) throw new Error(`${layout} has no image`);
+  const manifest = await readFile(join(blobs, hexOf(image.digest)));
+  await client.putManifest(repository, 'latest', manifest, image.mediaType, { signal });
+}
 
 test('cat and verify --deep work on an archive of the portable engine', async () => {
   const archive = await index('zstd', 'portable');

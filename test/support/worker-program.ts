@@ -26,6 +26,7 @@ export interface WorkerProgramOptions {
   readonly drainBudgetMs?: number;
   readonly maxLogBytes?: number;
   readonly buildingMs?: number;
+  readonly imageBytes?: number;
   /** `before staged`, `after pointed`, `before tag`: once, the process ends or stops there. */
   readonly fault?: { readonly at: string; readonly signal: 'SIGKILL' | 'SIGSTOP' };
 }
@@ -147,7 +148,7 @@ const loop = new WorkerLoop({
       limits: {
         buildMs: undefined,
         phaseMs: options.buildingMs === undefined ? {} : { building: options.buildingMs },
-        imageBytes: undefined,
+        imageBytes: options.imageBytes,
         layers: undefined,
       },
       logLimits: { maxBytes: options.maxLogBytes ?? 1e8, maxLiveBytes: 1e6, chunkBytes: 64 * 1024 },

@@ -31,10 +31,8 @@ export interface ChaosReport extends ChaosSize {
   readonly events: number;
   readonly slowestMs: number;
   readonly exitCodes: readonly RestartEnd[];
-  /** Upload sessions of killed workers, or of a killed registry, which the registry has not expired yet. */
-  readonly uploadsLeft: number;
-  /** File systems of steps that a killed buildkitd left. */
-  readonly buildkitMountsLeft: number;
+  /** Bodies of uploads of a registry that was killed: the next one does not know their addresses, whoever asks. */
+  readonly uploadsForgotten: number;
   readonly tookMs: number;
   /** Empty when all is well. */
   readonly problems: readonly string[];
@@ -71,7 +69,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
       }
     }),
   );
-  const { lastMs, played, restarts: drains } = await faults;
+  const { played, restarts: drains } = await faults;
   const odd = drains.filter((end) => !DRAINED.includes(end));
   if (odd.length > 0) problems.push(`workers that were told to go ended with ${odd.join(', ')}`);
   const watched = ended.filter((each) => each !== undefined);
@@ -84,9 +82,9 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   if (exitCodes.some((code) => code !== 0)) problems.push(`workers ended with ${exitCodes.join(', ')}`);
   const left = await leftovers(stage);
   problems.push(...left.temporary.map((path) => `left behind: ${path}`), ...left.mounts.map((at) => `mounted: ${at}`));
-  // Whoever lives ends what it began.
-  const fresh = left.uploads.filter(({ writtenMs }) => writtenMs > lastMs);
-  problems.push(...fresh.map(({ path }) => `an upload session without a worker: ${path}`));
+  // The registry that runs knows what was begun with it: whoever lives ends or drops it.
+  const known = left.uploads.filter(({ begunMs }) => begunMs > stage.registrySinceMs());
+  problems.push(...known.map(({ path }) => `an upload session without a worker: ${path}`));
   for (const part of stage.parts.filter((each) => !stage.workers.includes(each))) await part.stop(20_000);
   return {
     ...{ seed, seconds, builds, queue, drains },
@@ -99,8 +97,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
     events: watched.reduce((sum, { events }) => sum + events.length, 0),
     slowestMs: Math.max(0, ...watched.map(({ build }) => (build.endedAtMs ?? 0) - build.submittedAtMs)),
     exitCodes,
-    uploadsLeft: left.uploads.length,
-    buildkitMountsLeft: left.buildkitMounts.length,
+    uploadsForgotten: left.uploads.length - known.length,
     tookMs: Date.now() - startedMs,
     problems,
   };

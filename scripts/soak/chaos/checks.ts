@@ -3,6 +3,7 @@ import { createWriteStream } from 'node:fs';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import pLimit from 'p-limit';
 import { WorkerError } from '../../../src/errors/index.ts';
@@ -11,14 +12,16 @@ import { type BuildResult, storeKeys } from '../../../src/jobs/index.ts';
 import { openStore } from '../../../src/objects/index.ts';
 import { OciLayout } from '../../../src/oci/index.ts';
 import { openQueue } from '../../../src/queue/index.ts';
+import { mountPointsBelow } from '../../services/killed-buildkit.ts';
 import type { WatchedBuild } from './client.ts';
-import { mountPointsBelow } from './mount-points.ts';
 import { nameOf } from './publications.ts';
 import type { Stage } from './stage.ts';
 
 const run = promisify(execFile);
 /** Each is a process of its own. */
 const CHECKS_AT_ONCE = 3;
+const MOUNTS_MS = 10_000;
+const POLL_MS = 100;
 const CLIPYARD = join(import.meta.dirname, '../../clipyard');
 const { signal } = new AbortController();
 
@@ -99,11 +102,10 @@ export async function checkHeld(stage: Stage): Promise<string[]> {
 export interface Leftovers {
   /** Files and folders in `tmp` of the workers' states that nobody has. */
   readonly temporary: readonly string[];
-  /** Bodies of upload sessions in the registry's storage: what a killed worker or registry leaves, the registry expires. */
-  readonly uploads: readonly { readonly path: string; readonly writtenMs: number }[];
-  /** Mount points below the workers' states, and below buildkitd's root. */
+  /** Bodies of upload sessions in the registry's storage, and when they were begun. */
+  readonly uploads: readonly { readonly path: string; readonly begunMs: number }[];
+  /** Mount points below the workers' states and buildkitd's root, which holds its temporary files too. */
   readonly mounts: readonly string[];
-  readonly buildkitMounts: readonly string[];
 }
 
 /** What is left once the workers have gone. */
@@ -114,14 +116,18 @@ export async function leftovers(stage: Stage): Promise<Leftovers> {
   const stored = await readdir(stage.registryDir, { recursive: true });
   const uploads: Leftovers['uploads'][number][] = [];
   for (const path of stored.filter((each) => each.includes('_uploads/')))
-    uploads.push({ path, writtenMs: (await stat(join(stage.registryDir, path))).mtimeMs });
-  const mounts = await Promise.all(stage.stateDirs.map(mountPointsBelow));
-  return {
-    temporary,
-    uploads,
-    mounts: mounts.flat(),
-    buildkitMounts: await mountPointsBelow(stage.buildkitDir),
-  };
+    uploads.push({ path, begunMs: (await stat(join(stage.registryDir, path))).birthtimeMs });
+  return { temporary, uploads, mounts: await lastingMounts([...stage.stateDirs, stage.buildkitDir]) };
+}
+
+/** buildkitd takes the file systems of canceled steps down in its own time. */
+async function lastingMounts(directories: readonly string[]): Promise<readonly string[]> {
+  const endMs = Date.now() + MOUNTS_MS;
+  for (;;) {
+    const mounts = directories.flatMap(mountPointsBelow);
+    if (mounts.length === 0 || Date.now() > endMs) return mounts;
+    await sleep(POLL_MS);
+  }
 }
 
 function outputOf(thrown: unknown): string {

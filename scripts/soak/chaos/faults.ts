@@ -35,12 +35,12 @@ async function playFor(part: Part, faults: readonly Fault[], startMs: number, si
   return done;
 }
 
-/** Says how many faults there were, how restarted workers ended, and when everything was up again (milliseconds since 1970). */
+/** Says how many faults there were and how restarted workers ended, once everything is up again. */
 export async function playFaults(
   parts: readonly Part[],
   faults: readonly Fault[],
   signal: AbortSignal,
-): Promise<Readonly<Played> & { readonly lastMs: number }> {
+): Promise<Readonly<Played>> {
   const startMs = Date.now();
   const each = await Promise.all(
     parts.map((part) =>
@@ -54,5 +54,5 @@ export async function playFaults(
   );
   for (const part of parts) await part.untilReady();
   const played = each.reduce((sum, one) => sum + one.played, 0);
-  return { played, restarts: each.flatMap(({ restarts }) => restarts), lastMs: Date.now() };
+  return { played, restarts: each.flatMap(({ restarts }) => restarts) };
 }

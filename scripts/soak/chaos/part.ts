@@ -11,9 +11,11 @@ export interface PartCommand {
   /** What it prints, all starts together. */
   readonly logFile: string;
   ready(): Promise<boolean>;
+  beforeStart?(): void;
 }
 
-const READY_MS = 30_000;
+/** A machine that is busy with other tests takes its time. */
+const READY_MS = 90_000;
 const RESTART_MS = 300;
 
 /** One process of the stage: starts, dies, sleeps and comes back under the same address. */
@@ -23,6 +25,7 @@ export class Part implements AsyncDisposable {
   /** How often it ended by itself. */
   restarts = 0;
   #isWanted = false;
+  #startedMs = 0;
   #child: ChildProcess | undefined;
   #closed: Promise<unknown> = Promise.resolve();
 
@@ -33,6 +36,8 @@ export class Part implements AsyncDisposable {
 
   start(): void {
     const { args, env = {}, logFile, program } = this.#command;
+    this.#command.beforeStart?.();
+    this.#startedMs = Date.now();
     const output = openSync(logFile, 'a');
     const child = spawn(program, args, { env: { ...process.env, ...env }, stdio: ['ignore', output, output] });
     closeSync(output);
@@ -51,6 +56,11 @@ export class Part implements AsyncDisposable {
     if (!this.#isWanted || this.#child !== child) return;
     this.restarts += 1;
     this.start();
+  }
+
+  /** Of the process that runs, milliseconds since 1970. */
+  get startedMs(): number {
+    return this.#startedMs;
   }
 
   isReady(): Promise<boolean> {

@@ -1,10 +1,8 @@
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { mountPointsBelow } from './mount-points.ts';
+import { clearKilledBuildkit, unmountBelow } from '../../services/killed-buildkit.ts';
 import { Part } from './part.ts';
 import { accepts, answersHttp, answersPing, freePort } from './ports.ts';
 
@@ -20,6 +18,8 @@ export interface Stage extends AsyncDisposable {
   readonly queue: string;
   readonly registry: string;
   readonly registryDir: string;
+  /** When the registry that runs was started, milliseconds since 1970. */
+  registrySinceMs(): number;
   readonly buildkitDir: string;
   /** Settings of a command that reads what was published. */
   readonly env: Readonly<Record<string, string>>;
@@ -51,7 +51,7 @@ export async function openStage(directory: string, kind: QueueKind): Promise<Sta
   const [redisPort = 0, registryPort = 0, s3Port = 0, ...workerPorts] = ports;
   const keys = { access: randomBytes(10).toString('hex').toUpperCase(), secret: randomBytes(20).toString('hex') };
   const socket = at('buildkit', 'sock');
-  const buildkitConfig = at('buildkit', 'buildkitd.toml');
+  const [buildkitConfig, buildkitTemporary] = [at('buildkit/buildkitd.toml'), at('buildkit/tmp')];
   await writeFile(buildkitConfig, buildkitToml(registryPort));
   await writeFile(at('worker.json'), JSON.stringify(CONFIG));
   const env = {
@@ -76,15 +76,16 @@ export async function openStage(directory: string, kind: QueueKind): Promise<Sta
     {},
     () => answersPing(redisPort),
   );
+  const registry = part(
+    'registry',
+    installed('olareg'),
+    `serve --addr 127.0.0.1 --port ${registryPort} --dir ${at('registry')}`.split(' '),
+    {},
+    () => answersHttp(`http://127.0.0.1:${registryPort}/v2/`),
+  );
   const servers = [
     ...(kind === 'redis' ? [redis] : []),
-    part(
-      'registry',
-      installed('olareg'),
-      `serve --addr 127.0.0.1 --port ${registryPort} --dir ${at('registry')}`.split(' '),
-      {},
-      () => answersHttp(`http://127.0.0.1:${registryPort}/v2/`),
-    ),
+    registry,
     part(
       's3',
       installed('versitygw'),
@@ -96,7 +97,12 @@ export async function openStage(directory: string, kind: QueueKind): Promise<Sta
       'buildkit',
       installed('buildkitd'),
       ['--config', buildkitConfig, '--root', at('buildkit'), '--addr', `unix://${socket}`],
-      { env: { PATH: `${dirname(installed('buildkitd'))}:${process.env['PATH'] ?? ''}` } },
+      {
+        env: { PATH: `${dirname(installed('buildkitd'))}:${process.env['PATH'] ?? ''}`, TMPDIR: buildkitTemporary },
+        beforeStart: () => {
+          clearKilledBuildkit(at('buildkit'), buildkitTemporary);
+        },
+      },
       () => accepts({ path: socket }),
     ),
   ];
@@ -114,7 +120,10 @@ export async function openStage(directory: string, kind: QueueKind): Promise<Sta
     ),
   );
   const stack = new AsyncDisposableStack();
-  stack.defer(() => unmountBelow(at('buildkit')));
+  // The directory could not be removed.
+  stack.defer(() => {
+    unmountBelow(at('buildkit'));
+  });
   try {
     for (const group of [servers, workers]) {
       for (const each of group) {
@@ -134,6 +143,7 @@ export async function openStage(directory: string, kind: QueueKind): Promise<Sta
     stateDirs: [at('one'), ...(kind === 'redis' ? [at('two')] : [])],
     registry: env.CLIPYARD_REGISTRY,
     registryDir: at('registry'),
+    registrySinceMs: () => registry.startedMs,
     buildkitDir: at('buildkit'),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
@@ -157,10 +167,4 @@ async function createBucket(env: Readonly<Record<string, string>>): Promise<void
   });
   await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
   client.destroy();
-}
-
-/** A buildkitd that was killed leaves its steps' file systems: the directory could not be removed. */
-async function unmountBelow(directory: string): Promise<void> {
-  for (const point of (await mountPointsBelow(directory)).toReversed())
-    await promisify(execFile)('umount', ['-l', point]).catch(() => undefined);
 }

@@ -38,23 +38,28 @@ export interface UploadOptions extends Cancelable, UploadAge {
   /** For the bytes until their digest is known, which is their name. */
   readonly scratchDir: string;
   readonly maxBytes: number;
+  /** Asked before the first byte and now and then; what it throws ends the upload. */
+  readonly requireRoom: () => Promise<void>;
 }
+
+/** Between two looks at the disk. */
+const LOOK_BYTES = 64 * 1024 ** 2;
 
 /**
  * Stores a context under its digest: whole or not at all, and the same bytes seldom twice. Throws LIMIT_EXCEEDED as soon as there are
- * too many bytes.
+ * too many bytes, and what `requireRoom` throws.
  */
 export async function storeContext(
   workspaceId: string,
   bytes: AsyncIterable<Uint8Array>,
-  { keepUploadsMs, maxBytes, now, scratchDir, signal, store }: UploadOptions,
+  { keepUploadsMs, maxBytes, now, requireRoom, scratchDir, signal, store }: UploadOptions,
 ): Promise<StoredContext> {
   const hash = createHash('sha256');
   const counted = { bytes: 0 };
   await using staged = await stageFile(
     join(scratchDir, 'uploads'),
     Readable.from(bytes, { objectMode: false, signal }),
-    { signal, mode: 0o600, through: measured(hash, counted, maxBytes) },
+    { signal, mode: 0o600, through: measured(hash, counted, { maxBytes, requireRoom }) },
   );
   const digest = digestOfHex(hash.digest('hex'));
   const key = contextKey(workspaceId, digest);
@@ -65,9 +70,18 @@ export async function storeContext(
   return { digest, sizeBytes: counted.bytes };
 }
 
-function measured(hash: Hash, counted: { bytes: number }, maxBytes: number) {
+function measured(
+  hash: Hash,
+  counted: { bytes: number },
+  { maxBytes, requireRoom }: Pick<UploadOptions, 'maxBytes' | 'requireRoom'>,
+) {
   return async function* measure(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    let lookAtBytes = 0;
     for await (const piece of source) {
+      if (counted.bytes >= lookAtBytes) {
+        await requireRoom();
+        lookAtBytes = counted.bytes + LOOK_BYTES;
+      }
       counted.bytes += piece.length;
       if (counted.bytes > maxBytes)
         throw new WorkerError('LIMIT_EXCEEDED', `the context has more than ${maxBytes} bytes`, {

@@ -1,4 +1,5 @@
 import { statfs } from 'node:fs/promises';
+import { WorkerError } from '../../errors/index.ts';
 import { formatBytes } from '../../telemetry/index.ts';
 
 export interface Disk {
@@ -16,4 +17,10 @@ export async function readDisk(directory: string): Promise<Disk> {
 export function diskReason({ freeBytes }: Disk, watermarkBytes: number): string | undefined {
   if (freeBytes >= watermarkBytes) return undefined;
   return `disk: ${formatBytes(freeBytes)} free, ${formatBytes(watermarkBytes)} are kept free`;
+}
+
+/** For what comes before any build: uploads, indexes. Throws WORKER_DISK_LOW. */
+export function requireRoom(disk: Disk, watermarkBytes: number): void {
+  const reason = diskReason(disk, watermarkBytes);
+  if (reason !== undefined) throw new WorkerError('WORKER_DISK_LOW', `the worker takes nothing: ${reason}`);
 }

@@ -1,5 +1,5 @@
 import type { BuildkitClient } from '../../buildkit/index.ts';
-import { type Cancelable, messageOf } from '../../errors/index.ts';
+import { type Cancelable, messageOf, WorkerError } from '../../errors/index.ts';
 import { collectLandings, reapBuilds } from '../../jobs/index.ts';
 import type { ObjectStore } from '../../objects/index.ts';
 import type { BuildQueue } from '../../queue/index.ts';
@@ -26,6 +26,9 @@ export interface UpkeepOptions {
   readonly log: Log;
   readonly now: () => number;
 }
+
+/** Longer than any write of an object takes. */
+const UNFINISHED_MS = 24 * 3_600_000;
 
 /** Clears away what builds left that nobody needs. What fails is told, and the rest is done all the same. */
 export async function keepUp(options: UpkeepOptions, { signal }: Cancelable): Promise<void> {
@@ -62,6 +65,15 @@ export async function keepUp(options: UpkeepOptions, { signal }: Cancelable): Pr
     'uploaded contexts': async () => {
       const removed = await sweepUploads({ keepUploadsMs, now, queue, store, signal });
       if (removed > 0) log.info({ removed }, 'old contexts are gone');
+    },
+    'unfinished writes to the store': async () => {
+      const dropped = await store.dropUnfinished(now() - UNFINISHED_MS, { signal }).catch((thrown: unknown) => {
+        // Stores may have no such list, or not for everybody: then it is a lifecycle rule's work.
+        if (!(thrown instanceof WorkerError) || thrown.retryable) throw thrown;
+        log.debug({ code: thrown.code, reason: thrown.message }, 'unfinished writes cannot be looked at');
+        return 0;
+      });
+      if (dropped > 0) log.info({ dropped }, 'unfinished writes to the store are gone');
     },
     'old builds': async () => {
       const forgotten = await queue.forget(now() - keepBuildsMs, { signal });

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { ListMultipartUploadsCommand, S3Client } from '@aws-sdk/client-s3';
+import { CreateMultipartUploadCommand, ListMultipartUploadsCommand, S3Client } from '@aws-sdk/client-s3';
 import { expect, test } from 'vitest';
 import { openStore } from '../../../src/objects/index.ts';
 import { describeObjectStore } from '../../conformance/object-store.ts';
@@ -111,6 +111,26 @@ test('an aborted upload ends with its reason and leaves no object and no parts',
     new ListMultipartUploadsCommand({ Bucket: bucketUrl().host }),
   );
   expect(uploads.filter(({ Key: key }) => key?.startsWith(new URL(url).pathname.slice(1)))).toEqual([]);
+});
+
+test('what killed writers left is dropped by its age, in this store alone', async () => {
+  const [url, beside] = [newPrefix(), newPrefix()];
+  await using store = openStore(url, env);
+  using client = disposable(new S3Client({ endpoint: endpoint(), forcePathStyle: true, region: 'us-east-1' }));
+  const Bucket = bucketUrl().host;
+  const folderOf = (address: string) => new URL(address).pathname.slice(1);
+  for (const key of [`${folderOf(url)}/a/1`, `${folderOf(url)}/b`, `${folderOf(beside)}/a`])
+    await client.client.send(new CreateMultipartUploadCommand({ Bucket, Key: key }));
+  const left = async (address: string) => {
+    const { Uploads: uploads = [] } = await client.client.send(new ListMultipartUploadsCommand({ Bucket }));
+    return uploads.filter(({ Key: key }) => key?.startsWith(folderOf(address))).length;
+  };
+  expect(await store.dropUnfinished(Date.now() - 3_600_000, { signal })).toBe(0);
+  expect(await left(url)).toBe(2);
+  expect(await store.dropUnfinished(Date.now() + 3_600_000, { signal })).toBe(2);
+  expect([await left(url), await left(beside)]).toEqual([0, 1]);
+  await using other = openStore(beside, env);
+  expect(await other.dropUnfinished(Date.now() + 3_600_000, { signal })).toBe(1);
 });
 
 test('a listing goes on over its pages of a thousand', async () => {

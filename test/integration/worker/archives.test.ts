@@ -21,6 +21,7 @@ test('an image of a registry gets an archive, found by id and by manifest, by it
     policy: DEFAULT_POLICY,
     tools: nativeToolPaths(process.env, join(import.meta.dirname, '../../..')),
     stateDir: join(directory.path, 'state'),
+    requireRoom: () => Promise.resolve(),
     scratchDir: join(directory.path, 'scratch'),
     packCache: { maxBytes: 1 << 30, shared: undefined },
     limits: DEFAULT_LIMITS,

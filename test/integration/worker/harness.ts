@@ -83,6 +83,7 @@ export async function openIntake(directory: string, policyValue: unknown = {}): 
     policy,
     queue,
     client,
+    requireRoom: () => Promise.resolve(),
     scratchDir: join(directory, 'scratch'),
     timeoutMs: 3_600_000,
     log: silentLog(),

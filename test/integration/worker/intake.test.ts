@@ -6,6 +6,7 @@ import { type Digest, digestOf } from '../../../src/digest/index.ts';
 import { MAX_MANIFEST_BYTES, OciLayout, parseManifest } from '../../../src/oci/index.ts';
 import { formatReference } from '../../../src/registry/index.ts';
 import type { PreparedBuild } from '../../../src/worker/index.ts';
+import { memoryGroup } from '../../support/control-group.ts';
 import { makeTar } from '../../support/make-tar.ts';
 import { connect, fresh, Workplace } from '../buildkit/harness.ts';
 import { type Intake, once, openIntake, pushFileImage, request, signal } from './harness.ts';
@@ -142,6 +143,27 @@ describe('the policy', () => {
     });
     const asked = request({ context: { type: 'inline', dockerfile: 'FROM scratch\n' }, network: 'host' });
     await expect(builds.submit(workspaceId, asked, { signal })).rejects.toMatchObject({ code: 'SOURCE_DENIED' });
+  });
+
+  test('steps run in the control group of the policy, and end where its memory does', async () => {
+    const { builds, workspaceId } = intake;
+    await using group = await memoryGroup(32 * 1024 ** 2);
+    const build = async (script: string) => {
+      const tar = makeTar([
+        { name: 'busybox', data: await readFile('/bin/busybox'), mode: 0o755 },
+        {
+          name: 'Dockerfile',
+          data: `FROM scratch\nCOPY busybox /\nENV STAMP=${fresh()}\nRUN ["/busybox", "sh", "-c", "${script}"]\n`,
+        },
+      ]);
+      const { digest } = await builds.upload(workspaceId, once(tar), { signal });
+      await builds.submit(workspaceId, request({ context: { type: 'uploaded', digest } }), { signal });
+      await using prepared = await prepareNext({ cgroupParent: group.name });
+      return await run(prepared);
+    };
+    const take = (mebibytes: number) => `/busybox dd if=/dev/zero of=/dev/null bs=${mebibytes}M count=1`;
+    await build(take(8));
+    await expect(build(take(64))).rejects.toMatchObject({ code: 'BUILD_STEP_FAILED', details: { exitCode: 137 } });
   });
 
   test("another workspace's image in the worker's repository is none of a build's", async () => {

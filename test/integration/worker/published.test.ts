@@ -74,6 +74,28 @@ test('a published build is an answer while tag, pointer and archive are what it 
     return how;
   };
   expect(await cancelQueued(await submit({ maxAgeMs: 0 }))).toBe('queued');
+  // Who wants every step to run is not answered with steps that ran before, unless an age is said.
+  const fresh = { ...spec, noCache: true };
+  const submitOf = (other: typeof spec, more: object = {}) =>
+    builds.submit(workspaceId, request(other, more), { signal });
+  const remember = async (other: typeof spec) => {
+    expect((await submitOf(other)).how).toBe('queued');
+    await using taken = await intake.take();
+    await recordPublished(taken.job, result, { store, signal, now: () => clockMs });
+    await taken.end({ state: 'done', result: { storageRef } });
+  };
+  await remember(fresh);
+  expect(await cancelQueued(await submitOf(fresh))).toBe('queued');
+  expect(await cancelQueued(await submitOf(fresh, { maxAgeMs: 3_600_000 }))).toBe('published');
+  // A second name that another build took over is put back by building again.
+  const alsoAs = `${workspaceId}/second`;
+  const named = { ...spec, alsoAs };
+  await remember(named);
+  expect(await cancelQueued(await submitOf(named))).toBe('queued');
+  await store.put(alsoAs, archive, { signal });
+  expect(await cancelQueued(await submitOf(named))).toBe('published');
+  await store.put(alsoAs, Buffer.from(archive).reverse(), { signal });
+  expect(await cancelQueued(await submitOf(named))).toBe('queued');
   expect(await cancelQueued(await submit({}, `${workspaceId}b`))).toBe('queued');
   expect(await cancelQueued(await submit({ maxAgeMs: 3_600_000 }))).toBe('published');
   clockMs -= 7_200_000;

@@ -174,11 +174,16 @@ test('a failing step is told with class, step, exit code, lines and last words, 
   expect(events.at(-1)).toMatchObject({ kind: 'failure', phase: 'failed' });
 });
 
-test('a phase that takes too long ends the build with its name', async () => {
+test('a phase that takes too long and an image that is too large end their builds, each with its limit', async () => {
   const { address, queue, scratch, stateDir } = await scene();
   await using _scratch = scratch;
   await using _queue = queue;
-  await using _worker = await startWorker({ queue: address, stateDir, workerId: 'only', buildingMs: 1500 });
+  await using _worker = await startWorker({
+    queue: address,
+    stateDir,
+    workerId: 'only',
+    ...{ buildingMs: 1500, imageBytes: 1e6 },
+  });
   const context = await scriptContext(join(scratch.path, 'context'), 'sleep 600');
   const { record } = await waitForEnd(queue, await submit(queue, context, 'slow'));
   expect(record.failure).toMatchObject({
@@ -186,6 +191,13 @@ test('a phase that takes too long ends the build with its name', async () => {
     retryable: false,
     details: { phase: 'building', limit: 'building' },
   });
+  // busybox alone has more.
+  const large = await submit(queue, await scriptContext(join(scratch.path, 'large'), 'true'), 'large');
+  const { record: ended } = await waitForEnd(queue, large);
+  expect(ended).toMatchObject({ attempt: 1, failure: { code: 'LIMIT_EXCEEDED', retryable: false } });
+  expect(ended.failure?.details).toMatchObject({ class: 'limit', limit: 'image-bytes' });
+  const tags = await fetch(`http://${serviceSetting('CLIPYARD_REGISTRY')}/v2/running/${large.imageId}/tags/list`);
+  expect(await tags.text()).not.toContain(`${workspaceId}-${large.imageId}`);
 });
 
 test('every line a step prints is in the store, and watchers see a bounded part live', async () => {

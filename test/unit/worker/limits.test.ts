@@ -43,7 +43,7 @@ test('the whole build and the deadline of who submitted it name the phase they r
 });
 
 test('an image that is too large or has too many layers is stopped once', () => {
-  const { exceeded, limit } = watch({ imageBytes: 10, layers: 1 });
+  const { exceeded, limit } = watch({ imageBytes: 10, layers: 2 });
   const blob = (digest: string, sizeBytes: number) =>
     ({
       type: 'buildkit',
@@ -55,6 +55,11 @@ test('an image that is too large or has too many layers is stopped once', () => 
   limit.see(blob('b', 5));
   limit.see(blob('c', 5));
   expect(exceeded).toMatchObject([{ code: 'LIMIT_EXCEEDED', details: { limit: 'image-bytes' } }]);
+  const layers = watch({ imageBytes: 10, layers: 2 });
+  for (const diffId of ['a', 'b', 'b', 'a']) layers.limit.see({ type: 'layer', diffId } as never);
+  expect(layers.exceeded).toEqual([]);
+  for (const diffId of ['c', 'd']) layers.limit.see({ type: 'layer', diffId } as never);
+  expect(layers.exceeded).toMatchObject([{ code: 'LIMIT_EXCEEDED', details: { limit: 'layers' } }]);
 });
 
 test('nothing is exceeded after the end', () => {

@@ -18,7 +18,8 @@ test('an old upload goes unless a build that has not ended needs it, and one tha
     const bytes = async function* () {
       yield await Promise.resolve(Buffer.from(content));
     };
-    const options = { ...age, maxBytes: 1000, scratchDir: join(scratch.path, 'scratch'), store, signal };
+    const requireRoom = () => Promise.resolve();
+    const options = { ...age, maxBytes: 1000, requireRoom, scratchDir: join(scratch.path, 'scratch'), store, signal };
     return (await storeContext('w', bytes(), options)).digest;
   };
   const makeOlder = async (key: string, hours: number) => {
