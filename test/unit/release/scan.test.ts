@@ -27,6 +27,7 @@ function imageOf(files: Readonly<Record<string, string>>, execution: object = {}
     config: { os: 'linux', architecture: 'amd64', config: execution, rootfs: { type: 'layers', diff_ids: [] } },
     files: Object.keys(files),
     read: (path) => Promise.resolve(files[path] ?? ''),
+    mount: () => Promise.reject(new Error('nothing is mounted without programs')),
   };
 }
 const DEBIAN = {

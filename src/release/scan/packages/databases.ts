@@ -1,4 +1,5 @@
 import { type Distribution, type Package, parseStanzas } from './package.ts';
+import { normalPython } from './purl.ts';
 
 /** What a file of an image says of packages. Damaged files give what can be read of them: a scan is no verifier. */
 export type PackageReader = (text: string, path: string, distribution: Distribution) => readonly Package[];
@@ -48,7 +49,7 @@ function readPython(text: string, path: string): readonly Package[] {
   const [fields] = parseStanzas(text);
   const [name, version] = [fields?.get('Name'), fields?.get('Version')];
   if (name === undefined || version === undefined) return [];
-  const normal = name.toLowerCase().replaceAll(/[-_.]+/g, '-'); // PEP 503
+  const normal = normalPython(name);
   return [
     {
       name: normal,
