@@ -5,7 +5,7 @@ import { join } from 'node:path';
 
 /**
  * Scans images with the real syft beside our own readers, and says where they differ: a line of JSON an image. syft is built once a
- * version. Fails where we see a package that syft does not, or syft one of our kinds that we do not.
+ * version. Fails where we see a package that syft does not; what syft alone sees of our kinds is named.
  */
 const SYFT = process.env['SYFT_VERSION'] ?? '1.44.0';
 const root = join(import.meta.dirname, '../..');
@@ -91,7 +91,7 @@ try {
       otherKinds: Object.fromEntries(Object.entries(otherKinds).map(([kind, of]) => [kind, of?.length ?? 0])),
     };
     process.stdout.write(`${JSON.stringify(report)}\n`);
-    if (onlyOurs.length + onlySyft.length > 0) process.exitCode = 1;
+    if (onlyOurs.length > 0) process.exitCode = 1;
   }
 } finally {
   rmSync(scratch, { recursive: true, force: true });

@@ -17,6 +17,7 @@ export const DATABASES: readonly Database[] = [
   { matches: /\/(?:site|dist)-packages\/[^/]+\.dist-info\/METADATA$/, read: readPython },
   { matches: /\/(?:site|dist)-packages\/[^/]+\.egg-info(?:\/PKG-INFO)?$/, read: readPython },
   { matches: /\/node_modules\/(?:@[^/]+\/)?[^/]+\/package\.json$/, read: readNode },
+  { matches: /^\/usr\/share\/nodejs\/(?:@[^/]+\/)?[^/]+\/package\.json$/, read: readNode }, // Debian's folder for them
 ];
 
 /** dpkg-query(1): packages that are unpacked or configured. */
