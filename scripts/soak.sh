@@ -18,6 +18,8 @@
 #                                        counts what happened and where a tag did wrong. CLIPYARD_SOAK_SEED=N plays the same ones
 #   scripts/soak.sh retention [REGISTRIES]  cleans random registries (default 10000) and compares with a naive look; then kills a run
 #                                        at every request, at two real registries
+#   scripts/soak.sh scan SOURCE...       scans images with the real syft (built once, minutes) beside our own readers: a line of JSON
+#                                        an image says where they differ. SYFT_VERSION=1.44.0 names the version
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 part=all
@@ -26,6 +28,7 @@ case "${1:-}" in
   chaos) exec .clipyard/node/bin/node scripts/soak/chaos/main.ts "${@:2}" ;;
   recovery) exec .clipyard/node/bin/node scripts/soak/recovery.ts "${@:2}" ;;
   releases) exec .clipyard/node/bin/node scripts/soak/releases/main.ts "${@:2}" ;;
+  scan) exec .clipyard/node/bin/node scripts/soak/scan.ts "${@:2}" ;;
   retention)
     CLIPYARD_RETENTION_REGISTRIES=${2:-10000} \
       npx vitest run --project unit test/unit/release/retention.test.ts --test-timeout=3600000

@@ -18,6 +18,7 @@ import { addRegistryCommands } from './commands/registry.ts';
 import { addReleaseCommand } from './commands/release.ts';
 import { addRetentionCommand } from './commands/retention.ts';
 import { addRunCommand } from './commands/run.ts';
+import { addScanCommand } from './commands/scan.ts';
 import { addServicesCommand } from './commands/services.ts';
 import { addTagsCommand } from './commands/tags.ts';
 import { addWorkerCommand } from './commands/worker.ts';
@@ -112,6 +113,7 @@ function createProgram(context: CommandContext, json: boolean): Command {
   addTagsCommand(program, context);
   addReleaseCommand(program, context);
   addMatrixCommands(program, context);
+  addScanCommand(program, context);
   addServicesCommand(program, context);
   addRegistryCommands(program, context);
   addRetentionCommand(program, context);

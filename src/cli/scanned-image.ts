@@ -2,12 +2,12 @@ import { open, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { displayOf } from '../archive/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
-import type { BuiltArchive } from '../jobs/index.ts';
 import { catFile } from '../mount/index.ts';
 import type { ScannedImage } from '../release/index.ts';
 import { mountableArchive } from './archive-source.ts';
 import { blobOrigin } from './blob-origin.ts';
 import type { CommandContext } from './context.ts';
+import { mountedTree } from './mounted-tree.ts';
 import { listingOf } from './trace-input.ts';
 
 /** A package database of a large distribution has a few megabytes. */
@@ -17,12 +17,12 @@ const TYPE_BITS = 0o170000;
 
 /** A built image through its own archive: names from the archive's list, bytes of single files from the registry, proven. */
 export async function scannedImage(
-  { platform, uri }: BuiltArchive,
+  { platform, uri }: { readonly uri: string; readonly platform?: string | undefined },
   scratchDir: string,
   { plainHttp = false, store }: { readonly store?: string; readonly plainHttp?: boolean },
   context: CommandContext,
 ): Promise<ScannedImage> {
-  const flags = { platform, plainHttp, ...(store !== undefined && { store }) };
+  const flags = { plainHttp, ...(platform !== undefined && { platform }), ...(store !== undefined && { store }) };
   const { nodes } = await listingOf(uri, flags, context);
   const sizes = new Map(
     nodes.flatMap(({ attributes, path, type }) =>
@@ -44,5 +44,6 @@ export async function scannedImage(
       await catFile(source, path, file.fd, { tools: context.tools, signal });
       return await readFile(copy, 'utf8');
     },
+    mount: ({ signal }) => mountedTree(uri, flags, { ...context, signal }),
   };
 }

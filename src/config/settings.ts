@@ -69,6 +69,13 @@ export const SettingsSchema = z.object({
   CLIPYARD_WORKSPACE: z.string().default('default').describe('Workspace id of builds without `--workspace`.'),
   CLIPYARD_RELEASE_OWNER: z.string().optional().describe('Owner of releases without `--owner`.'),
   CLIPYARD_RELEASE_DOMAIN: z.string().optional().describe('Domain of releases without `--domain`.'),
+  CLIPYARD_SYFT: z
+    .string()
+    .default('auto')
+    .describe(
+      'Whether scans use syft, without `--syft`: `auto` (where it is on the PATH), `always`, `never`, or the path of the program.',
+    ),
+  CLIPYARD_TRIVY: z.string().default('auto').describe('Whether scans use trivy, without `--trivy`; as CLIPYARD_SYFT.'),
   CLIPYARD_NATIVE_DIR: z
     .string()
     .optional()
@@ -140,6 +147,9 @@ export interface Settings {
   readonly workspace: string;
   readonly releaseOwner: string | undefined;
   readonly releaseDomain: string | undefined;
+  /** `auto`, `always`, `never`, or a path. */
+  readonly syft: string;
+  readonly trivy: string;
   /** Where a worker listens. */
   readonly server: string;
   /** PEM files of the client's own certificate and key. */
@@ -185,6 +195,8 @@ export function loadSettings(env: Readonly<Record<string, string | undefined>>):
     workspace: data.CLIPYARD_WORKSPACE,
     releaseOwner: data.CLIPYARD_RELEASE_OWNER,
     releaseDomain: data.CLIPYARD_RELEASE_DOMAIN,
+    syft: data.CLIPYARD_SYFT,
+    trivy: data.CLIPYARD_TRIVY,
     server: data.CLIPYARD_SERVER,
     clientCert: data.CLIPYARD_CLIENT_CERT === undefined ? undefined : resolve(data.CLIPYARD_CLIENT_CERT),
     clientKey: data.CLIPYARD_CLIENT_KEY === undefined ? undefined : resolve(data.CLIPYARD_CLIENT_KEY),

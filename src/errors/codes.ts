@@ -275,6 +275,16 @@ export const ERROR_CODES = {
     retryable: false,
     help: 'A scan found something as grave as `--fail-on` says, or graver; no tag was written. The message lists it.',
   },
+  SCAN_TOOL_MISSING: {
+    category: 'not_found',
+    retryable: false,
+    help: 'A scan must use syft or trivy, by a flag or a setting, and the program is not there. Install it, or say `auto` or `never`.',
+  },
+  SCAN_TOOL_FAILED: {
+    category: 'unavailable',
+    retryable: false,
+    help: 'A program that scans, syft or trivy, failed, took too long, or wrote something that cannot be used; the message holds its last line. No tag was written.',
+  },
   ADVISORIES_INVALID: {
     category: 'invalid',
     retryable: false,

@@ -1,12 +1,13 @@
-import { chmod, copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { BuildResult } from '../../src/jobs/index.ts';
 import { imagesOf, OciLayout, parseIndex } from '../../src/oci/index.ts';
 import { createRegistryClient } from '../../src/registry/index.ts';
 import type { MatrixScan } from '../../src/release/index.ts';
-import { commandJson, runCommand } from '../support/command-line.ts';
+import { commandError, commandJson, runCommand } from '../support/command-line.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';
+import { fakeProgram } from '../support/release/fake-program.ts';
 import { serviceSetting } from '../support/services.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary-directory.ts';
 
@@ -86,8 +87,16 @@ test('R001-9, R001-10, R001-16, R001-17, R001-18, R001-29, R002-11, R002-16: one
   const advisories = join(scratch.path, 'osv.json');
   const affected = [{ package: { ecosystem: 'PyPI', name: 'jinja2' }, versions: ['3.1.2'] }];
   await writeFile(advisories, JSON.stringify({ id: 'GHSA-test', affected }));
-  const args = ['--json', 'matrix', ...event, '--scan', '--advisories', advisories, '--budget', '1k'];
-  const { exitCode, stderr, stdout } = await runCommand(args);
+  // It sees the image itself: what it was built of is in the tree that it is told of.
+  const syft = await fakeProgram(
+    scratch.path,
+    'syft',
+    `grep -q ${scratch.path} "\${2#dir:}/python" && exec cat ${join(import.meta.dirname, '../golden/scan/syft-1.44.0.json')}`,
+  );
+  const { exitCode, stderr, stdout } = await runCommand([
+    ...['--json', 'matrix', ...event, '--scan', '--advisories', advisories, '--syft', syft, '--trivy', 'never'],
+    ...['--budget', '1k'],
+  ]);
   expect(exitCode, stderr).toBe(0);
   expect(stderr).toContain('the images take more than the budget in the registry');
   const run = JSON.parse(stdout) as MatrixDocument;
@@ -115,6 +124,18 @@ test('R001-9, R001-10, R001-16, R001-17, R001-18, R001-29, R002-11, R002-16: one
       ['IMG/root', '3.13'],
     ]),
   );
+  for (const { packages, readers } of run.scan.images) {
+    expect(readers).toEqual(['clipyard', 'syft-1.44.0']);
+    expect(packages.filter(({ ecosystem }) => ecosystem === 'Go')).not.toEqual([]);
+  }
+  // One image by itself: the SBOM is written, and the gate is an error behind it.
+  const sbom = join(scratch.path, 'sbom.json');
+  const own = ['--syft', 'never', '--trivy', 'never', '--fail-on', 'low', '--sbom', sbom];
+  expect(await commandError(['scan', one?.archives[0]?.uri ?? '', ...own])).toMatchObject({
+    code: 'SCAN_FINDINGS',
+    message: expect.stringContaining('IMG/root') as string,
+  });
+  expect(await readFile(sbom, 'utf8')).toContain('pkg:pypi/jinja2@3.1.2');
   // BuildKit's lint, once for all variants.
   expect(run.scan.findings.filter(({ rule }) => rule === 'DL/StageNameCasing')).toHaveLength(1);
   for (const { archives } of Object.values(builds)) {

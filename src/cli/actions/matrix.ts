@@ -22,11 +22,13 @@ import {
   verifyTags,
 } from '../../release/index.ts';
 import type { CommandContext } from '../context.ts';
+import { findingTable } from '../finding-table.ts';
 import { writeGithubOutput } from '../github-output.ts';
-import { type ScanFlags, scanBuilds, wantsScan } from '../matrix-scan.ts';
+import { type MatrixScanFlags, scanBuilds, wantsScan } from '../matrix-scan.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
 import { parseSize } from '../parse-options.ts';
 import { createProgress, type ProgressMode } from '../progress/index.ts';
+import { scanSettings } from '../scan-flags.ts';
 import { registryClient } from '../services.ts';
 import { storedSize } from '../stored-size.ts';
 import { readNamedFile, type TagContextFlags, tagContextOf } from '../tag-context.ts';
@@ -39,7 +41,7 @@ export interface MatrixFlags extends TagContextFlags {
   readonly output?: 'github';
 }
 
-export interface MatrixRunFlags extends MatrixFlags, VariantBuildFlags, ScanFlags {
+export interface MatrixRunFlags extends MatrixFlags, VariantBuildFlags, MatrixScanFlags {
   readonly dryRun?: boolean;
   readonly explain?: boolean;
   readonly budget?: string;
@@ -133,7 +135,7 @@ async function build(
 ): Promise<Run> {
   const { client, settings, signal } = context;
   const builds = new Map<string, BuildResult>();
-  wantsScan(flags); // what is wrong with its flags is said before the first build
+  const scanning = wantsScan(flags) ? await scanSettings(flags, context) : undefined;
   if (matrix.event.kind === 'none') return { builds, result: { images: [], tags: [], verified: [] } };
   // One writer: what is read before the builds holds until the last tag.
   await using _held = matrix.push
@@ -157,7 +159,8 @@ async function build(
       return built.manifestDigest;
     },
     approve: async () => {
-      if (wantsScan(flags)) scan = await scanBuilds({ builder, builds, client, config, given }, flags, context);
+      if (scanning === undefined) return;
+      scan = await scanBuilds({ builder, builds, client, config, given, scanning }, flags, context);
     },
     setTag: (target) => setTag(config, target, { client, signal }),
   });
@@ -194,18 +197,6 @@ function eventDocument({ type, ...rest }: MatrixEventReport): object {
 function eventLine(event: MatrixEventReport): string {
   if (event.type === 'variant') return `variant ${event.variant}: ${event.state}`;
   return `tag ${event.tag}: ${event.digest.slice(7, 19)} ${event.state}`;
-}
-
-function findingTable({ findings }: MatrixScan): string {
-  if (findings.length === 0) return 'scan: nothing found\n\n';
-  const rows = findings.map(({ file, line, message, rule, severity, variant }) => [
-    severity,
-    rule,
-    variant ?? '',
-    `${file}${line === undefined ? '' : `:${line}`}`,
-    message,
-  ]);
-  return `${formatTable(['severity', 'rule', 'variant', 'where', 'what'], rows)}\n`;
 }
 
 function tagTable({ assignments, event }: MatrixTags): string {

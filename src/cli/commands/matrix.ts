@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { MatrixFlags, MatrixRunFlags } from '../actions/matrix.ts';
 import { collect } from '../collect.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
+import { withScanOptions } from './scan.ts';
 
 const EXAMPLES = `
 Examples:
@@ -9,6 +10,8 @@ Examples:
   clipyard matrix --config matrix.yaml
   # what would be written, and why
   clipyard matrix --config matrix.yaml --context event.json --dry-run
+  # with syft's packages and SBOMs and trivy's findings, none graver than medium
+  clipyard matrix --config matrix.yaml --syft always --trivy always --fail-on high --sarif findings.sarif
   # the tags alone, for other steps of a job
   clipyard matrix tags --config matrix.yaml --output github
   # whether every tag of a release is what it says
@@ -42,14 +45,11 @@ export function addMatrixCommands(program: Command, context: CommandContext): vo
 }
 
 function addRun(matrix: Command, context: CommandContext): void {
-  asked(matrix.command('run', { isDefault: true }))
+  withScanOptions(asked(matrix.command('run', { isDefault: true })))
     .description('Build all variants, then write all tags, then look whether they are right')
     .option('--dry-run', 'only read the registry, and say what would be written')
     .option('--explain', 'say why each tag was written or left')
     .option('--scan', 'look at the Dockerfile and at the images that stand for all; attach their SBOMs')
-    .option('--fail-on <severity>', 'critical, high, medium, low: such a finding stops the run before its first tag')
-    .option('--advisories <source>', 'advisories in the OSV format: a file or an https URL')
-    .option('--sarif <file>', 'write the findings as SARIF 2.1.0')
     .option('--budget <size>', 'warn when the images take more in the registry: 500MB')
     .option('--workspace <id>', 'workspace of the images')
     .option('--plain-http', 'speak http to a registry that is not on this machine')

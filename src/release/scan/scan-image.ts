@@ -1,19 +1,16 @@
-import type { Cancelable } from '../../errors/index.ts';
-import type { ImageConfig } from '../../oci/index.ts';
+import { type Cancelable, messageOf } from '../../errors/index.ts';
 import { type Advisory, advisoryFindings } from './advisories.ts';
 import type { Finding } from './finding.ts';
 import { imageFindings } from './image-rules.ts';
-import { DATABASES } from './packages/databases.ts';
-import { type Distribution, type Package, parseOsRelease } from './packages/package.ts';
-
-/** An image that a scanner can look into without pulling it. */
-export interface ScannedImage {
-  readonly config: ImageConfig;
-  /** Absolute paths of its regular files. */
-  readonly files: readonly string[];
-  /** A whole file. */
-  read(path: string, options: Cancelable): Promise<string>;
-}
+import { mergePackages, onlyIn } from './packages/merge.ts';
+import type { Package } from './packages/package.ts';
+import { readPackages } from './packages/read-packages.ts';
+import { packagesOfSpdx, type SpdxDocument } from './packages/spdx.ts';
+import type { ScanProgram } from './programs/find-program.ts';
+import { runSyft, syftName } from './programs/syft.ts';
+import { runTrivy, type TrivyReport, trivyFindings } from './programs/trivy.ts';
+import { completedSpdx, type SbomSubject, spdxDocument } from './sbom.ts';
+import type { ImageTree, ScannedImage } from './scanned-image.ts';
 
 /** `full`: all rules. `basic`: what advisories say, for the oldest variant, whose own faults are the default's. */
 export type ScanDepth = 'full' | 'basic';
@@ -25,40 +22,83 @@ export interface ScanRequest {
 }
 
 export interface ImageScan {
+  /** Of all readers; what two of them saw is there once. */
   readonly packages: readonly Package[];
   readonly findings: readonly Finding[];
+  /** Who looked: `clipyard`, and `syft-1.44.0`, `trivy` where they are used. */
+  readonly readers: readonly string[];
+  /** Why a program that is there was not used. */
+  readonly note?: string;
+  /** syft's document where it was used, completed by what it did not see; else ours. */
+  readonly sbomOf: (subject: SbomSubject) => object;
 }
 
 /** A kind of scan; several may look at one image. */
 export type ImageScanner = (image: ScannedImage, request: ScanRequest, options: Cancelable) => Promise<ImageScan>;
 
-/** More would be somebody's whole disk. */
-const MAX_PACKAGE_FILES = 20_000;
-const OS_RELEASE = ['/etc/os-release', '/usr/lib/os-release'];
-
-/** Reads the package databases of an image, and only those. */
-export const scanPackages: ImageScanner = async (image, { advisories, depth, variant }, options) => {
-  const packages = await readPackages(image, options);
-  const found = [
-    ...advisoryFindings(packages, advisories),
-    ...(depth === 'full' ? imageFindings(image.config, packages) : []),
-  ];
-  return { packages, findings: found.map((finding) => ({ ...finding, variant })) };
-};
-
-async function readPackages(image: ScannedImage, options: Cancelable): Promise<readonly Package[]> {
-  const distribution = await readDistribution(image, options);
-  const named = image.files.flatMap((path) => {
-    const database = DATABASES.find(({ matches }) => matches.test(path));
-    return database === undefined ? [] : [{ path, read: database.read }];
-  });
-  const packages: Package[] = [];
-  for (const { path, read } of named.slice(0, MAX_PACKAGE_FILES))
-    packages.push(...read(await image.read(path, options), path, distribution));
-  return packages.toSorted((one, other) => (`${one.purl}\0${one.path}` < `${other.purl}\0${other.path}` ? -1 : 1));
+export interface ScanPrograms {
+  readonly syft?: ScanProgram | undefined;
+  readonly trivy?: ScanProgram | undefined;
 }
 
-async function readDistribution(image: ScannedImage, options: Cancelable): Promise<Distribution> {
-  const path = OS_RELEASE.find((name) => image.files.includes(name));
-  return parseOsRelease(path === undefined ? '' : await image.read(path, options));
+/** What somebody else's programs said of an image. */
+interface Said {
+  readonly document?: SpdxDocument;
+  readonly report?: TrivyReport;
+  readonly treePath: string;
+  readonly note?: string;
+}
+
+/** Our own readers, and the programs. An image that cannot be mounted is looked at without programs, unless one is required. */
+export function imageScanner(programs: ScanPrograms): ImageScanner {
+  return async (image, { advisories, depth, variant }, options) => {
+    const { distribution, packages: own } = await readPackages(image, options);
+    const { document, note, report, treePath } = await askPrograms(image, programs, options);
+    const packages = document === undefined ? own : mergePackages(own, packagesOfSpdx(document, distribution));
+    const advised = advisoryFindings(packages, advisories);
+    const found = [
+      ...advised,
+      ...(depth === 'full' ? imageFindings(image.config, packages) : []),
+      ...(report === undefined ? [] : unsaid(trivyFindings(report, treePath, packages), advised)),
+    ];
+    const readers = ['clipyard', ...(document === undefined ? [] : [syftName(document)])];
+    return {
+      packages,
+      findings: found.map((finding) => ({ ...finding, variant })),
+      readers: report === undefined ? readers : [...readers, 'trivy'],
+      ...(note !== undefined && { note }),
+      sbomOf: (subject) =>
+        document === undefined
+          ? spdxDocument(subject, packages)
+          : completedSpdx(document, subject, onlyIn(own, packagesOfSpdx(document, distribution))),
+    };
+  };
+}
+
+/** Reads the package databases of an image, and only those. */
+export const scanPackages: ImageScanner = imageScanner({});
+
+async function askPrograms(image: ScannedImage, { syft, trivy }: ScanPrograms, options: Cancelable): Promise<Said> {
+  if (syft === undefined && trivy === undefined) return { treePath: '' };
+  let mounted: ImageTree;
+  try {
+    mounted = await image.mount(options);
+  } catch (thrown) {
+    options.signal.throwIfAborted();
+    if (syft?.isRequired === true || trivy?.isRequired === true) throw thrown;
+    return { treePath: '', note: `the image cannot be mounted for syft and trivy: ${messageOf(thrown)}` };
+  }
+  await using tree = mounted;
+  return {
+    treePath: tree.path,
+    ...(syft !== undefined && { document: await runSyft(syft, tree, options) }),
+    ...(trivy !== undefined && { report: await runTrivy(trivy, tree, options) }),
+  };
+}
+
+/** Those that the advisories do not say too, of the same package. */
+function unsaid(findings: readonly Finding[], advised: readonly Finding[]): readonly Finding[] {
+  const keyOf = ({ message, rule }: Finding) => `${rule}\0${message.split(':')[0] ?? ''}`;
+  const said = new Set(advised.map(keyOf));
+  return findings.filter((finding) => !said.has(keyOf(finding)));
 }

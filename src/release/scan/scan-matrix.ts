@@ -4,7 +4,8 @@ import { type MatrixConfig, oldestVariant } from '../matrix/index.ts';
 import type { Advisory } from './advisories.ts';
 import { dockerfileFindings } from './dockerfile.ts';
 import { type Finding, isAtLeast, type Severity, sortFindings } from './finding.ts';
-import type { ImageScan, ImageScanner, ScanDepth, ScannedImage } from './scan-image.ts';
+import type { ImageScan, ImageScanner, ScanDepth } from './scan-image.ts';
+import type { ScannedImage } from './scanned-image.ts';
 
 /** The variants that stand for all: the default as a whole, the oldest by its packages. */
 export function representatives({

@@ -27,6 +27,7 @@ function imageOf(files: Readonly<Record<string, string>>, execution: object = {}
     config: { os: 'linux', architecture: 'amd64', config: execution, rootfs: { type: 'layers', diff_ids: [] } },
     files: Object.keys(files),
     read: (path) => Promise.resolve(files[path] ?? ''),
+    mount: () => Promise.reject(new Error('nothing is mounted without programs')),
   };
 }
 const DEBIAN = {
@@ -36,6 +37,8 @@ const DEBIAN = {
     'Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n',
   '/usr/lib/python3/site-packages/Jinja2-3.1.2.dist-info/METADATA': 'Name: Jinja2\nVersion: 3.1.2\n\nName: no\n',
   '/srv/node_modules/@scope/left/package.json': '{"name":"@scope/left","version":"1.0.0"}',
+  '/usr/share/nodejs/undici/package.json': '{"name":"undici","version":"5.15.0"}',
+  '/usr/share/nodejs/undici/lib/package.json': '{"name":"part","version":"1.0.0"}',
   '/srv/node_modules/torn/package.json': '{"name":',
 };
 const ADVISORY = {
@@ -96,6 +99,7 @@ describe('packages', () => {
     expect(packages.map(({ ecosystem, purl }) => [ecosystem, purl])).toEqual([
       ['Debian:12', 'pkg:deb/debian/libc6@2.36-9%2Bdeb12u3'],
       ['npm', 'pkg:npm/%40scope/left@1.0.0'],
+      ['npm', 'pkg:npm/undici@5.15.0'],
       ['PyPI', 'pkg:pypi/jinja2@3.1.2'],
     ]);
     expect(findings.map(({ rule, variant }) => [rule, variant])).toEqual([['GHSA-1', '3.9']]);
@@ -272,6 +276,6 @@ describe('reports', () => {
     const subject = { name: 'r.example/orb:1', digest: digestOf(Buffer.from('m')), created: '2026-01-01T00:00:00Z' };
     const document = spdxDocument(subject, packages);
     expect(spdxDocument(subject, packages)).toEqual(document);
-    expect(document).toMatchObject({ spdxVersion: 'SPDX-2.3', packages: { length: 4 }, relationships: { length: 4 } });
+    expect(document).toMatchObject({ spdxVersion: 'SPDX-2.3', packages: { length: 5 }, relationships: { length: 5 } });
   });
 });

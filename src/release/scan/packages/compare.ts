@@ -1,9 +1,12 @@
 import { compare as comparePep440, valid as isPep440 } from '@renovatebot/pep440';
 import semver from 'semver';
 
+/** Ecosystems whose versions are semantic ones; what is none is ordered as Debian would. */
+const SEMANTIC: ReadonlySet<string> = new Set(['npm', 'crates.io', 'Go']);
+
 /** Below 0: `one` is older. By the rules of the ecosystem, as OSV names it. */
 export function compareVersionsOf(ecosystem: string, one: string, other: string): number {
-  if (ecosystem === 'npm') {
+  if (SEMANTIC.has(ecosystem)) {
     const [left, right] = [semver.parse(one), semver.parse(other)];
     if (left !== null && right !== null) return semver.compare(left, right);
   }

@@ -1,4 +1,5 @@
 import { type Distribution, type Package, parseStanzas } from './package.ts';
+import { normalPython } from './purl.ts';
 
 /** What a file of an image says of packages. Damaged files give what can be read of them: a scan is no verifier. */
 export type PackageReader = (text: string, path: string, distribution: Distribution) => readonly Package[];
@@ -16,6 +17,7 @@ export const DATABASES: readonly Database[] = [
   { matches: /\/(?:site|dist)-packages\/[^/]+\.dist-info\/METADATA$/, read: readPython },
   { matches: /\/(?:site|dist)-packages\/[^/]+\.egg-info(?:\/PKG-INFO)?$/, read: readPython },
   { matches: /\/node_modules\/(?:@[^/]+\/)?[^/]+\/package\.json$/, read: readNode },
+  { matches: /^\/usr\/share\/nodejs\/(?:@[^/]+\/)?[^/]+\/package\.json$/, read: readNode }, // Debian's folder for them
 ];
 
 /** dpkg-query(1): packages that are unpacked or configured. */
@@ -48,7 +50,7 @@ function readPython(text: string, path: string): readonly Package[] {
   const [fields] = parseStanzas(text);
   const [name, version] = [fields?.get('Name'), fields?.get('Version')];
   if (name === undefined || version === undefined) return [];
-  const normal = name.toLowerCase().replaceAll(/[-_.]+/g, '-'); // PEP 503
+  const normal = normalPython(name);
   return [
     {
       name: normal,
