@@ -13,4 +13,4 @@ export { plainRenderer } from './progress/plain.ts';
 export { type TerminalOptions, type TerminalOutput, type TerminalRenderer, terminalRenderer } from './progress/tty.ts';
 export type { LoginSource, RegistryLogin } from './session/auth.ts';
 export type { SecretSource } from './session/secrets.ts';
-export type { SourceRule } from './source-policy.ts';
+export { pinRules, type SourceRule } from './source-policy.ts';

@@ -283,11 +283,11 @@ async function run(session: Session, client: RegistryClient, credentials: Creden
     width: parseCount(flags.jobs, '--jobs', { min: 1, max: MAX_JOBS }),
     ...output,
     signal,
-    build: async (lines, service, contextHash, places) => {
+    build: async (lines, service, hash, places) => {
       output.live?.start(service.name);
       try {
         return await buildService(
-          { service, label: [file.label, contextHash], push: request.push, force: request.force },
+          { service, hash, label: file.label, push: request.push, force: request.force },
           {
             runBuild: builder.runBuild,
             client,

@@ -2,11 +2,13 @@ import { openContext } from '../../buildkit/index.ts';
 import type { Cancelable } from '../../errors/index.ts';
 import type { RegistryClient } from '../../registry/index.ts';
 import type { Service } from '../file/service.ts';
-import { baseDigests } from './base-digests.ts';
+import { type BaseDigests, baseDigests } from './base-digests.ts';
 import { type HashedContext, hashContext } from './hash-context.ts';
 import { StatCache } from './stat-cache.ts';
 
 export interface ServiceHash extends HashedContext {
+  /** Digests of the bases as the hash has them: a build of this hash starts from these, wherever their tags went since. */
+  readonly bases: BaseDigests['bases'];
   /** Bases whose digest is not known: the hash then says nothing of them. */
   readonly unknownBases: readonly string[];
 }
@@ -29,5 +31,5 @@ export async function hashService(service: Service, { cacheDir, client, signal }
     baseDigests(context.dockerfile, args, { client, signal }),
   ]);
   const hashed = await hashContext(context, { args, target, platforms, bases }, { cache, signal });
-  return { ...hashed, unknownBases: unknown };
+  return { ...hashed, bases, unknownBases: unknown };
 }
