@@ -2,7 +2,7 @@ export type { BuildRequest, CacheSpec, DockerfileSource } from './build-request.
 export type { BuildkitResult } from './build-result.ts';
 export type { BuildkitClient, BuildkitInfo, BuildOptions, ConnectOptions, LintWarning } from './client.ts';
 export { connectBuildkit } from './connect.ts';
-export type { ContextLimits } from './context/context-sender.ts';
+export type { ContextLimits } from './context/context-limits.ts';
 export { contextTar } from './context/context-tar.ts';
 export { type ContextFile, type OpenedContext, openContext } from './context/open-context.ts';
 export { type BaseReferences, baseReferences } from './dockerfile/base-references.ts';

@@ -256,7 +256,7 @@ async function remove(session: Session, client: RegistryClient): Promise<void> {
 
 async function run(session: Session, client: RegistryClient, credentials: CredentialSource): Promise<void> {
   const { chosen, console, context, file, flags, json, output } = session;
-  const { log, settings, signal, stdout } = context;
+  const { log, settings, signal, stdout, tools } = context;
   const { stateDir } = settings;
   const workspaceId = parseWorkspaceId(flags.workspace ?? settings.workspace);
   const localStoreUrl = `file://${stateDir}/services/store`;
@@ -278,6 +278,7 @@ async function run(session: Session, client: RegistryClient, credentials: Creden
     store,
     localStore,
     stateDir,
+    tools,
     workspaceId,
     lock: createRepositoryLock(stateDir),
     width: parseCount(flags.jobs, '--jobs', { min: 1, max: MAX_JOBS }),

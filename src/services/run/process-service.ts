@@ -1,5 +1,6 @@
 import type { Digest } from '../../digest/index.ts';
 import { type Cancelable, WorkerError } from '../../errors/index.ts';
+import type { NativeToolPaths } from '../../native/index.ts';
 import type { ObjectStore } from '../../objects/index.ts';
 import type { RegistryClient } from '../../registry/index.ts';
 import type { LatestMode, RepositoryLock } from '../../release/index.ts';
@@ -34,6 +35,7 @@ export interface ProcessContext extends Cancelable {
   readonly console: Console;
   readonly lock: RepositoryLock;
   readonly stateDir: string;
+  readonly tools: NativeToolPaths;
   readonly workspaceId: string;
   /** Where archives are published. */
   readonly store: ObjectStore;
@@ -119,8 +121,8 @@ async function hashFor(
   return await hashOf(service, context);
 }
 
-function hashOf(service: Service, { client, signal, stateDir }: ProcessContext): Promise<ServiceHash> {
-  return hashService(service, { client, cacheDir: `${stateDir}/services/stats`, signal });
+function hashOf(service: Service, { client, signal, stateDir, tools }: ProcessContext): Promise<ServiceHash> {
+  return hashService(service, { client, cacheDir: `${stateDir}/services/stats`, signal, tools });
 }
 
 /** Whether what was built and pushed before is still there, under whatever tag. A registry that does not say so is `unknown`. */
