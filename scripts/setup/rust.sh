@@ -4,7 +4,7 @@ rust_tools() {
   local target name
   target="${CARGO_TARGET_DIR:-$CACHE/cargo-target}"
   (cd native-tools && CARGO_TARGET_DIR=$target cargo build --release --locked --bins) 2>&1 | tee "$TOOLS/logs/cargo-build.log"
-  for name in clipyard-index clipyard-mountd clipyard-compare; do
+  for name in clipyard-index clipyard-mountd clipyard-compare clipyard-hash; do
     # A copy, not a link: another checkout's build replaces the files in the shared directory.
     if [ -x "$target/release/$name" ]; then install -C -m 755 "$target/release/$name" "$TOOLS/bin/$name"; fi
   done

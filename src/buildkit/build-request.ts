@@ -1,4 +1,4 @@
-import type { ContextLimits } from './context/context-sender.ts';
+import type { ContextLimits } from './context/context-limits.ts';
 import type { LoginSource } from './session/auth.ts';
 import type { SecretSource } from './session/secrets.ts';
 import type { SourceRule } from './source-policy.ts';

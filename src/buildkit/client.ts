@@ -9,7 +9,7 @@ import { contentReadHandlers } from './cache/content-store.ts';
 import { LocalCaches } from './cache/local-caches.ts';
 import { failureOfCall } from './call-failure.ts';
 import { openChannel } from './channel.ts';
-import type { ContextLimits } from './context/context-sender.ts';
+import { DEFAULT_CONTEXT_LIMITS } from './context/context-limits.ts';
 import { fileSyncHandlers } from './context/file-sync.ts';
 import { contentHandlers, EXPORT_STORE } from './landing/content-service.ts';
 import { Lander, type LanderOptions } from './landing/lander.ts';
@@ -28,8 +28,6 @@ import { daemonPlatforms, type PruneBounds, pruneCache } from './upkeep.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const CACHE_PATHS: readonly LandingPath[] = ['read', 'session'];
-/** Enough for any sane source tree; a forgotten home directory is refused before it fills the daemon. */
-const DEFAULT_LIMITS: ContextLimits = { maxEntries: 1_000_000, maxBytes: 32 * 1024 ** 3 };
 
 export interface ConnectOptions extends Cancelable {
   /** `unix:///path` or `tcp://host:port`. */
@@ -172,7 +170,7 @@ export class BuildkitClient implements AsyncDisposable {
     };
     const fileSync = fileSyncHandlers({
       sources: inputs.sources,
-      limits: { ...DEFAULT_LIMITS, ...request.limits },
+      limits: { ...DEFAULT_CONTEXT_LIMITS, ...request.limits },
       onSynced: (report) => {
         onEvent({ type: 'context-synced', ...report });
       },

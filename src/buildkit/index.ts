@@ -2,7 +2,7 @@ export type { BuildRequest, CacheSpec, DockerfileSource } from './build-request.
 export type { BuildkitResult } from './build-result.ts';
 export type { BuildkitClient, BuildkitInfo, BuildOptions, ConnectOptions, LintWarning } from './client.ts';
 export { connectBuildkit } from './connect.ts';
-export type { ContextLimits } from './context/context-sender.ts';
+export type { ContextLimits } from './context/context-limits.ts';
 export { contextTar } from './context/context-tar.ts';
 export { type ContextFile, type OpenedContext, openContext } from './context/open-context.ts';
 export { type BaseReferences, baseReferences } from './dockerfile/base-references.ts';
@@ -13,4 +13,4 @@ export { plainRenderer } from './progress/plain.ts';
 export { type TerminalOptions, type TerminalOutput, type TerminalRenderer, terminalRenderer } from './progress/tty.ts';
 export type { LoginSource, RegistryLogin } from './session/auth.ts';
 export type { SecretSource } from './session/secrets.ts';
-export type { SourceRule } from './source-policy.ts';
+export { pinRules, type SourceRule } from './source-policy.ts';

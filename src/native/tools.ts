@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { WorkerError } from '../errors/index.ts';
 
-export type NativeTool = 'clipyard-index' | 'clipyard-mountd' | 'clipyard-compare';
+export type NativeTool = 'clipyard-index' | 'clipyard-mountd' | 'clipyard-compare' | 'clipyard-hash';
 
 /** Where native tools are looked for, in order. */
 export interface NativeToolPaths {

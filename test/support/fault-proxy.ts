@@ -83,6 +83,7 @@ export class FaultProxy implements AsyncDisposable {
     this.requests.push(entry);
     try {
       if (fault?.kind === 'delay') await sleep(fault.delayMs, undefined, { signal: this.#closing.signal });
+      if (fault?.kind === 'meanwhile') await fault.first();
       if (fault?.kind === 'answer') await this.#answer(request, response, entry, fault);
       else await this.#forward(target, request, response, entry, fault);
     } catch {

@@ -2,6 +2,8 @@
 export type Fault =
   /** Waits, then goes on as usual. */
   | { readonly kind: 'delay'; readonly delayMs: number }
+  /** Lets something else happen first, then goes on as usual. */
+  | { readonly kind: 'meanwhile'; readonly first: () => Promise<unknown> }
   /** Answers itself: 429, 503, a login page. */
   | {
       readonly kind: 'answer';

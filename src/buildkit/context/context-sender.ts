@@ -4,15 +4,10 @@ import { Packet } from '../../gen/github.com/tonistiigi/fsutil/types/wire.ts';
 import type { RpcCall } from '../session/rpc-call.ts';
 import { decode } from '../session/unary.ts';
 import { textOfPath } from './byte-path.ts';
+import { type ContextLimits, ContextSize } from './context-limits.ts';
 import type { ContextFilter, ContextSource } from './context-source.ts';
 import { type ContextEntry, hasContent } from './entry.ts';
 import { dataPacketHead, END_OF_STATS, finishedPacket, PACKET, statPacket } from './packet.ts';
-
-/** What a context may hold; more is LIMIT_EXCEEDED. */
-export interface ContextLimits {
-  readonly maxEntries: number;
-  readonly maxBytes: number;
-}
 
 /** What one sync announced and what the daemon then asked for. */
 export interface SyncReport {
@@ -32,15 +27,13 @@ const SLICE_MS = 10;
 export class ContextSender {
   readonly #call: RpcCall;
   readonly #source: ContextSource;
-  readonly #limits: ContextLimits;
+  readonly #size: ContextSize;
   readonly #name: string;
   readonly #files = new Map<number, ContextEntry>();
   readonly #requests: number[] = [];
   /** File bytes wait here until a flush copies them out; below a full batch there is always room for one more read. */
   readonly #slab = Buffer.allocUnsafeSlow(BATCH_BYTES + DATA_BYTES);
   #slabUsed = 0;
-  #entries = 0;
-  #announcedBytes = 0;
   #filesSent = 0;
   #bytesSent = 0;
   #received: 'more' | 'finished' | 'closed' = 'more';
@@ -52,7 +45,7 @@ export class ContextSender {
     this.#call = call;
     this.#name = name;
     this.#source = source;
-    this.#limits = limits;
+    this.#size = new ContextSize(name, limits);
   }
 
   /** Throws LIMIT_EXCEEDED, CONTEXT_CHANGED, IO_FAILED, BUILDKIT_PROTOCOL; BUILD_FAILED when the daemon gives up. */
@@ -75,7 +68,7 @@ export class ContextSender {
     if (this.#received === 'closed')
       throw new WorkerError('BUILDKIT_PROTOCOL', `the daemon left the sync of ${this.#name} early`);
     await this.#call.send(finishedPacket());
-    return { name: this.#name, entries: this.#entries, filesSent: this.#filesSent, bytesSent: this.#bytesSent };
+    return { name: this.#name, entries: this.#size.entries, filesSent: this.#filesSent, bytesSent: this.#bytesSent };
   }
 
   /** Queues entries until a batch is full; false when there are no more. */
@@ -92,21 +85,10 @@ export class ContextSender {
   }
 
   #announce(entry: ContextEntry): void {
-    const { maxEntries, maxBytes } = this.#limits;
-    const id = this.#entries++;
-    this.#announcedBytes += hasContent(entry) ? entry.sizeBytes : 0;
-    if (this.#entries > maxEntries) throw this.#tooLarge(`more than ${maxEntries} entries`, { maxEntries });
-    if (this.#announcedBytes > maxBytes) throw this.#tooLarge(`more than ${maxBytes} bytes`, { maxBytes });
+    const id = this.#size.entries;
+    this.#size.add(hasContent(entry) ? entry.sizeBytes : 0);
     if (hasContent(entry)) this.#files.set(id, entry);
     this.#call.queue(statPacket(entry));
-  }
-
-  #tooLarge(what: string, details: Record<string, number>): WorkerError {
-    return new WorkerError(
-      'LIMIT_EXCEEDED',
-      `the context ${this.#name} has ${what}; exclude some in .dockerignore`,
-      details,
-    );
   }
 
   async #sendFile(id: number): Promise<void> {

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { systemCodeOf, toWorkerError } from '../../errors/index.ts';
 import type { BuildRequest } from '../build-request.ts';
 import { bytesOfPath } from './byte-path.ts';
+import { ContextSize, DEFAULT_CONTEXT_LIMITS } from './context-limits.ts';
 import { parseDockerignore } from './dockerignore.ts';
-import { entryType } from './entry.ts';
+import { entryType, hasContent } from './entry.ts';
 import { directoryAt, dockerfileBytes } from './local-inputs.ts';
 import { LocalTree } from './local-tree.ts';
 import { PatternMatcher } from './pattern-matcher.ts';
@@ -28,7 +29,10 @@ export interface ContextFile {
 
 export interface OpenedContext {
   readonly dockerfile: Uint8Array;
-  /** What its ignore rules leave, in byte order of names. Reads directories as it goes. Throws CONTEXT_CHANGED, IO_FAILED. */
+  /**
+   * What its ignore rules leave, in byte order of names. Reads directories as it goes. Throws CONTEXT_CHANGED, IO_FAILED,
+   * LIMIT_EXCEEDED.
+   */
   entries(): Generator<ContextFile, void>;
 }
 
@@ -36,20 +40,28 @@ export interface OpenedContext {
  * Reads a context as a build sends it: the same Dockerfile, and the ignore file that goes by its name or the context's own.
  * Throws CONTEXT_NOT_FOUND, DOCKERFILE_NOT_FOUND, CONFIG_INVALID for a pattern.
  */
-export async function openContext(request: Pick<BuildRequest, 'contextDir' | 'dockerfile'>): Promise<OpenedContext> {
+export async function openContext(
+  request: Pick<BuildRequest, 'contextDir' | 'dockerfile' | 'limits'>,
+): Promise<OpenedContext> {
   const root = await directoryAt(request.contextDir);
   const { bytes, ignore } = await dockerfileBytes(request, root);
   const patterns = parseDockerignore((ignore ?? (await ownIgnoreFile(root)) ?? Buffer.alloc(0)).toString());
   const exclude = patterns.length === 0 ? undefined : new PatternMatcher(patterns);
-  return { dockerfile: bytes, entries: () => contextFiles(root, exclude) };
+  const limits = { ...DEFAULT_CONTEXT_LIMITS, ...request.limits };
+  return { dockerfile: bytes, entries: () => contextFiles(root, exclude, new ContextSize(request.contextDir, limits)) };
 }
 
-function* contextFiles(root: string, exclude: PatternMatcher | undefined): Generator<ContextFile, void> {
+function* contextFiles(
+  root: string,
+  exclude: PatternMatcher | undefined,
+  size: ContextSize,
+): Generator<ContextFile, void> {
   const rootBytes = Buffer.from(`${root}/`);
   // A parent that was passed over is given later, before its first wanted child: its stats wait here.
   const seen = new Map<string, BigIntStats>();
   const tree = new LocalTree(root, { onStats: (path, stats) => seen.set(path, stats) });
   for (const entry of tree.entries({ include: undefined, exclude })) {
+    size.add(hasContent(entry) ? entry.sizeBytes : 0);
     const stats = seen.get(entry.path);
     seen.delete(entry.path);
     if (stats === undefined) continue;

@@ -68,7 +68,7 @@ function checksOf(context: CommandContext): readonly (readonly [name: string, ch
       'native tools',
       () =>
         Promise.resolve(
-          ['clipyard-index', 'clipyard-mountd', 'clipyard-compare']
+          ['clipyard-index', 'clipyard-mountd', 'clipyard-compare', 'clipyard-hash']
             .map((tool) => findNativeTool(tool as 'clipyard-index', tools))
             .join(', '),
         ),

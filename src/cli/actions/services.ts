@@ -210,7 +210,7 @@ function connect(
 
 async function run(session: Session, client: RegistryClient, credentials: CredentialSource): Promise<void> {
   const { chosen, console, context, file, flags, json, output } = session;
-  const { log, settings, signal, stdout } = context;
+  const { log, settings, signal, stdout, tools } = context;
   const { stateDir } = settings;
   const workspaceId = parseWorkspaceId(flags.workspace ?? settings.workspace);
   const localStoreUrl = `file://${stateDir}/services/store`;
@@ -232,16 +232,17 @@ async function run(session: Session, client: RegistryClient, credentials: Creden
     store,
     localStore,
     stateDir,
+    tools,
     workspaceId,
     lock: createRepositoryLock(stateDir),
     width: parseCount(flags.jobs, '--jobs', { min: 1, max: MAX_JOBS }),
     ...output,
     signal,
-    build: async (lines, service, contextHash, places) => {
+    build: async (lines, service, hash, places) => {
       output.live?.start(service.name);
       try {
         return await buildService(
-          { service, label: [file.label, contextHash], push: request.push, force: request.force },
+          { service, hash, label: file.label, push: request.push, force: request.force },
           {
             runBuild: builder.runBuild,
             client,

@@ -1,12 +1,13 @@
 import { rm } from 'node:fs/promises';
 import { parseImageId, type WorkspaceId } from '../../archive/index.ts';
-import type { LoginSource } from '../../buildkit/index.ts';
+import { type LoginSource, pinRules } from '../../buildkit/index.ts';
 import type { Cancelable } from '../../errors/index.ts';
 import type { Compression } from '../../indexer/index.ts';
 import type { BuildResult, ImageBuild, JobReporter } from '../../jobs/index.ts';
 import { type ObjectStore, openStore } from '../../objects/index.ts';
 import { OciLayout } from '../../oci/index.ts';
 import type { RegistryClient } from '../../registry/index.ts';
+import type { ServiceHash } from '../context/service-hash.ts';
 import type { LocalImage } from '../decide/image-facts.ts';
 import { look } from '../decide/look-up.ts';
 import type { Service } from '../file/service.ts';
@@ -34,8 +35,9 @@ export interface BuildServiceContext extends Cancelable {
 
 export interface BuildServiceRequest {
   readonly service: Service;
-  /** Name and value of the label for the context hash. */
-  readonly label: readonly [string, string];
+  readonly hash: Pick<ServiceHash, 'digest' | 'bases'>;
+  /** Name of the label for the context hash. */
+  readonly label: string;
   /** Without: image and archive stay on this machine. */
   readonly push: boolean;
   readonly force: boolean;
@@ -43,7 +45,7 @@ export interface BuildServiceRequest {
 
 /** Builds a service's image, untagged: into the registry, or into the layout that a later push takes it from. */
 export async function buildService(request: BuildServiceRequest, context: BuildServiceContext): Promise<LocalImage> {
-  const { label, push, service } = request;
+  const { hash, label, push, service } = request;
   const { places, signal } = context;
   const [client, store] = push
     ? [context.client, context.store]
@@ -57,15 +59,15 @@ export async function buildService(request: BuildServiceRequest, context: BuildS
     report: context.report,
     signal,
   });
-  const { configDigest } = await look(digest, { client, image: service.image, label: label[0], signal });
-  const image = { digest, configDigest, contextHash: label[1], isKept: !push };
+  const { configDigest } = await look(digest, { client, image: service.image, label, signal });
+  const image = { digest, configDigest, contextHash: hash.digest, isKept: !push };
   await writeLocalImage(places, image, { signal });
   if (push) await rm(places.layout, { recursive: true, force: true }); // what it held is older than this
   return image;
 }
 
 function imageBuildOf(
-  { force, label, service }: BuildServiceRequest,
+  { force, hash, label, service }: BuildServiceRequest,
   { compression, logins, workspaceId }: BuildServiceContext,
 ): ImageBuild {
   const { args, contextDir, dockerfile, image, imageId, platforms, target } = service;
@@ -77,7 +79,8 @@ function imageBuildOf(
     build: {
       contextDir,
       buildArgs: args,
-      labels: { [label[0]]: label[1] },
+      labels: { [label]: hash.digest },
+      sourcePolicy: pinRules(hash.bases),
       noCache: force,
       logins,
       ...(dockerfile !== undefined && { dockerfile: { file: dockerfile } }),

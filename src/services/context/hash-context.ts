@@ -1,10 +1,11 @@
-import { createHash, hash } from 'node:crypto';
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ContextFile, OpenedContext } from '../../buildkit/index.ts';
 import type { Digest } from '../../digest/index.ts';
-import { type Cancelable, systemCodeOf, toWorkerError, WorkerError } from '../../errors/index.ts';
+import type { Cancelable } from '../../errors/index.ts';
+import type { NativeToolPaths } from '../../native/index.ts';
 import { type BuildInput, ContextHash } from './context-hash.ts';
+import type { FileReader } from './file-reader.ts';
+import { openReader } from './open-reader.ts';
 import type { StatCache } from './stat-cache.ts';
 
 export interface HashedContext {
@@ -15,70 +16,99 @@ export interface HashedContext {
   readonly bytesRead: number;
 }
 
-/** Longest stretch of synchronous work before others have a turn. */
-const SLICE_MS = 10;
-const READ_BYTES = 256 * 1024;
+export interface HashContextOptions extends Cancelable {
+  readonly cache: StatCache;
+  /** Where `clipyard-hash` may be; without it files are read here, slower. */
+  readonly tools: NativeToolPaths;
+}
 
-/** The context hash of what a build would send. Throws CONTEXT_CHANGED, IO_FAILED. */
+/** Entries listed in one go, about 6 ms of synchronous work; the files among them are read together. */
+const STRETCH = 512;
+/** Stretches listed while earlier ones are read. */
+const AHEAD = 4;
+
+/** A part of the walk, with the contents of its files as they come. */
+interface Stretch {
+  readonly files: readonly ContextFile[];
+  readonly contents: Promise<ReadonlyMap<ContextFile, string>>;
+}
+
+/** The context hash of what a build would send. Throws CONTEXT_CHANGED, IO_FAILED, LIMIT_EXCEEDED. */
 export async function hashContext(
   context: OpenedContext,
   input: Omit<BuildInput, 'dockerfile'>,
-  { cache, signal }: Cancelable & { readonly cache: StatCache },
+  { cache, signal, tools }: HashContextOptions,
 ): Promise<HashedContext> {
   const whole = new ContextHash({ ...input, dockerfile: context.dockerfile });
-  const buffer = Buffer.allocUnsafe(READ_BYTES);
+  await using reader = openReader(tools, { signal });
   let [entries, filesRead, bytesRead] = [0, 0, 0];
-  let sliceEndMs = performance.now() + SLICE_MS;
-  for (const file of context.entries()) {
-    entries += 1;
-    let content = file.type === 'file' && !file.stats.isSocket() ? cache.get(file.stats) : undefined;
-    if (file.type === 'file' && content === undefined && !file.stats.isSocket()) {
-      const readAtNs = BigInt(Date.now()) * 1_000_000n;
-      content = contentOf(file, buffer);
-      cache.set(file.stats, content, readAtNs);
-      filesRead += 1;
-      bytesRead += Number(file.stats.size);
-    }
-    whole.add(file, content);
-    if (performance.now() < sliceEndMs) continue;
+  const add = async ({ contents, files }: Stretch) => {
+    const found = await contents;
+    for (const file of files) whole.add(file, found.get(file));
+  };
+  const waiting: Stretch[] = [];
+  for (const files of stretches(context.entries())) {
+    const { known, unread } = lookUp(files, cache);
+    entries += files.length;
+    filesRead += unread.length;
+    for (const { stats } of unread) bytesRead += Number(stats.size);
+    const contents = unread.length === 0 ? Promise.resolve(known) : readOthers(known, unread, { cache, reader });
+    contents.catch(() => undefined); // awaited in its turn
+    waiting.push({ files, contents });
     await nextTurn();
     signal.throwIfAborted();
-    sliceEndMs = performance.now() + SLICE_MS;
+    const first = waiting.length > AHEAD ? waiting.shift() : undefined;
+    if (first !== undefined) await add(first);
   }
+  for (const stretch of waiting) await add(stretch);
+  signal.throwIfAborted();
   await cache.save({ signal });
   return { digest: whole.digest(), entries, filesRead, bytesRead };
 }
 
-/** sha256 of a file's bytes, which must still be the file that was listed. */
-function contentOf(file: ContextFile, buffer: Buffer): string {
-  try {
-    // Not through a link and not waiting on a pipe that took the file's place.
-    const descriptor = openSync(file.hostPath, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    try {
-      const content = readWhole(descriptor, buffer);
-      const { ctimeNs, ino, size } = fstatSync(descriptor, { bigint: true });
-      if (ino !== file.stats.ino || size !== file.stats.size || ctimeNs !== file.stats.ctimeNs) throw changed(file);
-      return content;
-    } finally {
-      closeSync(descriptor);
-    }
-  } catch (thrown) {
-    if (['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO'].includes(systemCodeOf(thrown) ?? '')) throw changed(file);
-    throw toWorkerError(thrown, `read ${file.path.toString()} of the context`, 'IO_FAILED');
+function* stretches(files: Iterable<ContextFile>): Generator<readonly ContextFile[], void> {
+  let stretch: ContextFile[] = [];
+  for (const file of files) {
+    if (stretch.push(file) < STRETCH) continue;
+    yield stretch;
+    stretch = [];
   }
+  yield stretch;
 }
 
-/** Small files in one call, which is most of a context. */
-function readWhole(descriptor: number, buffer: Buffer): string {
-  const first = readSync(descriptor, buffer);
-  if (first < buffer.length) return hash('sha256', buffer.subarray(0, first), 'hex');
-  const digest = createHash('sha256').update(buffer);
-  for (let count = readSync(descriptor, buffer); count > 0; count = readSync(descriptor, buffer))
-    digest.update(buffer.subarray(0, count));
-  return digest.digest('hex');
+/** What a file's bytes are hashed of; a socket is sent as an empty file. */
+function hasBytes({ stats, type }: ContextFile): boolean {
+  return type === 'file' && !stats.isSocket();
 }
 
-function changed(file: ContextFile): WorkerError {
-  const path = file.path.toString();
-  return new WorkerError('CONTEXT_CHANGED', `${path} changed while the context was looked at`, { path });
+interface LookedUp {
+  readonly known: Map<ContextFile, string>;
+  readonly unread: readonly ContextFile[];
+}
+
+function lookUp(files: readonly ContextFile[], cache: StatCache): LookedUp {
+  const known = new Map<ContextFile, string>();
+  const unread: ContextFile[] = [];
+  for (const file of files) {
+    if (!hasBytes(file)) continue;
+    const content = cache.get(file.stats);
+    if (content === undefined) unread.push(file);
+    else known.set(file, content);
+  }
+  return { known, unread };
+}
+
+async function readOthers(
+  known: Map<ContextFile, string>,
+  unread: readonly ContextFile[],
+  { cache, reader }: { readonly cache: StatCache; readonly reader: FileReader },
+): Promise<ReadonlyMap<ContextFile, string>> {
+  const readAtNs = BigInt(Date.now()) * 1_000_000n;
+  const contents = await reader.read(unread);
+  for (const [at, file] of unread.entries()) {
+    const content = contents[at] ?? '';
+    known.set(file, content);
+    cache.set(file.stats, content, readAtNs);
+  }
+  return known;
 }

@@ -14,8 +14,8 @@ export interface Facts {
   /** Bases that have no digest, with the reason. */
   readonly unknownBases: readonly string[];
   readonly local: LocalImage | undefined;
-  /** The local image's digest is in the repository, under whatever tag; undefined: not asked. */
-  readonly isLocalInRegistry: boolean;
+  /** The local image's digest in the repository, under whatever tag; undefined: not asked. */
+  readonly localInRegistry: RemoteImage | undefined;
   /** The tags that would be written, the version first; none where the registry is not asked. */
   readonly remotes: readonly RemoteImage[];
 }
@@ -35,22 +35,26 @@ export interface Decision {
   readonly image?: { readonly digest: Digest; readonly from: 'local' | 'registry' };
   /** For `--debug` and `--explain`, in the order in which it was found out. */
   readonly found: readonly string[];
+  /** What the registry was asked and did not say, with the reason. */
+  readonly unanswered: readonly string[];
 }
 
 /** Looks at the layers one after another; the first that knows decides. */
 export function decide(facts: Facts): Decision {
   const found: string[] = [];
+  const { local, localInRegistry, remotes, service } = facts;
+  const unanswered = [...remotes, ...(localInRegistry === undefined ? [] : [localInRegistry])].flatMap((remote) =>
+    remote.state === 'unknown' ? [`The registry could not be asked for ${remote.tag}: ${remote.reason}`] : [],
+  );
   const end = (action: Decision['action'], layer: Layer, reason: string, image?: Decision['image']): Decision => ({
     action,
     layer,
     reason,
     found,
+    unanswered,
     ...(image !== undefined && { image }),
   });
-  const { local, remotes, service } = facts;
   const present = remotes.filter((remote) => remote.state === 'present');
-  for (const remote of remotes)
-    if (remote.state === 'unknown') found.push(`The registry could not be asked for ${remote.tag}: ${remote.reason}`);
   const released = facts.push ? present.find(({ tag }) => tag === facts.version) : undefined;
   const isOther = released !== undefined && !comesFromThese(released, facts);
   if (facts.diffCheck && isOther)
@@ -76,8 +80,14 @@ export function decide(facts: Facts): Decision {
     return end('build', local === undefined ? 'label' : 'context-hash', 'the build context changed');
   }
   const { image, layer } = known;
-  if (image.from === 'local' && facts.push && local?.isKept === false && !facts.isLocalInRegistry)
-    return end('build', 'existence', 'the image built before is neither kept here nor in the registry');
+  if (image.from === 'local' && facts.push && local?.isKept === false && localInRegistry?.state !== 'present')
+    return end(
+      'build',
+      'existence',
+      localInRegistry?.state === 'unknown'
+        ? 'the image built before is not kept here, and the registry could not be asked'
+        : 'the image built before is neither kept here nor in the registry',
+    );
   const same = (remote: RemoteImage) =>
     remote.state === 'present' && isSameImage({ digest: image.digest, configDigest: configOf(image, facts) }, remote);
   if (facts.push && !remotes.every(same))

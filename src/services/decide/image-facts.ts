@@ -3,7 +3,7 @@ import type { Digest } from '../../digest/index.ts';
 /** The image that was built here last. */
 export interface LocalImage {
   readonly digest: Digest;
-  /** Of the (first) platform's configuration: what remains where a registry writes manifests anew. */
+  /** What remains where a registry writes manifests anew: the configuration's digest; of several platforms, that of their digests. */
   readonly configDigest: Digest | undefined;
   readonly contextHash: string;
   /** Its bytes are still in the local layout, so that it can be pushed. */

@@ -1,5 +1,6 @@
 import { buffer } from 'node:stream/consumers';
-import type { Digest } from '../../digest/index.ts';
+import pLimit from 'p-limit';
+import { type Digest, digestOf } from '../../digest/index.ts';
 import { type Cancelable, toWorkerError, WorkerError } from '../../errors/index.ts';
 import {
   imagesOf,
@@ -9,7 +10,7 @@ import {
   parseIndex,
   parseManifest,
 } from '../../oci/index.ts';
-import type { RegistryClient, Repository } from '../../registry/index.ts';
+import type { FetchedManifest, RegistryClient, Repository } from '../../registry/index.ts';
 import type { RemoteImage } from './image-facts.ts';
 
 export interface LookUpOptions extends Cancelable {
@@ -35,18 +36,55 @@ export async function lookUp(tag: string, options: LookUpOptions): Promise<Remot
   }
 }
 
-/** Configuration of an image; of an index, of its first platform: the label stands in all of them. */
-export async function look(
-  digest: Digest,
-  { client, image, label, signal }: Pick<LookUpOptions, 'client' | 'image' | 'label' | 'signal'>,
-): Promise<{ readonly configDigest: Digest; readonly contextHash: string | undefined }> {
-  let manifest = await client.getManifest(image, digest, { signal });
-  if (isIndexType(manifest.mediaType)) {
-    const [first] = imagesOf(parseIndex(manifest.bytes));
-    if (first === undefined) throw new WorkerError('MANIFEST_INVALID', `${digest} is an index without an image`);
-    manifest = await client.getManifest(image, first.digest, { signal });
-  }
-  const { config } = parseManifest(manifest.bytes);
+/** What is known of an image by its configurations. */
+export interface Look {
+  /** Of the configuration; of several platforms, of the list of theirs. */
+  readonly configDigest: Digest;
+  /** undefined where not every platform has the same: an index put together of several builds has no one context. */
+  readonly contextHash: string | undefined;
+}
+
+type LookOptions = Pick<LookUpOptions, 'client' | 'image' | 'label' | 'signal'>;
+
+/** Images of an index that are read; more than any build makes. */
+const MAX_IMAGES = 64;
+/** Of these, so many at once. */
+const WIDTH = 4;
+
+/** Reads the configuration of an image, or of every image of an index. Throws MANIFEST_INVALID, LIMIT_EXCEEDED. */
+export async function look(digest: Digest, options: LookOptions): Promise<Look> {
+  const { client, image, signal } = options;
+  const top = await client.getManifest(image, digest, { signal });
+  if (!isIndexType(top.mediaType)) return await lookAtImage(top, options);
+  const children = imagesOf(parseIndex(top.bytes));
+  if (children.length === 0) throw new WorkerError('MANIFEST_INVALID', `${digest} is an index without an image`);
+  if (children.length > MAX_IMAGES)
+    throw new WorkerError('LIMIT_EXCEEDED', `${digest} is an index of ${children.length} images`);
+  const limit = pLimit(WIDTH);
+  const looks = await Promise.all(
+    children.map((child) =>
+      limit(async () => lookAtImage(await client.getManifest(image, child.digest, { signal }), options)),
+    ),
+  );
+  return lookOf(looks);
+}
+
+/** What several images are together. */
+export function lookOf(looks: readonly Look[]): Look {
+  const [first] = looks;
+  if (first !== undefined && looks.length === 1) return first;
+  const hashes = new Set(looks.map(({ contextHash }) => contextHash));
+  return {
+    configDigest: digestOf(Buffer.from(looks.map(({ configDigest }) => configDigest).join('\n'))),
+    contextHash: hashes.size === 1 ? first?.contextHash : undefined,
+  };
+}
+
+async function lookAtImage(
+  { bytes: manifest }: Pick<FetchedManifest, 'bytes'>,
+  { client, image, label, signal }: LookOptions,
+): Promise<Look> {
+  const { config } = parseManifest(manifest);
   if (config.size > MAX_CONFIG_BYTES)
     throw new WorkerError('LIMIT_EXCEEDED', `${config.digest} has ${config.size} bytes`);
   const bytes = await buffer(await client.getBlobStream(image, config.digest, { signal }));

@@ -1,5 +1,6 @@
 import type { Digest } from '../../digest/index.ts';
 import { type Cancelable, WorkerError } from '../../errors/index.ts';
+import type { NativeToolPaths } from '../../native/index.ts';
 import type { ObjectStore } from '../../objects/index.ts';
 import type { RegistryClient } from '../../registry/index.ts';
 import type { LatestMode, RepositoryLock } from '../../release/index.ts';
@@ -34,13 +35,14 @@ export interface ProcessContext extends Cancelable {
   readonly console: Console;
   readonly lock: RepositoryLock;
   readonly stateDir: string;
+  readonly tools: NativeToolPaths;
   readonly workspaceId: string;
   /** Where archives are published. */
   readonly store: ObjectStore;
   /** Where those of images that were not pushed are. */
   readonly localStore: ObjectStore;
   /** Builds, and writes down what came out. */
-  readonly build: (service: Service, contextHash: string, places: LocalPlaces) => Promise<LocalImage>;
+  readonly build: (service: Service, hash: ServiceHash, places: LocalPlaces) => Promise<LocalImage>;
 }
 
 export interface ServiceResult {
@@ -79,9 +81,10 @@ export async function processService(
     contextHash: hashed?.digest,
     unknownBases: hashed?.unknownBases ?? [],
     local,
-    isLocalInRegistry: await isInRegistry(local, remotes, service, request, context),
+    localInRegistry: await findLocal(local, remotes, service, request, context),
     remotes,
   });
+  for (const line of decision.unanswered) console.warning(line);
   for (const line of decision.found) console.debug(line);
   if (request.explain) console.info(`${name}: ${decision.action} (${decision.layer}): ${decision.reason}`);
   if (decision.action === 'refuse')
@@ -112,22 +115,28 @@ async function lookAtRegistry(
 async function hashFor(
   service: Service,
   { diffCheck, force }: RunRequest,
-  { client, signal, stateDir }: ProcessContext,
+  context: ProcessContext,
 ): Promise<ServiceHash | undefined> {
   if (!diffCheck && !force) return undefined;
-  return await hashService(service, { client, cacheDir: `${stateDir}/services/stats`, signal });
+  return await hashOf(service, context);
 }
 
-async function isInRegistry(
+function hashOf(service: Service, { client, signal, stateDir, tools }: ProcessContext): Promise<ServiceHash> {
+  return hashService(service, { client, cacheDir: `${stateDir}/services/stats`, signal, tools });
+}
+
+/** Whether what was built and pushed before is still there, under whatever tag. A registry that does not say so is `unknown`. */
+async function findLocal(
   local: LocalImage | undefined,
   remotes: readonly RemoteImage[],
   { image }: Service,
-  { push: wanted }: RunRequest,
+  { label, push: wanted }: RunRequest,
   { client, signal }: ProcessContext,
-): Promise<boolean> {
-  if (!wanted || local === undefined || local.isKept) return false;
-  if (remotes.some((remote) => remote.state === 'present' && remote.digest === local.digest)) return true;
-  return (await client.headManifest(image, local.digest, { signal }).catch(() => undefined)) !== undefined;
+): Promise<RemoteImage | undefined> {
+  if (!wanted || local === undefined || local.isKept) return undefined;
+  const { digest } = local;
+  const tagged = remotes.find((remote) => remote.state === 'present' && remote.digest === digest);
+  return tagged ?? (await lookUp(digest, { client, image, label, knownDigest: digest, signal }));
 }
 
 function sayPlan({ latestStays, tags }: PlannedTags, { version }: RunRequest, console: Console): void {
@@ -150,15 +159,14 @@ async function imageOf(
   request: RunRequest,
   context: ProcessContext,
 ): Promise<Digest | undefined> {
-  const { client, console, localStore, signal, stateDir, store, workspaceId } = context;
+  const { client, console, localStore, signal, store, workspaceId } = context;
   const { image, name } = service;
   if (decision.action === 'build') {
     console.say(texts.building(name));
     console.debug(`${name} is built: ${decision.reason}`);
     if (request.dryRun) return undefined;
-    const contextHash =
-      hashed?.digest ?? (await hashService(service, { client, cacheDir: `${stateDir}/services/stats`, signal })).digest;
-    const built = await context.build(service, contextHash, places);
+    const hash = hashed ?? (await hashOf(service, context));
+    const built = await context.build(service, hash, places);
     console.say(texts.built(`${image.registry}/${image.repository}:${request.version ?? LATEST}`));
     return built.digest;
   }

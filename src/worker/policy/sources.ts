@@ -1,7 +1,7 @@
 import type { WorkspaceId } from '../../archive/index.ts';
-import type { SourceRule } from '../../buildkit/index.ts';
+import { pinRules, type SourceRule } from '../../buildkit/index.ts';
 import { WorkerError } from '../../errors/index.ts';
-import { formatReference, parseReference, type Repository } from '../../registry/index.ts';
+import { formatReference, type Repository } from '../../registry/index.ts';
 import { matchesAny } from './pattern.ts';
 import type { WorkerPolicy } from './worker-policy.ts';
 
@@ -49,15 +49,6 @@ export function sourceRules(
     },
     ...sources.deny.map((pattern) => ({ action: 'deny', sources: pattern }) as const),
   ];
-}
-
-/** Every form that BuildKit may give the reference of a tag goes to its digest. */
-function pinRules(pinned: Readonly<Record<string, string>>): readonly SourceRule[] {
-  return Object.entries(pinned).map(([text, digest]) => {
-    const { registry, repository, tag = 'latest' } = parseReference(text);
-    const source = `docker-image://${formatReference({ registry, repository, tag })}`;
-    return { action: 'convert', source, to: `${source}@${digest}` };
-  });
 }
 
 /** As text in an expression of Go's regexp. */

@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers';
 import { runCommandLine } from '../../../src/cli/index.ts';
 import { temporaryStateDirectory } from '../temporary-directory.ts';
 
+const never = new AbortController().signal;
 const root = join(import.meta.dirname, '../../..');
 
 export interface Outcome {
@@ -24,8 +25,14 @@ export interface TestTeam extends AsyncDisposable {
   run(...args: readonly string[]): Promise<Outcome>;
   /** The same with settings. */
   runWith(env: Readonly<Record<string, string>>, ...args: readonly string[]): Promise<Outcome>;
+  /** Ends it when the signal is raised. */
+  runUntil(signal: AbortSignal, ...args: readonly string[]): Promise<Outcome>;
   write(path: string, content: string): Promise<void>;
   readonly env: Readonly<Record<string, string>>;
+  /** Of the archives; the repository's name, too. */
+  readonly workspace: string;
+  /** Under which a service's archive is published. */
+  imageId(service: string): string;
 }
 
 export async function testTeam(registry: string, services: readonly string[]): Promise<TestTeam> {
@@ -52,13 +59,16 @@ export async function testTeam(registry: string, services: readonly string[]): P
     LANG: 'C.UTF-8',
     LC_ALL: 'C.UTF-8',
   };
-  const runWith = async (more: Readonly<Record<string, string>>, ...args: readonly string[]): Promise<Outcome> => {
+  const runAs = async (
+    { env: more = {}, signal }: { readonly env?: Readonly<Record<string, string>>; readonly signal: AbortSignal },
+    args: readonly string[],
+  ): Promise<Outcome> => {
     const [stdout, stderr] = [new PassThrough(), new PassThrough()];
     const said = Promise.all([text(stdout), text(stderr)]);
     const exitCode = await runCommandLine(['node', 'clipyard', 'services', '--file', file, ...args], {
       env: { ...process.env, ...env, ...more },
       root,
-      signal: new AbortController().signal,
+      signal,
       stdout,
       stderr,
     });
@@ -71,9 +81,12 @@ export async function testTeam(registry: string, services: readonly string[]): P
     directory: join(scratch.path, 'team'),
     file,
     env,
+    workspace: repo,
+    imageId: (service) => `${repo.replaceAll('-', '_')}.${service}`,
     reference: (service) => `${registry}/acme/${repo}/${service}`,
-    run: (...args) => runWith({}, ...args),
-    runWith,
+    run: (...args) => runAs({ signal: never }, args),
+    runWith: (more, ...args) => runAs({ env: more, signal: never }, args),
+    runUntil: (signal, ...args) => runAs({ signal }, args),
     write,
     [Symbol.asyncDispose]: () => scratch[Symbol.asyncDispose](),
   };

@@ -1,11 +1,14 @@
 import { chmod, link, mkdir, readdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { openContext } from '../../../src/buildkit/index.ts';
 import { hashService } from '../../../src/services/context/service-hash.ts';
 import type { Service } from '../../../src/services/file/service.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const { signal } = new AbortController();
+/** None: everything is read here (test/integration/services/file-readers.test.ts compares). */
+const tools = { directories: [] };
 const DIGESTS = ['a', 'b'].map((letter) => `sha256:${letter.repeat(64)}`) as [`sha256:${string}`, `sha256:${string}`];
 
 function client(digest: string | Error = DIGESTS[0]) {
@@ -41,6 +44,16 @@ const service = (contextDir: string, more: Partial<Service> = {}): Service => ({
   ...more,
 });
 
+test('a context of more than a build may send is refused as a build refuses it', async () => {
+  await using directory = await temporaryDirectory();
+  const root = await makeContext(join(directory.path, 'one'));
+  const limits = (more: object) => openContext({ contextDir: root, limits: { ...more } });
+  const count = async (more: object) => [...(await limits(more)).entries()].length;
+  expect(await count({ maxEntries: 8 })).toBe(8);
+  await expect(count({ maxEntries: 7 })).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
+  await expect(count({ maxBytes: 100 })).rejects.toMatchObject({ code: 'LIMIT_EXCEEDED' });
+});
+
 describe('R003-22, R003-24, C12: the context hash', () => {
   test.for<[what: string, change: (root: string) => Promise<unknown>]>([
     ['times', (root) => utimes(join(root, 'a.py'), 1, 1)],
@@ -52,7 +65,7 @@ describe('R003-22, R003-24, C12: the context hash', () => {
     await using directory = await temporaryDirectory();
     const root = await makeContext(join(directory.path, 'one'));
     await writeFile(join(root, 'copy'), 'content of a.py', { mode: 0o644 });
-    const options = { client: client(), cacheDir: join(directory.path, 'cache'), signal };
+    const options = { client: client(), cacheDir: join(directory.path, 'cache'), tools, signal };
     const before = await hashService(service(root), options);
     await change(root);
     expect((await hashService(service(root), options)).digest).toBe(before.digest);
@@ -60,7 +73,7 @@ describe('R003-22, R003-24, C12: the context hash', () => {
 
   test('D36: place, order of creation, order of args and of platforms do not count', async () => {
     await using directory = await temporaryDirectory();
-    const options = { client: client(), cacheDir: join(directory.path, 'cache'), signal };
+    const options = { client: client(), cacheDir: join(directory.path, 'cache'), tools, signal };
     const one = await makeContext(join(directory.path, 'one'));
     const two = await makeContext(join(directory.path, 'deeper/two'), ['lib/deep/c', 'lib/b.js', 'a.py']);
     expect(await readdir(two)).toHaveLength((await readdir(one)).length);
@@ -93,7 +106,7 @@ describe('R003-22, R003-24, C12: the context hash', () => {
   ])('D36: %s counts', async ([, change]) => {
     await using directory = await temporaryDirectory();
     const root = await makeContext(join(directory.path, 'one'));
-    const options = { client: client(), cacheDir: join(directory.path, 'cache'), signal };
+    const options = { client: client(), cacheDir: join(directory.path, 'cache'), tools, signal };
     const before = await hashService(service(root), options);
     await change(root);
     expect((await hashService(service(root), options)).digest).not.toBe(before.digest);
@@ -102,7 +115,7 @@ describe('R003-22, R003-24, C12: the context hash', () => {
   test('D36: args, target, platforms and the digests of bases count', async () => {
     await using directory = await temporaryDirectory();
     const root = await makeContext(join(directory.path, 'one'));
-    const options = { client: client(), cacheDir: join(directory.path, 'cache'), signal };
+    const options = { client: client(), cacheDir: join(directory.path, 'cache'), tools, signal };
     const hashes = [
       await hashService(service(root), options),
       await hashService(service(root, { args: { A: '2' } }), options),
@@ -119,12 +132,12 @@ describe('R003-22, R003-24, C12: the context hash', () => {
   test('a base that cannot be looked up is told, and fails nothing', async () => {
     await using directory = await temporaryDirectory();
     const root = await makeContext(join(directory.path, 'one'));
-    const options = { client: client(new Error('429')), cacheDir: join(directory.path, 'cache'), signal };
+    const options = { client: client(new Error('429')), cacheDir: join(directory.path, 'cache'), tools, signal };
     expect((await hashService(service(root), options)).unknownBases[0]).toMatch(/^debian:12: .*429/);
   });
 
   test('R003-43: a folder that is missing is named', async () => {
-    const options = { client: client(), cacheDir: '/nonexistent/cache', signal };
+    const options = { client: client(), cacheDir: '/nonexistent/cache', tools, signal };
     await expect(hashService(service('/nonexistent/milou/backend'), options)).rejects.toMatchObject({
       code: 'CONTEXT_NOT_FOUND',
       message: expect.stringContaining('/nonexistent/milou/backend') as string,
@@ -135,18 +148,31 @@ describe('R003-22, R003-24, C12: the context hash', () => {
     await using directory = await temporaryDirectory();
     const root = await makeContext(join(directory.path, 'one'));
     const cacheDir = join(directory.path, 'cache');
-    const options = { client: client(), cacheDir, signal };
+    const options = { client: client(), cacheDir, tools, signal };
     const first = await hashService(service(root), options);
     expect(first.filesRead).toBe(5);
     // Written a moment ago: their times may not tell another write, so they are read again.
     expect((await hashService(service(root), options)).filesRead).toBe(5);
   });
 
+  test('D36: the same context has the same hash in every release', async () => {
+    await using directory = await temporaryDirectory();
+    const root = await makeContext(join(directory.path, 'one'));
+    await link(join(root, 'a.py'), join(root, 'z.py'));
+    for (const name of ['Dockerfile', '.dockerignore']) await chmod(join(root, name), 0o644);
+    for (const name of ['lib', 'lib/deep']) await chmod(join(root, name), 0o755);
+    const options = { client: client(), cacheDir: join(directory.path, 'cache'), tools, signal };
+    // Another value rebuilds every image of every team: VERSION of context/context-hash.ts says so.
+    expect((await hashService(service(root), options)).digest).toBe(
+      'sha256:ae07a22254fddb5121ef2449f7d32e834afe0d9143e2d46b9af400099d08a802',
+    );
+  });
+
   test('a damaged cache is an empty one', async () => {
     await using directory = await temporaryDirectory();
     const root = await makeContext(join(directory.path, 'one'));
     const cacheDir = join(directory.path, 'cache');
-    const options = { client: client(), cacheDir, signal };
+    const options = { client: client(), cacheDir, tools, signal };
     const first = await hashService(service(root), options);
     await mkdir(cacheDir, { recursive: true });
     for (const name of await readdir(cacheDir)) await writeFile(join(cacheDir, name), '{"version":1,"files":[');

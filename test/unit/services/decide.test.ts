@@ -21,7 +21,7 @@ const facts = (more: Partial<Facts> = {}): Facts => ({
   contextHash: HASH,
   unknownBases: [],
   local,
-  isLocalInRegistry: true,
+  localInRegistry: at('latest', A),
   remotes: [at('latest', A)],
   ...more,
 });
@@ -63,7 +63,11 @@ describe('R003-25: each layer decides once', () => {
     ],
     [
       'bytes that are nowhere',
-      facts({ local: { ...local, isKept: false }, isLocalInRegistry: false, remotes: [at('latest', B)] }),
+      facts({
+        local: { ...local, isKept: false },
+        localInRegistry: { tag: A, state: 'absent' },
+        remotes: [at('latest', B)],
+      }),
       'build',
       'existence',
     ],
@@ -84,6 +88,23 @@ describe('R003-25: each layer decides once', () => {
     expect([decision.action, decision.layer]).toEqual([action, layer]);
     expect(decision.reason).not.toBe('');
   });
+});
+
+test('D15: bytes that a registry does not speak of are no absent ones: they are built, and the reason is said', () => {
+  const decision = decide(
+    facts({
+      local: { ...local, isKept: false },
+      localInRegistry: { tag: A, state: 'unknown', reason: '403' },
+      remotes: [{ tag: 'latest', state: 'unknown', reason: '503' }],
+    }),
+  );
+  expect([decision.action, decision.layer]).toEqual(['build', 'existence']);
+  expect(decision.reason).toContain('could not be asked');
+  expect(decision.reason).not.toContain('nor in the registry');
+  expect(decision.unanswered).toEqual([
+    'The registry could not be asked for latest: 503',
+    `The registry could not be asked for ${A}: 403`,
+  ]);
 });
 
 test('R003-26: an image that is up to date says so', () => {
