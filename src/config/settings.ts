@@ -69,6 +69,12 @@ export const SettingsSchema = z.object({
   CLIPYARD_WORKSPACE: z.string().default('default').describe('Workspace id of builds without `--workspace`.'),
   CLIPYARD_RELEASE_OWNER: z.string().optional().describe('Owner of releases without `--owner`.'),
   CLIPYARD_RELEASE_DOMAIN: z.string().optional().describe('Domain of releases without `--domain`.'),
+  CLIPYARD_RETENTION: z
+    .string()
+    .optional()
+    .describe(
+      'What `release` and `matrix` delete behind a success, without `--retention`: `keep=5,order=version`, or a YAML file (docs/retention.md).',
+    ),
   CLIPYARD_NATIVE_DIR: z
     .string()
     .optional()
@@ -140,6 +146,8 @@ export interface Settings {
   readonly workspace: string;
   readonly releaseOwner: string | undefined;
   readonly releaseDomain: string | undefined;
+  /** As written; the command line reads it. */
+  readonly retention: string | undefined;
   /** Where a worker listens. */
   readonly server: string;
   /** PEM files of the client's own certificate and key. */
@@ -185,6 +193,7 @@ export function loadSettings(env: Readonly<Record<string, string | undefined>>):
     workspace: data.CLIPYARD_WORKSPACE,
     releaseOwner: data.CLIPYARD_RELEASE_OWNER,
     releaseDomain: data.CLIPYARD_RELEASE_DOMAIN,
+    retention: data.CLIPYARD_RETENTION,
     server: data.CLIPYARD_SERVER,
     clientCert: data.CLIPYARD_CLIENT_CERT === undefined ? undefined : resolve(data.CLIPYARD_CLIENT_CERT),
     clientKey: data.CLIPYARD_CLIENT_KEY === undefined ? undefined : resolve(data.CLIPYARD_CLIENT_KEY),

@@ -1,9 +1,6 @@
-import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { runCommandLine } from '../../../src/cli/index.ts';
 import { formatReference, type RegistryClient, type Repository } from '../../../src/registry/index.ts';
+import { runInProcess } from '../../support/in-process.ts';
 import { pushSmallImage, pushTestIndex, referrerOf } from '../../support/test-index.ts';
 import { startTwoRegistries, type TwoRegistries } from '../../support/two-registries.ts';
 
@@ -20,21 +17,8 @@ beforeAll(async () => {
 });
 afterAll(() => registries[Symbol.asyncDispose]());
 
-/** The command line as a person types it, in this process. */
-async function run(...args: readonly string[]) {
-  const stdout = new PassThrough();
-  const stderr = new PassThrough();
-  const exitCode = await runCommandLine(['node', 'clipyard', ...args], {
-    env: { CLIPYARD_STATE: registries.scratch.path, DOCKER_CONFIG: registries.scratch.path },
-    root: join(import.meta.dirname, '../../..'),
-    signal,
-    stdout,
-    stderr,
-  });
-  stdout.end();
-  stderr.end();
-  return { exitCode, stdout: await text(stdout), stderr: await text(stderr) };
-}
+const run = (...args: readonly string[]) =>
+  runInProcess(args, { CLIPYARD_STATE: registries.scratch.path, DOCKER_CONFIG: registries.scratch.path });
 
 async function json<T>(...args: readonly string[]): Promise<T> {
   const { exitCode, stderr, stdout } = await run('--json', ...args);
