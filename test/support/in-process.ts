@@ -7,7 +7,7 @@ import type { CommandResult } from './command-line.ts';
 /** The command line as a person types it, in this process: starts at once, and cannot be killed. */
 export async function runInProcess(
   args: readonly string[],
-  env: Readonly<Record<string, string>>,
+  env: Readonly<Record<string, string | undefined>>,
 ): Promise<CommandResult> {
   const stdout = new PassThrough();
   const stderr = new PassThrough();

@@ -17,7 +17,8 @@ import { commandJson, startCommand } from '../../support/command-line.ts';
 import { FaultProxy } from '../../support/fault-proxy.ts';
 import { runInProcess } from '../../support/in-process.ts';
 import { type RunningRegistry, startDistribution, startOlareg } from '../../support/registry.ts';
-import { MemoryRepository } from '../../support/release/memory-repository.ts';
+import { type FourReleases, fourReleases } from '../../support/release/four-releases.ts';
+import type { MemoryRepository } from '../../support/release/memory-repository.ts';
 import { pushRepository } from '../../support/release/push-repository.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../../support/temporary-directory.ts';
 
@@ -32,37 +33,6 @@ const policy: RetentionPolicy = {
 };
 
 const POLICY = { CLIPYARD_RETENTION: 'keep=2,order=version' };
-
-/**
- * Four releases of two platforms with attestations; 1.0.0 and 1.1.0 share a platform, 1.1.0 and 1.3.0 another one; 1.1.0 is also what
- * `main` names; signatures and an SBOM hang on 1.0.0, its platform and 1.3.0.
- */
-function fourReleases() {
-  const model = new MemoryRepository();
-  const created = (day: number) => new Date(Date.UTC(2026, 0, day)).toISOString();
-  const shared = model.image({ name: 'shared by 1.0.0 and 1.1.0', created: created(1) });
-  const alsoShared = model.image({ name: 'shared by 1.1.0 and 1.3.0', created: created(2), platform: 'linux/arm64' });
-  const own = model.image({ name: 'of 1.0.0 alone', created: created(1), platform: 'linux/arm64' });
-  const attestation = model.attestation('provenance of 1.0.0');
-  const first = model.index([shared, own, attestation], { release: '1.0.0' });
-  const second = model.index([shared, alsoShared], { release: '1.1.0' });
-  const third = model.index([model.image({ name: '1.2.0', created: created(3) })], { release: '1.2.0' });
-  const fourth = model.index([model.image({ name: '1.3.0', created: created(4) }), alsoShared], { release: '1.3.0' });
-  const signature = model.referrer(first, 'signature of 1.0.0');
-  const sbom = model.referrer(own, 'sbom of a platform of 1.0.0');
-  const signedSbom = model.referrer(sbom, 'signature of the sbom');
-  const keptSignature = model.referrer(fourth, 'signature of 1.3.0');
-  const cosign = model.image({ name: 'cosign', created: created(1) });
-  model.tags.set('1.0.0', first);
-  model.tags.set('1.1.0', second);
-  model.tags.set('main', second);
-  model.tags.set('1.2.0', third);
-  model.tags.set('1.3.0', fourth);
-  model.tags.set('latest', fourth);
-  model.tags.set(`sha256-${hexOf(first)}.sig`, cosign);
-  const garbage = [first, own, attestation, signature, sbom, signedSbom, cosign];
-  return { model, garbage, kept: [shared, alsoShared, second, third, fourth, keptSignature], fourth, own };
-}
 
 for (const [name, start] of [
   ['distribution', () => startDistribution({ kind: 'none' })],
@@ -207,7 +177,7 @@ for (const [name, start] of [
         return JSON.parse(stdout) as { retention: { deleted?: number; error?: { code: string } } | null };
       };
       const deletions = () => proxy.takeRequests().filter(({ method }) => method === 'DELETE').length;
-      let all: ReturnType<typeof fourReleases>;
+      let all: FourReleases;
       beforeEach(async () => {
         repository = { ...repository, repository: `own/shop-${randomUUID()}` };
         all = fourReleases();
