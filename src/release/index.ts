@@ -56,9 +56,9 @@ export {
   highestOf,
   type LatestMode,
   type MovingTagsRequest,
+  mobilityOf,
   parseGuardVersion,
   type TagDecision,
-  tagKind,
   type VariantNames,
 } from './guard/index.ts';
 export {
