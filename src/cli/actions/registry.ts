@@ -142,10 +142,12 @@ export async function referrers(
   const filter = artifactType === undefined ? {} : { artifactType };
   const found = await client.listReferrers(reference, subject.digest, { ...filter, signal });
   writeResult(stdout, { subject: subject.digest, referrers: found }, json, () =>
-    formatTable(
-      ['digest', 'artifact type', 'size >'],
-      found.map((each) => [each.digest, each.artifactType ?? each.mediaType, formatBytes(each.size)]),
-    ),
+    found.length === 0
+      ? `no referrers${artifactType === undefined ? '' : ` of type ${artifactType}`}\n`
+      : formatTable(
+          ['digest', 'artifact type', 'size >'],
+          found.map((each) => [each.digest, each.artifactType ?? each.mediaType, formatBytes(each.size)]),
+        ),
   );
 }
 

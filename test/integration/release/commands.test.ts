@@ -94,6 +94,8 @@ test('copy takes an image to another registry, after a dry run that only reads; 
 test('referrers lists what names an image as its subject, of one kind when asked', async () => {
   const { digest } = await pushSmallImage(client, repository, 'd');
   expect(await json('referrers', `${name}:d`)).toEqual({ subject: digest, referrers: [] });
+  expect((await run('referrers', `${name}:d`)).stdout).toBe('no referrers\n');
+  expect((await run('referrers', `${name}:d`, '--artifact-type', 'x/y')).stdout).toBe('no referrers of type x/y\n');
   for (const artifactType of ['x/one', 'x/two']) {
     const { bytes, mediaType } = await referrerOf(client, repository, digest, { artifactType });
     await client.pushReferrer(repository, bytes, mediaType, { signal });
