@@ -91,6 +91,19 @@ test('copy takes an image to another registry, after a dry run that only reads; 
   expect((await client.headManifest(target, 'c', { signal }))?.digest).toBe(digest);
 });
 
+test('copy --platform takes one image of an index: not an index of one, and no attestations', async () => {
+  const index = await pushTestIndex(client, repository, 'e', { directory: registries.scratch.path });
+  const target = registries.newRepository('distribution');
+  const to = formatReference(target);
+  const [, arm = index.digest] = index.children;
+  const copied = { digest: arm, tag: { after: arm }, manifests: { copied: 1, present: 0 } };
+  expect(await json('copy', `${name}:e`, to, '--platform', 'linux/arm64')).toMatchObject(copied);
+  expect((await client.headManifest(target, 'e', { signal }))?.digest).toBe(arm);
+  expect(await client.headManifest(target, index.digest, { signal })).toBeUndefined();
+  const none = await run('--json', 'copy', `${name}:e`, to, '--platform', 'linux/s390x');
+  expect(JSON.parse(none.stderr)).toMatchObject({ error: { code: 'PLATFORM_NOT_FOUND' } });
+});
+
 test('referrers lists what names an image as its subject, of one kind when asked', async () => {
   const { digest } = await pushSmallImage(client, repository, 'd');
   expect(await json('referrers', `${name}:d`)).toEqual({ subject: digest, referrers: [] });
