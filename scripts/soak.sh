@@ -16,6 +16,9 @@
 #                                        of JSON says how long until the other has the build and until it is done
 #   scripts/soak.sh releases [HISTORIES] random histories of releases (default 100000) against a registry in memory: a line of JSON
 #                                        counts what happened and where a tag did wrong. CLIPYARD_SOAK_SEED=N plays the same ones
+#   scripts/soak.sh kills [NAME...]      kills release, backport, release-and-retention, retention and matrix (or those named, also as
+#                                        NAME@olareg, NAME@distribution) with SIGKILL behind every request to registry and store, runs
+#                                        them again and looks at the end; a line a kill, then one of JSON. CLIPYARD_KILL_STEP=N every N-th
 #   scripts/soak.sh retention [REGISTRIES]  cleans random registries (default 10000) and compares with a naive look; then kills a run
 #                                        at every request, at two real registries
 #   scripts/soak.sh scan SOURCE...       scans images with the real syft (built once, minutes) beside our own readers: a line of JSON
@@ -29,6 +32,7 @@ case "${1:-}" in
   recovery) exec .clipyard/node/bin/node scripts/soak/recovery.ts "${@:2}" ;;
   releases) exec .clipyard/node/bin/node scripts/soak/releases/main.ts "${@:2}" ;;
   scan) exec .clipyard/node/bin/node scripts/soak/scan.ts "${@:2}" ;;
+  kills) exec .clipyard/node/bin/node scripts/soak/kills/main.ts "${@:2}" ;;
   retention)
     CLIPYARD_RETENTION_REGISTRIES=${2:-10000} \
       npx vitest run --project unit test/unit/release/retention.test.ts --test-timeout=3600000

@@ -87,7 +87,8 @@ function describeOption(option: Option): string {
   return new Help().optionDescription(isList ? new Option(option.flags, option.description) : option);
 }
 
-function createProgram(context: CommandContext, json: boolean): Command {
+/** All commands with their options; what they do is loaded when one is run. */
+export function createProgram(context: CommandContext, json: boolean): Command {
   const program = new Command('clipyard')
     .description('Builds images with BuildKit, pushes every blob once, and publishes archives that mount at once')
     .option('--json', 'print the result as one JSON document on stdout, events and errors as JSON lines on stderr')

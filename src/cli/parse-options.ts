@@ -1,4 +1,12 @@
-import { LIMIT_NAMES, LIMIT_SETTINGS, type LimitName, type Limits, parseLimit, sizeOf } from '../config/index.ts';
+import {
+  ageMsOf,
+  LIMIT_NAMES,
+  LIMIT_SETTINGS,
+  type LimitName,
+  type Limits,
+  parseLimit,
+  sizeOf,
+} from '../config/index.ts';
 import { WorkerError } from '../errors/index.ts';
 import { type Codec, type Compression, DEFAULT_CHUNK_BYTES, DEFAULT_LEVEL, LEVELS } from '../indexer/index.ts';
 
@@ -56,14 +64,11 @@ export function parseBandwidth(text: string): number {
   return bytes;
 }
 
-const AGE_UNITS_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
 /** `7d`, `12h`, `30m`, `0s`: milliseconds. Throws USAGE. */
 export function parseAge(text: string, flag: string): number {
-  const [, count, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? [];
-  if (count === undefined || unit === undefined)
-    throw new WorkerError('USAGE', `${flag} ${text}: not an age (write 7d, 12h or 30m)`);
-  return Number(count) * (AGE_UNITS_MS[unit] ?? 0);
+  const ageMs = ageMsOf(text);
+  if (ageMs === undefined) throw new WorkerError('USAGE', `${flag} ${text}: not an age (write 7d, 12h or 30m)`);
+  return ageMs;
 }
 
 /** `--limit name=value`, over what is configured. Throws USAGE. */

@@ -1,3 +1,4 @@
+export { ageMsOf } from './age.ts';
 export {
   DEFAULT_LIMITS,
   LIMIT_NAMES,

@@ -76,6 +76,12 @@ export const SettingsSchema = z.object({
       'Whether scans use syft, without `--syft`: `auto` (where it is on the PATH), `always`, `never`, or the path of the program.',
     ),
   CLIPYARD_TRIVY: z.string().default('auto').describe('Whether scans use trivy, without `--trivy`; as CLIPYARD_SYFT.'),
+  CLIPYARD_RETENTION: z
+    .string()
+    .optional()
+    .describe(
+      'What `release` and `matrix` delete behind a success, without `--retention`: `keep=5,order=version`, or a YAML file (docs/retention.md).',
+    ),
   CLIPYARD_NATIVE_DIR: z
     .string()
     .optional()
@@ -150,6 +156,8 @@ export interface Settings {
   /** `auto`, `always`, `never`, or a path. */
   readonly syft: string;
   readonly trivy: string;
+  /** As written; the command line reads it. */
+  readonly retention: string | undefined;
   /** Where a worker listens. */
   readonly server: string;
   /** PEM files of the client's own certificate and key. */
@@ -197,6 +205,7 @@ export function loadSettings(env: Readonly<Record<string, string | undefined>>):
     releaseDomain: data.CLIPYARD_RELEASE_DOMAIN,
     syft: data.CLIPYARD_SYFT,
     trivy: data.CLIPYARD_TRIVY,
+    retention: data.CLIPYARD_RETENTION,
     server: data.CLIPYARD_SERVER,
     clientCert: data.CLIPYARD_CLIENT_CERT === undefined ? undefined : resolve(data.CLIPYARD_CLIENT_CERT),
     clientKey: data.CLIPYARD_CLIENT_KEY === undefined ? undefined : resolve(data.CLIPYARD_CLIENT_KEY),

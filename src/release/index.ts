@@ -56,9 +56,9 @@ export {
   highestOf,
   type LatestMode,
   type MovingTagsRequest,
+  mobilityOf,
   parseGuardVersion,
   type TagDecision,
-  tagKind,
   type VariantNames,
 } from './guard/index.ts';
 export {
@@ -122,8 +122,10 @@ export {
   checkPlan,
   type Deletion,
   type Keep,
+  parseRetentionPolicy,
   planRetention,
   type RepositoryStore,
+  type RetentionBehind,
   type RetentionContext,
   type RetentionEvent,
   type RetentionPlan,
@@ -131,8 +133,8 @@ export {
   type RetentionResult,
   type RetentionRules,
   registryStore,
+  retentionBehind,
   runRetention,
-  runRetentionAfter,
 } from './retention/index.ts';
 export {
   type Advisory,

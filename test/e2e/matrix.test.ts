@@ -148,6 +148,11 @@ test('R001-9, R001-10, R001-16, R001-17, R001-18, R001-29, R002-11, R002-16: one
 test('R001-19, R001-20: what the tags name starts and is the variant they say', async () => {
   const event = await eventFile({ ref: 'refs/tags/v1.0.0' });
   await commandJson(['matrix', 'verify', ...event]);
+  // Again: nothing is built, and what is configured to run behind it does. The folder is an empty store.
+  await mkdir(join(scratch.path, 'store'));
+  const behind = ['--retention', 'keep=1', '--store', `file://${scratch.path}/store`];
+  const again = await commandJson<MatrixDocument>(['matrix', ...event, ...behind]);
+  expect(again).toMatchObject({ builds: {}, retention: { keptReleases: ['1.0.0'], deleted: 0 } });
   for (const [tag, variant] of [
     ['latest', '3.13'],
     ['1.0.0-python3.9', '3.9'],

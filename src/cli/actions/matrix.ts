@@ -14,11 +14,13 @@ import {
   matrixOutputs,
   parseMatrixConfig,
   previewMatrix,
+  type RetentionPolicy,
   requireVerified,
   retagImage,
   runMatrix,
   type TagContext,
   type TagToSet,
+  variantTag,
   verifyTags,
 } from '../../release/index.ts';
 import type { CommandContext } from '../context.ts';
@@ -28,6 +30,7 @@ import { type MatrixScanFlags, scanBuilds, wantsScan } from '../matrix-scan.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
 import { parseSize } from '../parse-options.ts';
 import { createProgress, type ProgressMode } from '../progress/index.ts';
+import { documentOfBehind, plannedRetention, runRetentionBehind, textOfBehind } from '../retention-behind.ts';
 import { scanSettings } from '../scan-flags.ts';
 import { registryClient } from '../services.ts';
 import { storedSize } from '../stored-size.ts';
@@ -46,6 +49,7 @@ export interface MatrixRunFlags extends MatrixFlags, VariantBuildFlags, MatrixSc
   readonly explain?: boolean;
   readonly budget?: string;
   readonly progress: ProgressMode;
+  readonly retention?: string;
 }
 
 interface Asked {
@@ -76,16 +80,27 @@ export async function matrixRun(flags: MatrixRunFlags, json: boolean, context: C
     );
     return;
   }
+  const { config, matrix } = asked;
+  const retained = { client, repository: config.target, stores: flags.store === undefined ? [] : [flags.store] };
+  const policy = matrix.push ? await plannedRetention(flags.retention, config.retention, retained, context) : undefined;
   const { builds, result, scan } = await build(asked, flags, json, { ...context, client });
+  const behind = await runRetentionBehind(policy && withVariants(policy, config), retained, json, context);
   const stored = storedSize(builds.values());
   if (budgetBytes !== undefined && stored.bytes > budgetBytes)
     context.log.warn({ sizeBytes: stored.bytes, budgetBytes }, 'the images take more than the budget in the registry');
-  const document = { ...documentOf(asked), ...result, builds: Object.fromEntries(builds), stored };
+  const document = {
+    ...documentOf(asked),
+    ...result,
+    builds: Object.fromEntries(builds),
+    stored,
+    retention: documentOfBehind(behind),
+  };
   writeResult(context.stdout, { ...document, ...(scan !== undefined && { scan }) }, json, () =>
     [
       scan === undefined ? '' : findingTable(scan),
       summary(asked, result, flags.explain ?? false),
       builds.size === 0 ? '' : `stored   ${formatBytes(stored.bytes)} in ${stored.layers} layers\n`,
+      textOfBehind(behind),
     ].join(''),
   );
 }
@@ -109,6 +124,11 @@ export async function matrixVerify(flags: MatrixFlags, json: boolean, context: C
       ]),
     ),
   );
+}
+
+/** The matrix knows its variants: no tag has to tell. */
+function withVariants(policy: RetentionPolicy, config: MatrixConfig): RetentionPolicy {
+  return { ...policy, variants: [...policy.variants, ...config.variants.map((each) => variantTag(config, each))] };
 }
 
 async function askedOf(flags: MatrixFlags, context: CommandContext): Promise<Asked> {

@@ -1,6 +1,6 @@
 import type { Digest } from '../../digest/index.ts';
 import { type Cancelable, WorkerError } from '../../errors/index.ts';
-import { type Descriptor, formatPlatform, imagesOf, isIndexType, parseIndex } from '../../oci/index.ts';
+import { type Descriptor, formatPlatform, imagesOf, isIndexType, parseIndex, parsePlatform } from '../../oci/index.ts';
 import {
   formatReference,
   isTag,
@@ -25,6 +25,7 @@ export interface TagFlags extends RegistryFlags {
 
 export interface CopyFlags extends RegistryFlags {
   readonly dryRun?: boolean;
+  readonly platform?: string;
   readonly referrers: boolean;
 }
 
@@ -87,7 +88,7 @@ export async function tag(
 export async function copy(
   from: string,
   to: string,
-  { dryRun = false, referrers: withReferrers, ...flags }: CopyFlags,
+  { dryRun = false, platform, referrers: withReferrers, ...flags }: CopyFlags,
   json: boolean,
   context: CommandContext,
 ): Promise<void> {
@@ -101,6 +102,7 @@ export async function copy(
     target,
     dryRun,
     withoutReferrers: !withReferrers,
+    ...(platform !== undefined && { platform: parsePlatform(platform) }),
     lock: createRepositoryLock(settings.stateDir),
     report: (event) => {
       log.debug(event, 'copy');
@@ -142,10 +144,12 @@ export async function referrers(
   const filter = artifactType === undefined ? {} : { artifactType };
   const found = await client.listReferrers(reference, subject.digest, { ...filter, signal });
   writeResult(stdout, { subject: subject.digest, referrers: found }, json, () =>
-    formatTable(
-      ['digest', 'artifact type', 'size >'],
-      found.map((each) => [each.digest, each.artifactType ?? each.mediaType, formatBytes(each.size)]),
-    ),
+    found.length === 0
+      ? `no referrers${artifactType === undefined ? '' : ` of type ${artifactType}`}\n`
+      : formatTable(
+          ['digest', 'artifact type', 'size >'],
+          found.map((each) => [each.digest, each.artifactType ?? each.mediaType, formatBytes(each.size)]),
+        ),
   );
 }
 

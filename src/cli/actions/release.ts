@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseImageId, parseWorkspaceId } from '../../archive/index.ts';
 import { systemCodeOf, WorkerError } from '../../errors/index.ts';
-import { formatReference, type Repository } from '../../registry/index.ts';
+import { formatReference, type RegistryClient, type Repository } from '../../registry/index.ts';
 import {
   applyPlan,
   createRepositoryLock,
@@ -31,6 +31,7 @@ import type { CommandContext } from '../context.ts';
 import { imageIdOf } from '../image-id.ts';
 import { formatTable, writeResult } from '../output.ts';
 import { parseCompression } from '../parse-options.ts';
+import { documentOfBehind, plannedRetention, runRetentionBehind, textOfBehind } from '../retention-behind.ts';
 import { objectStore, registryClient } from '../services.ts';
 import { type PipelineFlags, runPipeline } from './build.ts';
 
@@ -49,6 +50,7 @@ interface PlaceFlags {
 
 export interface ApplyFlags extends PipelineFlags {
   readonly workspace?: string;
+  readonly retention?: string;
 }
 
 export interface ReleaseFlags extends NameFlags, ApplyFlags {
@@ -78,9 +80,7 @@ export async function releaseApp(
     writeResult(context.stdout, document, json, () => describe(document));
     return;
   }
-  const began = performance.now();
-  const released = await release(request, { ...place.context, build: buildFor(request, flags, json, context) });
-  writeRelease(request, released, performance.now() - began, json, context);
+  await finishRelease(request, place, flags, json, context, (build) => release(request, { ...place.context, build }));
 }
 
 /** `clipyard release plan`. */
@@ -113,9 +113,7 @@ export async function applyReleasePlan(
   const plan = parseReleaseDocument(await readDocument(path));
   const request = requestOf(plan);
   await using place = await openPlace(request.repository, flags, json, context);
-  const began = performance.now();
-  const released = await applyPlan(plan, { ...place.context, build: buildFor(request, flags, json, context) });
-  writeRelease(request, released, performance.now() - began, json, context);
+  await finishRelease(request, place, flags, json, context, (build) => applyPlan(plan, { ...place.context, build }));
 }
 
 /** `clipyard release undo`. */
@@ -158,7 +156,7 @@ function requestFor(app: string, version: string, flags: NameFlags, { settings }
   };
 }
 
-type Place = AsyncDisposable & { readonly context: Omit<ReleaseContext, 'build'> };
+type Place = AsyncDisposable & { readonly client: RegistryClient; readonly context: Omit<ReleaseContext, 'build'> };
 
 /** Registry and ledger of a repository, and where its lines go. */
 async function openPlace(
@@ -179,6 +177,7 @@ async function openPlace(
     deadline: (ms: number) => AbortSignal.timeout(ms),
   };
   return {
+    client,
     context: {
       registry: releaseRegistry(client, repository),
       ledger: storeLedger(store, repository),
@@ -227,15 +226,29 @@ function buildFor(
   };
 }
 
-function writeRelease(
+/** Releases, then runs the retention that is configured: whatever comes of that, the release is done and says so. */
+async function finishRelease(
   request: ReleaseRequest,
-  released: Released,
-  durationMs: number,
+  { client }: Place,
+  flags: ApplyFlags,
   json: boolean,
-  { stdout }: Pick<CommandContext, 'stdout'>,
-): void {
-  const document = { ...releaseDocument(request, released, Date.now()), durationMs: Math.round(durationMs) };
-  writeResult(stdout, document, json, () => describe(document));
+  context: CommandContext,
+  run: (build: ReleaseContext['build']) => Promise<Released>,
+): Promise<void> {
+  const { repository } = request;
+  const retained = { client, repository, stores: flags.store === undefined ? [] : [flags.store] };
+  const policy = await plannedRetention(flags.retention, undefined, retained, context);
+  const began = performance.now();
+  const released = await run(buildFor(request, flags, json, context));
+  const durationMs = Math.round(performance.now() - began);
+  const behind = await runRetentionBehind(policy, retained, json, context);
+  const document = { ...releaseDocument(request, released, Date.now()), durationMs };
+  writeResult(
+    context.stdout,
+    { ...document, retention: documentOfBehind(behind) },
+    json,
+    () => `${describe(document)}${textOfBehind(behind)}`,
+  );
 }
 
 function describe({ registry, repository, source, tags }: ReleaseDocument): string {

@@ -63,3 +63,11 @@ export function withPipelineOptions(command: Command): Command {
     .option('--buildkit <address>', 'unix:///path or tcp://host:port (CLIPYARD_BUILDKIT)')
     .option('--progress <mode>', 'auto, plain, tty', 'auto');
 }
+
+/** Of the commands that release. */
+export function withRetentionOption(command: Command): Command {
+  return command.option(
+    '--retention <policy>',
+    'what old releases go behind a success: keep=5,order=version, a YAML file, none (CLIPYARD_RETENTION)',
+  );
+}

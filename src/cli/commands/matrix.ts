@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { MatrixFlags, MatrixRunFlags } from '../actions/matrix.ts';
 import { collect } from '../collect.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
+import { withRetentionOption } from './build-options.ts';
 import { withScanOptions } from './scan.ts';
 
 const EXAMPLES = `
@@ -45,7 +46,7 @@ export function addMatrixCommands(program: Command, context: CommandContext): vo
 }
 
 function addRun(matrix: Command, context: CommandContext): void {
-  withScanOptions(asked(matrix.command('run', { isDefault: true })))
+  withRetentionOption(withScanOptions(asked(matrix.command('run', { isDefault: true }))))
     .description('Build all variants, then write all tags, then look whether they are right')
     .option('--dry-run', 'only read the registry, and say what would be written')
     .option('--explain', 'say why each tag was written or left')

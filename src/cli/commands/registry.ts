@@ -28,7 +28,7 @@ Examples:
   # what would be sent; only reads
   clipyard copy registry.example/app:1.2.3 mirror.example/app:stable --dry-run
 
-All platforms and their attestations are copied. Without a tag in DST it gets the tag of SRC.
+All platforms and their attestations are copied, unless --platform names one: DST is then that image, not an index. Without a tag in DST it gets the tag of SRC.
 `;
 const REFERRERS_EXAMPLES = `
 Examples:
@@ -57,6 +57,7 @@ export function addRegistryCommands(program: Command, context: CommandContext): 
   withPlainHttp(program.command('copy <src> <dst>'))
     .description('Copy an image between repositories or registries, with what refers to it')
     .option('--dry-run', 'look and count only')
+    .option('--platform <os/arch>', 'of an index that image alone, without its attestations')
     .option('--no-referrers', 'leave signatures and the like behind')
     .addHelpText('after', COPY_EXAMPLES)
     .action(async (source: string, target: string, flags: CopyFlags, command: Command) => {

@@ -1,12 +1,14 @@
 import { type Command, Option } from 'commander';
 import type { ApplyFlags, ReleaseFlags, ReleasePlanFlags, UndoFlags } from '../actions/release.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
-import { withPipelineOptions, withSourceOptions } from './build-options.ts';
+import { withPipelineOptions, withRetentionOption, withSourceOptions } from './build-options.ts';
 
 const EXAMPLES = `
 Examples:
   # the commit's image is there: v1.0.0 and latest become further names of it; else it is built from the context
   clipyard release hello_python v1.0.0 --commit "$GITHUB_SHA" --domain demo --owner owner --registry ghcr.io
+  # and then all but the five newest releases go
+  clipyard release hello_python v1.0.0 --commit "$GITHUB_SHA" --retention keep=5
   # what would be written, into a file; carried out later, or refused when the tags have changed since; taken back
   clipyard release plan hello_python v1.0.0 --commit abc123def --output v1.0.0.json
   clipyard release apply v1.0.0.json
@@ -84,6 +86,7 @@ function withBuild(command: Command): Command {
     '--workspace <id>',
     'workspace of the built image (CLIPYARD_WORKSPACE)',
   );
+  withRetentionOption(build);
   build.setOptionValueWithSource('platform', PLATFORMS, 'default');
   return build;
 }

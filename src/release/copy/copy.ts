@@ -1,5 +1,6 @@
 import type { Digest } from '../../digest/index.ts';
 import { type Cancelable, WorkerError } from '../../errors/index.ts';
+import { isIndexType, type Platform, parseIndex, selectPlatform } from '../../oci/index.ts';
 import { formatReference, manifestNameOf, type Reference, type RegistryClient } from '../../registry/index.ts';
 import { NO_LOCK, type RepositoryLock, retagImage, type TagWrite } from '../retag/index.ts';
 import { type CopyCounts, type CopyEvent, TreeCopy } from './tree-copy.ts';
@@ -9,6 +10,11 @@ export interface CopyRequest extends Cancelable {
   readonly source: Reference;
   /** Its tag is set last; without one the image is there by digest only. */
   readonly target: Reference;
+  /**
+   * Of an index only the image for this one: the target is that image, with its own digest, as `crane copy --platform` does it. What
+   * attests it is a child of the index and stays behind.
+   */
+  readonly platform?: Platform;
   /** Leaves behind what refers to the image: signatures, attestations, SBOMs outside its index. */
   readonly withoutReferrers?: boolean;
   /** Only looks, and counts the same. */
@@ -28,7 +34,7 @@ export interface CopyResult extends CopyCounts {
  * Copies an image between repositories and registries, byte for byte: blobs (mounted where the registry is the same, else
  * streamed from one to the other), then manifests by digest, children first, then the tag; then what refers to any of them,
  * and what refers to that, and the tags that belong to their digests. What is there is not sent, so that a copy that was
- * broken off goes on where it was. Nothing is left out by platform: attestations are children of an index.
+ * broken off goes on where it was. Throws REGISTRY_NOT_FOUND, PLATFORM_NOT_FOUND, and BLOB_MISMATCH for a target by another digest.
  */
 export async function copyImage(request: CopyRequest): Promise<CopyResult> {
   const { client, source, target, dryRun = false, lock = NO_LOCK, signal, withoutReferrers = false } = request;
@@ -45,11 +51,22 @@ export async function copyImage(request: CopyRequest): Promise<CopyResult> {
   return { digest, mediaType: manifest.mediaType, tag, ...copy.counts };
 }
 
-async function resolve({ client, source, target, signal }: CopyRequest): Promise<{ readonly digest: Digest }> {
+async function resolve({
+  client,
+  platform,
+  source,
+  target,
+  signal,
+}: CopyRequest): Promise<{ readonly digest: Digest }> {
   const name = manifestNameOf(source);
-  const found = await client.headManifest(source, name, { signal });
-  if (found === undefined)
+  const named = await client.headManifest(source, name, { signal });
+  if (named === undefined)
     throw new WorkerError('REGISTRY_NOT_FOUND', `there is no ${formatReference(source)}`, { name });
+  const { bytes, mediaType } =
+    platform === undefined
+      ? { ...named, bytes: new Uint8Array() }
+      : await client.getManifest(source, named.digest, { signal });
+  const found = platform !== undefined && isIndexType(mediaType) ? selectPlatform(parseIndex(bytes), platform) : named;
   if (target.digest !== undefined && target.digest !== found.digest)
     throw new WorkerError(
       'BLOB_MISMATCH',

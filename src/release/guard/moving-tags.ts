@@ -1,5 +1,5 @@
 import { WorkerError } from '../../errors/index.ts';
-import { type Coverage, coverageOf } from './tag-kind.ts';
+import { type Coverage, coverageOf } from './tag-mobility.ts';
 import { compareVersions, type GuardVersion, highestOf, parseGuardVersion, type VariantNames } from './version.ts';
 
 /** `auto`: unless a higher release is there. `always`: whatever is there. `never`: the tag stays. */

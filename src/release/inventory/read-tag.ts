@@ -1,5 +1,6 @@
 import { type Digest, isDigest } from '../../digest/index.ts';
-import { isDate, readVersion, type Version } from './read-version.ts';
+import { isDate, splitVariant } from '../version/index.ts';
+import { readVersion, type Version } from './read-version.ts';
 
 /**
  * What a tag is by its look. `version`, `prerelease` and `precision` (version and variant) name a version; `digest` belongs to
@@ -88,8 +89,8 @@ function readByLabel(tag: string, versionText: string | undefined): TagReading |
 }
 
 function readVersionTag(tag: string, variants: ReadonlySet<string>): TagReading | undefined {
-  const variant = variantOf(tag, variants);
-  const version = readVersion(variant === undefined ? tag : tag.slice(0, -variant.length - 1));
+  const { bare, variant } = splitVariant(tag, variants);
+  const version = readVersion(bare);
   if (version === undefined) return undefined;
   if (variant !== undefined) return { kind: 'precision', version, variant };
   return { kind: version.released ? 'version' : 'prerelease', version };
@@ -97,12 +98,6 @@ function readVersionTag(tag: string, variants: ReadonlySet<string>): TagReading 
 
 function readMoving(tag: string, variants: ReadonlySet<string>): TagReading | undefined {
   if (variants.has(tag)) return { kind: 'moving', variant: tag };
-  const variant = variantOf(tag, variants);
-  const line = variant === undefined ? tag : tag.slice(0, -variant.length - 1);
-  return MOVING.test(tag) || LINE.test(line) ? { kind: 'moving', variant } : undefined;
-}
-
-/** The longest that fits: `slim-python3.9` before `python3.9`. */
-function variantOf(tag: string, variants: ReadonlySet<string>): string | undefined {
-  return [...variants].filter((each) => tag.endsWith(`-${each}`)).toSorted((a, b) => b.length - a.length)[0];
+  const { bare, variant } = splitVariant(tag, variants);
+  return MOVING.test(tag) || LINE.test(bare) ? { kind: 'moving', variant } : undefined;
 }

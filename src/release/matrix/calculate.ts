@@ -1,6 +1,6 @@
-import semver from 'semver';
 import { WorkerError } from '../../errors/index.ts';
 import { effectiveContext, type TagContext } from '../tags/index.ts';
+import { parseSemanticVersion } from '../version/index.ts';
 import { type MatrixConfig, repeated } from './config.ts';
 
 /** What happened, as far as it decides on tags. */
@@ -92,8 +92,8 @@ function eventOf(config: MatrixConfig, given: TagContext): MatrixEvent {
 }
 
 function releaseOf(tag: string): MatrixEvent {
-  const version = /^v?\d/.test(tag) ? semver.parse(tag) : null;
-  if (version === null) return { kind: 'none', reason: `the git tag ${tag} is no semantic version` };
+  const version = parseSemanticVersion(tag);
+  if (version === undefined) return { kind: 'none', reason: `the git tag ${tag} is no semantic version` };
   if (version.build.length > 0)
     throw new WorkerError('TAG_INVALID', `${tag}: no tag may hold what follows the +; two builds would share one`, {
       tag,

@@ -4,6 +4,7 @@ import { type ImageId, parseImageId } from '../../archive/index.ts';
 import { WorkerError } from '../../errors/index.ts';
 import { formatPlatform, parsePlatform } from '../../oci/index.ts';
 import { parseReference, type Repository } from '../../registry/index.ts';
+import { RetentionFile, type RetentionPolicy } from '../retention/index.ts';
 
 /** What a matrix is made of: one image, its variants, and how one is built (docs/matrix.md). */
 export interface MatrixConfig {
@@ -29,6 +30,8 @@ export interface MatrixConfig {
   readonly buildArgs: Readonly<Record<string, string>>;
   /** Under which a variant's builds are known in the store: `<imageId>.<prefix><variant>`. */
   readonly imageId: string;
+  /** What goes behind a run that wrote its tags. */
+  readonly retention: RetentionPolicy | undefined;
 }
 
 /** A part of a tag. */
@@ -57,6 +60,7 @@ const ConfigFile = z.strictObject({
   dockerfile: text.optional(),
   target: text.optional(),
   build_args: z.record(z.string().regex(NAME, 'is no name of a build argument'), z.string()).default({}),
+  retention: RetentionFile.optional(),
 });
 
 /**
@@ -106,6 +110,7 @@ function checked(file: z.infer<typeof ConfigFile>): MatrixConfig {
     stage: file.target,
     buildArgs: build_args,
     imageId,
+    retention: file.retention,
   };
 }
 

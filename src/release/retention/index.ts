@@ -1,14 +1,14 @@
+export { type RetentionBehind, retentionBehind } from './behind.ts';
 export type { CarriedOut } from './carry-out.ts';
 export { checkPlan } from './check-plan.ts';
 export type { Deletion, Keep, RetentionPlan } from './plan.ts';
 export { planRetention } from './plan-retention.ts';
+export { parseRetentionPolicy, RetentionFile, type RetentionPolicy } from './policy.ts';
 export { deleteByMark, type MarkedRemoval, type RepositoryStore, registryStore } from './repository-store.ts';
 export type { RetentionRules } from './rules.ts';
 export {
   type RetentionContext,
   type RetentionEvent,
-  type RetentionPolicy,
   type RetentionResult,
   runRetention,
-  runRetentionAfter,
 } from './run-retention.ts';

@@ -8,14 +8,9 @@ import { checkPlan } from './check-plan.ts';
 import { pinnedDigests } from './pinned-digests.ts';
 import type { Deletion, RetentionPlan } from './plan.ts';
 import { planRetention } from './plan-retention.ts';
+import type { RetentionPolicy } from './policy.ts';
 import type { RepositoryStore } from './repository-store.ts';
 import type { RetentionRules } from './rules.ts';
-
-/** What a person says; the rest of the rules is read. */
-export type RetentionPolicy = Pick<RetentionRules, 'graceMs' | 'keep' | 'order' | 'protect' | 'withCommitTags'> & {
-  /** Suffixes of tags that are variants and no prereleases, beside those that the tags tell. */
-  readonly variants: readonly string[];
-};
 
 export type RetentionEvent =
   | { readonly type: 'reading'; readonly tags: number; readonly manifests: number }
@@ -102,14 +97,4 @@ function requireComplete({ problems, repository }: Inventory): void {
     `${repository.registry}/${repository.repository}: ${problems.length} parts could not be read, nothing was deleted; the first: ${first.message}`,
     { problems: problems.length, part: first.part, name: first.name, code: first.code },
   );
-}
-
-/** Retention behind a release: nothing when none is configured, or when the release failed. */
-export async function runRetentionAfter(
-  release: { readonly succeeded: boolean },
-  policy: RetentionPolicy | undefined,
-  context: RetentionContext,
-): Promise<RetentionResult | undefined> {
-  if (!release.succeeded || policy === undefined) return undefined;
-  return await runRetention(policy, { dryRun: false }, context);
 }

@@ -1,5 +1,5 @@
 import { explain as explainPep440 } from '@renovatebot/pep440';
-import semver from 'semver';
+import { parseSemanticVersion } from '../version/index.ts';
 import type { Names } from './template.ts';
 
 /** A version as a pattern may name its parts. */
@@ -11,9 +11,8 @@ export interface ReadVersion {
 
 /** Semantic Versioning 2.0: three numbers without leading zeros, one leading `v` allowed. undefined when it is none. */
 export function readSemver(text: string): ReadVersion | undefined {
-  if (!/^v?[0-9]/.test(text)) return undefined;
-  const parsed = semver.parse(text);
-  if (parsed === null) return undefined;
+  const parsed = parseSemanticVersion(text);
+  if (parsed === undefined) return undefined;
   const { major, minor, patch, prerelease, version } = parsed;
   return {
     released: prerelease.length === 0,

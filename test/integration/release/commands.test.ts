@@ -1,9 +1,6 @@
-import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { runCommandLine } from '../../../src/cli/index.ts';
 import { formatReference, type RegistryClient, type Repository } from '../../../src/registry/index.ts';
+import { runInProcess } from '../../support/in-process.ts';
 import { pushSmallImage, pushTestIndex, referrerOf } from '../../support/test-index.ts';
 import { startTwoRegistries, type TwoRegistries } from '../../support/two-registries.ts';
 
@@ -20,21 +17,8 @@ beforeAll(async () => {
 });
 afterAll(() => registries[Symbol.asyncDispose]());
 
-/** The command line as a person types it, in this process. */
-async function run(...args: readonly string[]) {
-  const stdout = new PassThrough();
-  const stderr = new PassThrough();
-  const exitCode = await runCommandLine(['node', 'clipyard', ...args], {
-    env: { CLIPYARD_STATE: registries.scratch.path, DOCKER_CONFIG: registries.scratch.path },
-    root: join(import.meta.dirname, '../../..'),
-    signal,
-    stdout,
-    stderr,
-  });
-  stdout.end();
-  stderr.end();
-  return { exitCode, stdout: await text(stdout), stderr: await text(stderr) };
-}
+const run = (...args: readonly string[]) =>
+  runInProcess(args, { CLIPYARD_STATE: registries.scratch.path, DOCKER_CONFIG: registries.scratch.path });
 
 async function json<T>(...args: readonly string[]): Promise<T> {
   const { exitCode, stderr, stdout } = await run('--json', ...args);
@@ -107,9 +91,24 @@ test('copy takes an image to another registry, after a dry run that only reads; 
   expect((await client.headManifest(target, 'c', { signal }))?.digest).toBe(digest);
 });
 
+test('copy --platform takes one image of an index: not an index of one, and no attestations', async () => {
+  const index = await pushTestIndex(client, repository, 'e', { directory: registries.scratch.path });
+  const target = registries.newRepository('distribution');
+  const to = formatReference(target);
+  const [, arm = index.digest] = index.children;
+  const copied = { digest: arm, tag: { after: arm }, manifests: { copied: 1, present: 0 } };
+  expect(await json('copy', `${name}:e`, to, '--platform', 'linux/arm64')).toMatchObject(copied);
+  expect((await client.headManifest(target, 'e', { signal }))?.digest).toBe(arm);
+  expect(await client.headManifest(target, index.digest, { signal })).toBeUndefined();
+  const none = await run('--json', 'copy', `${name}:e`, to, '--platform', 'linux/s390x');
+  expect(JSON.parse(none.stderr)).toMatchObject({ error: { code: 'PLATFORM_NOT_FOUND' } });
+});
+
 test('referrers lists what names an image as its subject, of one kind when asked', async () => {
   const { digest } = await pushSmallImage(client, repository, 'd');
   expect(await json('referrers', `${name}:d`)).toEqual({ subject: digest, referrers: [] });
+  expect((await run('referrers', `${name}:d`)).stdout).toBe('no referrers\n');
+  expect((await run('referrers', `${name}:d`, '--artifact-type', 'x/y')).stdout).toBe('no referrers of type x/y\n');
   for (const artifactType of ['x/one', 'x/two']) {
     const { bytes, mediaType } = await referrerOf(client, repository, digest, { artifactType });
     await client.pushReferrer(repository, bytes, mediaType, { signal });

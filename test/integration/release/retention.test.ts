@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Digest, hexOf } from '../../../src/digest/index.ts';
 import { type ObjectStore, openStore } from '../../../src/objects/index.ts';
@@ -11,12 +12,13 @@ import {
   registryReader,
   registryStore,
   runRetention,
-  runRetentionAfter,
 } from '../../../src/release/index.ts';
 import { commandJson, startCommand } from '../../support/command-line.ts';
 import { FaultProxy } from '../../support/fault-proxy.ts';
+import { runInProcess } from '../../support/in-process.ts';
 import { type RunningRegistry, startDistribution, startOlareg } from '../../support/registry.ts';
-import { MemoryRepository } from '../../support/release/memory-repository.ts';
+import { type FourReleases, fourReleases } from '../../support/release/four-releases.ts';
+import type { MemoryRepository } from '../../support/release/memory-repository.ts';
 import { pushRepository } from '../../support/release/push-repository.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../../support/temporary-directory.ts';
 
@@ -30,36 +32,7 @@ const policy: RetentionPolicy = {
   withCommitTags: false,
 };
 
-/**
- * Four releases of two platforms with attestations; 1.0.0 and 1.1.0 share a platform, 1.1.0 and 1.3.0 another one; 1.1.0 is also what
- * `main` names; signatures and an SBOM hang on 1.0.0, its platform and 1.3.0.
- */
-function fourReleases() {
-  const model = new MemoryRepository();
-  const created = (day: number) => new Date(Date.UTC(2026, 0, day)).toISOString();
-  const shared = model.image({ name: 'shared by 1.0.0 and 1.1.0', created: created(1) });
-  const alsoShared = model.image({ name: 'shared by 1.1.0 and 1.3.0', created: created(2), platform: 'linux/arm64' });
-  const own = model.image({ name: 'of 1.0.0 alone', created: created(1), platform: 'linux/arm64' });
-  const attestation = model.attestation('provenance of 1.0.0');
-  const first = model.index([shared, own, attestation], { release: '1.0.0' });
-  const second = model.index([shared, alsoShared], { release: '1.1.0' });
-  const third = model.index([model.image({ name: '1.2.0', created: created(3) })], { release: '1.2.0' });
-  const fourth = model.index([model.image({ name: '1.3.0', created: created(4) }), alsoShared], { release: '1.3.0' });
-  const signature = model.referrer(first, 'signature of 1.0.0');
-  const sbom = model.referrer(own, 'sbom of a platform of 1.0.0');
-  const signedSbom = model.referrer(sbom, 'signature of the sbom');
-  const keptSignature = model.referrer(fourth, 'signature of 1.3.0');
-  const cosign = model.image({ name: 'cosign', created: created(1) });
-  model.tags.set('1.0.0', first);
-  model.tags.set('1.1.0', second);
-  model.tags.set('main', second);
-  model.tags.set('1.2.0', third);
-  model.tags.set('1.3.0', fourth);
-  model.tags.set('latest', fourth);
-  model.tags.set(`sha256-${hexOf(first)}.sig`, cosign);
-  const garbage = [first, own, attestation, signature, sbom, signedSbom, cosign];
-  return { model, garbage, kept: [shared, alsoShared, second, third, fourth, keptSignature], fourth, own };
-}
+const POLICY = { CLIPYARD_RETENTION: 'keep=2,order=version' };
 
 for (const [name, start] of [
   ['distribution', () => startDistribution({ kind: 'none' })],
@@ -189,14 +162,63 @@ for (const [name, start] of [
       expect(await present(kept)).toEqual(kept.map(() => true));
     });
 
-    test('R002-10: runs behind a release that succeeded, not behind one that failed', async () => {
-      const { model } = fourReleases();
-      await push(model);
-      expect(await runRetentionAfter({ succeeded: false }, policy, contextOf())).toBeUndefined();
-      expect(await runRetentionAfter({ succeeded: true }, undefined, contextOf())).toBeUndefined();
-      expect(proxy.takeRequests()).toEqual([]);
-      const result = await runRetentionAfter({ succeeded: true }, policy, contextOf());
-      expect(result?.deleted.length).toBeGreaterThan(0);
+    describe('behind a release', () => {
+      const COMMIT = 'abc123d';
+      const releasing = (version: string, ...flags: readonly string[]) => {
+        const app = repository.repository.replace('own/shop-', '');
+        const name = ['--registry', proxy.address, '--owner', 'own', '--domain', 'shop', '--commit', COMMIT];
+        return ['--json', 'release', app, version, ...name, '--store', `file://${state.path}/store`, ...flags];
+      };
+      const run = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
+        runInProcess(args, { CLIPYARD_STATE: state.path, DOCKER_CONFIG: state.path, ...env });
+      const released = async (args: readonly string[], env?: Readonly<Record<string, string>>) => {
+        const { exitCode, stderr, stdout } = await run(args, env);
+        if (exitCode !== 0) throw new Error(stderr);
+        return JSON.parse(stdout) as { retention: { deleted?: number; error?: { code: string } } | null };
+      };
+      const deletions = () => proxy.takeRequests().filter(({ method }) => method === 'DELETE').length;
+      let all: FourReleases;
+      beforeEach(async () => {
+        repository = { ...repository, repository: `own/shop-${randomUUID()}` };
+        all = fourReleases();
+        const { model } = all;
+        model.tags.set(COMMIT, model.index([model.image({ name: '1.4.0', created: '2026-01-05T00:00:00Z' })]));
+        await push(model);
+      });
+
+      test('R002-10: what is configured runs behind a release that succeeded, not behind one that failed or is a plan', async () => {
+        expect(await released(releasing('1.4.0'))).toMatchObject({ retention: null });
+        const refused = await run(releasing('1.3.0', '--retention', 'keep=2'));
+        expect(refused).toMatchObject({ exitCode: 73, stdout: '' });
+        await released(releasing('1.4.0', '--retention', 'keep=2', '--dry-run'));
+        expect((await released(releasing('1.4.0', '--retention', 'none'), POLICY)).retention).toBeNull();
+        expect(deletions()).toBe(0);
+        const { retention } = await released(releasing('1.4.0'), POLICY);
+        expect(retention).toMatchObject({ expiredReleases: ['1.2.0', '1.1.0', '1.0.0'], skipped: [] });
+        // The three tags' images at least; lists of referrers that are tags come on top.
+        expect(retention?.deleted).toBeGreaterThan(all.garbage.length);
+        expect(deletions()).toBeGreaterThan(0);
+        expect(await tags()).toEqual(['1.3.0', '1.4.0', COMMIT, 'latest', 'main']);
+        expect(await present(all.garbage)).toEqual(all.garbage.map(() => false));
+      });
+
+      test('a retention that fails is said and fails no release; one that cannot be read stops it before', async () => {
+        for (const wrong of ['keep=0', 'keep=2,keep=3', 'keep=2,whatever=1', `${state.path}/none.yaml`])
+          expect((await run(releasing('1.4.0', '--retention', wrong))).exitCode, wrong).toBeGreaterThan(63);
+        expect(proxy.takeRequests()).toEqual([]);
+        proxy.inject({ method: 'DELETE' }, { kind: 'answer', status: 405 }, { times: 100 });
+        const file = `${state.path}/retention.yaml`;
+        await writeFile(file, 'keep: 2\norder: version\ngrace: 1h\n');
+        const { retention } = await released(releasing('1.4.0', '--retention', file));
+        expect(retention).toMatchObject({ error: { code: 'REGISTRY_DELETE_UNSUPPORTED', details: { deleted: 0 } } });
+        expect(await tags()).toEqual(['1.0.0', '1.1.0', '1.2.0', '1.3.0', '1.4.0', COMMIT, 'latest', 'main']);
+        const { exitCode, stderr, stdout } = await run(releasing('1.4.0', '--retention', file).slice(1));
+        expect([exitCode, stdout.split('\n').at(-2)]).toEqual([
+          0,
+          'retention failed (REGISTRY_DELETE_UNSUPPORTED), the release stands',
+        ]);
+        expect(stderr).toContain('retention: failed, the release stands\n');
+      });
     });
 
     test('protected digests and what a store names stay; a store that cannot be read deletes nothing', async () => {

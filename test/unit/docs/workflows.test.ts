@@ -1,7 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { createProgram } from '../../../src/cli/index.ts';
 import { calculateMatrix, parseMatrixConfig, parseTagContext } from '../../../src/release/index.ts';
+import { commandLinesOf } from '../../support/workflow-commands.ts';
 import { workflowProblems } from '../../support/workflow-problems.ts';
 
 const docs = new URL('../../../docs/', import.meta.url);
@@ -56,4 +58,34 @@ test('R001-27: the configuration that docs/matrix.md shows is one, and its varia
     expect(isOneVersion || page.includes(`\`orb:${tag}\``)).toBe(true);
   }
   expect(page).toMatch(/The variant is what an image is chosen by; the platform is not/);
+});
+
+/** What the command line says against the words behind `clipyard`; nothing is run. */
+function problemOf(words: readonly string[]): string | undefined {
+  const nowhere = { write: () => true };
+  const program = createProgram(
+    { stdout: nowhere, stderr: nowhere } as unknown as Parameters<typeof createProgram>[0],
+    true,
+  );
+  const commands = [program];
+  for (const command of commands) {
+    commands.push(...(command.commands as typeof commands));
+    command.exitOverride();
+    if (command.commands.length === 0 || command.registeredArguments.length > 0) command.action(() => undefined);
+  }
+  try {
+    program.parse(words, { from: 'user' });
+    return undefined;
+  } catch (thrown) {
+    return (thrown as Error).message;
+  }
+}
+
+test('every command in the examples is one, with options that it has', () => {
+  const lines = names.flatMap((name) => commandLinesOf(workflow(name)));
+  expect(lines.map(([command]) => command)).toEqual(expect.arrayContaining(['matrix', 'release', 'retention', 'tags']));
+  for (const words of lines) expect(problemOf(words), words.join(' ')).toBeUndefined();
+  expect(problemOf(['release', 'a', 'v1', '--comit', 'x'])).toMatch(/unknown option '--comit'/);
+  expect(problemOf(['matrix', 'verify'])).toMatch(/required option '--config/);
+  expect(problemOf(['tag', 'a'])).toMatch(/missing required argument 'tags'/);
 });

@@ -6,8 +6,8 @@ import {
   decideMovingTags,
   guardPermanentTag,
   type LatestMode,
+  mobilityOf,
   parseGuardVersion,
-  tagKind,
 } from '../../../src/release/index.ts';
 
 const VARIANTS = ['python3.9', 'python3.1', 'python3.13'];
@@ -116,6 +116,6 @@ describe('permanent tags', () => {
     ['pr-15', 'other'],
     [`sha256-${'a'.repeat(64)}`, 'other'],
   ])('%s is %s', ([tag, kind]) => {
-    expect(tagKind(tag, { variants: VARIANTS })).toBe(kind);
+    expect(mobilityOf(tag, { variants: VARIANTS })).toBe(kind);
   });
 });

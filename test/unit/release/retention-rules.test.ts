@@ -1,6 +1,13 @@
 import { describe, expect, test } from 'vitest';
 import type { Digest } from '../../../src/digest/index.ts';
-import { checkPlan, planRetention, type RetentionRules, readInventory } from '../../../src/release/index.ts';
+import {
+  checkPlan,
+  parseMatrixConfig,
+  parseRetentionPolicy,
+  planRetention,
+  type RetentionRules,
+  readInventory,
+} from '../../../src/release/index.ts';
 import { MemoryRepository } from '../../support/release/memory-repository.ts';
 
 const { signal } = new AbortController();
@@ -90,4 +97,50 @@ test('D25: untagged manifests stay while they are young, and where it is not kno
   repository.listsManifests = true;
   expect((await planOf(repository, {})).gone).toEqual(new Set([old]));
   expect((await planOf(repository, { graceMs: 0 })).gone).toEqual(new Set([old, young, pushedNow]));
+});
+
+describe('a policy', () => {
+  const plain = {
+    keep: 5,
+    order: 'created',
+    graceMs: 86_400_000,
+    protect: new Set(),
+    variants: [],
+    withCommitTags: false,
+  };
+
+  test.for<[text: string, policy: object]>([
+    ['keep=5', plain],
+    ['keep: 5\n', plain],
+    [
+      'keep=5, order=version,grace=2d,commit_tags=true',
+      { ...plain, order: 'version', graceMs: 172_800_000, withCommitTags: true },
+    ],
+    ['{"keep": 5, "variants": ["slim"]}', { ...plain, variants: ['slim'] }],
+  ])('%s is read', ([text, policy]) => {
+    expect(parseRetentionPolicy(text)).toEqual(policy);
+  });
+
+  test.for(
+    [
+      '',
+      'keep=0',
+      'keep=',
+      'keep=1.5',
+      'order=version',
+      'keep=5,order=newest',
+      'keep=5,',
+      'keep=5,keep=6',
+      'keep=5,kept=6',
+    ].concat(['keep: 5\ngrace: soon\n', 'keep: [', '- keep', 'keep: 5\nprotect: [latest]\n']),
+  )('%j is refused', (text) => {
+    expect(() => parseRetentionPolicy(text)).toThrow(expect.objectContaining({ code: 'CONFIG_INVALID' }));
+  });
+
+  test('a matrix has it in its configuration', () => {
+    const file = { registry: 'r.example', image: 'a', variants: ['3.9'], default: '3.9' };
+    const read = (retention: object) => parseMatrixConfig(JSON.stringify({ ...file, retention })).retention;
+    expect(read({ keep: 5 })).toEqual(plain);
+    expect(() => read({ keep: 0 })).toThrow(expect.objectContaining({ code: 'MATRIX_INVALID' }));
+  });
 });

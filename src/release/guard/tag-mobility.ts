@@ -1,3 +1,4 @@
+import { splitVariant } from '../version/index.ts';
 import { parseGuardVersion, type VariantNames } from './version.ts';
 
 /** Which releases a moving tag speaks for: all, those of one major or minor line, those of one variant. */
@@ -13,7 +14,7 @@ export type TagMobility = 'permanent' | 'moving' | 'other';
  * `permanent`: full versions (prereleases too), precision tags (version and variant), commits. `moving`: `latest`, `1`,
  * `1.2`, variant names. `other`: branches, pull requests, dates, digest tags: rules of their own.
  */
-export function tagKind(tag: string, names: VariantNames = {}): TagMobility {
+export function mobilityOf(tag: string, names: VariantNames = {}): TagMobility {
   if (coverageOf(tag, names) !== undefined) return 'moving';
   const version = parseGuardVersion(tag, names);
   if (version !== undefined) return version.isDate ? 'other' : 'permanent';
@@ -24,8 +25,7 @@ export function tagKind(tag: string, names: VariantNames = {}): TagMobility {
 export function coverageOf(tag: string, { variants = [] }: VariantNames = {}): Coverage | undefined {
   if (tag === 'latest') return {};
   if (variants.includes(tag)) return { variant: tag };
-  const variant = variants.find((name) => tag.endsWith(`-${name}`));
-  const line = variant === undefined ? tag : tag.slice(0, -variant.length - 1);
+  const { bare: line, variant } = splitVariant(tag, variants);
   const within = variant === undefined ? {} : { variant };
   if (line === 'latest') return within;
   const [, major, minor] = /^v?(0|[1-9][0-9]{0,5})(?:\.(0|[1-9][0-9]{0,5}))?$/.exec(line) ?? [];
