@@ -10,7 +10,8 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::IsTerminal;
 use std::path::Path;
 
 use mountd::proto;
@@ -69,6 +70,34 @@ fn a_repeated_walk_or_read_sends_no_request(engine: &str) {
         last = requests(&node, &mountpoint);
         println!("{before:?} then {last:?}");
         before == last
+    });
+}
+
+/// Python looks whether each module that it opens is a terminal.
+#[test]
+fn only_a_question_for_a_terminal_is_sent_of_a_file_that_is_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), LAYERS);
+    let node = Node::start(directory.path(), &[]);
+    let mountpoint = folder(directory.path(), "mnt");
+    let mut request = image.request(&directory.path().join("cache"));
+    request["engine"] = "fuse".into();
+    node.mount("m1", &request, &mountpoint).unwrap();
+    let look = || {
+        let file = File::open(mountpoint.join("f0-1")).unwrap();
+        assert!(!file.is_terminal());
+        assert_same(
+            fs::read(mountpoint.join("f0-1")).unwrap(),
+            &image.files["f0-1"],
+            "f0-1",
+        );
+    };
+    look();
+    wait_until("nothing but an ioctl is sent", || {
+        let mut wanted = requests(&node, &mountpoint);
+        look();
+        *wanted.get_mut("ioctl").unwrap() += 1;
+        wanted == requests(&node, &mountpoint)
     });
 }
 

@@ -11,6 +11,8 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -238,6 +240,44 @@ fn the_rest_of_an_image_is_brought_at_a_rate_and_not_after_the_end() {
     assert_eq!(stat(&node, &at).layers[1].proven, 0);
     node.unmount(&at).unwrap();
     assert!(node.list().is_empty());
+}
+
+#[test]
+fn a_profile_is_not_fetched_after_its_mount_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), &[(Stored::ZstdFrames, &[2_000_000][..])]);
+    // One request for what is wanted ahead, one for what is read.
+    let node = Node::start(directory.path(), &["--max-requests", "2"]);
+    let cache = directory.path().join("cache");
+    let request = |id: &str, at: &Path| message(id, &image.request(&cache), at);
+    // It has the layer too, so there is a login to go on with.
+    let other = folder(directory.path(), "other");
+    mount(&node, request("other", &other));
+    image.server.delay(Duration::from_millis(60));
+    let at = folder(directory.path(), "mnt");
+    let mut with = request("m1", &at);
+    let apart = image.tables[0].chunks.iter().step_by(2);
+    with.profile = apart
+        .flat_map(|chunk| &chunk.digest[..16])
+        .copied()
+        .collect();
+    let wanted = with.profile.len() / 16;
+    mount(&node, with);
+    wait_until("it is asked for", || !image.server.log().is_empty());
+    node.unmount(&at).unwrap();
+    let asked = image.server.log().len();
+    // Time for several more, were they asked for.
+    thread::sleep(Duration::from_millis(400));
+    let later = image.server.log().len();
+    assert!(asked < wanted - 1, "{asked} of {wanted}: too late to tell");
+    assert!(later <= asked + 1, "{asked} requests, then {later}");
+    image.server.delay(Duration::ZERO);
+    assert_same(
+        fs::read(other.join("f0-0")).unwrap(),
+        &image.files["f0-0"],
+        "f0-0",
+    );
+    node.unmount(&other).unwrap();
 }
 
 #[test]

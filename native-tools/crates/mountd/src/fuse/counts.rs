@@ -61,6 +61,7 @@ fn name(kind: u32) -> String {
         opcode::READDIR => "readdir",
         opcode::READDIRPLUS => "readdirplus",
         opcode::LSEEK => "lseek",
+        opcode::IOCTL => "ioctl",
         _ => return format!("opcode_{kind}"),
     }
     .to_owned()

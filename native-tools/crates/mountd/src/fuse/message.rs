@@ -32,6 +32,7 @@ pub(super) mod opcode {
     pub(in crate::fuse) const DESTROY: u32 = 38;
     pub(in crate::fuse) const BATCH_FORGET: u32 = 42;
     pub(in crate::fuse) const READDIRPLUS: u32 = 44;
+    pub(in crate::fuse) const IOCTL: u32 = 39;
     pub(in crate::fuse) const LSEEK: u32 = 46;
 }
 

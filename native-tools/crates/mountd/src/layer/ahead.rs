@@ -1,11 +1,12 @@
 //! What others ask of a layer besides reading: how far a chunk is, and to bring chunks before anybody reads them.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::Layer;
 use super::claim::Claim;
 use super::flight::Flight;
+use super::job::Job;
 use super::state::Known;
 
 /// How far the chunks of a read are when it comes; the farthest of them counts.
@@ -37,26 +38,47 @@ impl Tier {
     }
 }
 
-/// Chunks that are being brought.
-#[derive(Debug, Default)]
-pub struct Coming(Vec<Arc<Flight>>);
+/// Chunks of a layer that are being brought. Their bytes are not held for it: a chunk that has landed is gone from here.
+#[derive(Debug, Default, Clone)]
+pub struct Coming {
+    layer: Option<Arc<Layer>>,
+    flights: Vec<Weak<Flight>>,
+}
 
 impl Coming {
     /// How many chunks.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.flights.len()
+    }
+
+    /// How many of them are on their way still.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        let flying = |flight: &&Weak<Flight>| flight.strong_count() > 0;
+        self.flights.iter().filter(flying).count()
     }
 
     /// Whether there was nothing to bring.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.flights.is_empty()
     }
 
-    /// Waits until all are there or failed. Fetches have deadlines, so this ends.
+    /// Lets go of those that only stand in the queue: they are not brought. Whoever came to wait for one has it fetched afresh.
+    pub fn withdraw(&self) {
+        let Some(layer) = &self.layer else { return };
+        // No reader finds a flight between its leaving the queue and its leaving the table.
+        let mut table = layer.flights();
+        let is_ours = |job: &Job| self.flights.iter().any(|flight| job.is_for(flight));
+        for job in layer.fetcher.withdraw(is_ours) {
+            job.withdraw(&mut table);
+        }
+    }
+
+    /// Waits until all are there, failed or withdrawn. Fetches have deadlines, so this ends.
     pub fn wait(self) {
-        for flight in self.0 {
+        for flight in self.flights.iter().filter_map(Weak::upgrade) {
             // Whoever reads the chunk tries again and says why it cannot be had.
             let _ = flight.wait();
         }
@@ -109,12 +131,15 @@ impl Layer {
                 claims.extend(self.claim(&mut table, wanted));
             }
             claims.sort_by_key(Claim::chunk);
-            let flight = |claim: &Claim| table.get(&claim.chunk()).cloned();
+            let flight = |claim: &Claim| table.get(&claim.chunk()).map(Arc::downgrade);
             claims.iter().filter_map(flight).collect()
         };
         for job in self.jobs(claims) {
             self.fetcher.submit(job, true);
         }
-        Coming(flights)
+        Coming {
+            layer: Some(Arc::clone(self)),
+            flights,
+        }
     }
 }

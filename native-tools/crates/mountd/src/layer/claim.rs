@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::Layer;
 use super::flight::{Flight, Landed};
@@ -47,6 +47,19 @@ impl Claim {
             claim.ended = true;
             claim.flight.land(Err(error.clone()));
         }
+    }
+
+    pub(super) fn is_for(&self, flight: &Weak<Flight>) -> bool {
+        std::ptr::eq(Arc::as_ptr(&self.flight), flight.as_ptr())
+    }
+
+    /// Ends with no bytes, because nobody wants them any more. `table` is the layer's.
+    pub(super) fn withdraw(mut self, table: &mut HashMap<u32, Arc<Flight>>) {
+        self.ended = true;
+        table.remove(&self.chunk);
+        let why = "what was fetched ahead is not wanted any more";
+        self.flight
+            .land(Err(FetchError::new(FetchKind::Stopped, why)));
     }
 
     fn end(&mut self, landed: Landed) {

@@ -141,6 +141,16 @@ impl Fetcher {
         self.shared.changed.notify_one();
     }
 
+    /// Takes jobs out of the queue of what is wanted ahead.
+    pub(super) fn withdraw(&self, is_given_up: impl Fn(&Job) -> bool) -> VecDeque<Job> {
+        let mut queue = self.shared.lock();
+        let ahead = std::mem::take(&mut queue.ahead);
+        let (withdrawn, left): (VecDeque<_>, VecDeque<_>) =
+            ahead.into_iter().partition(is_given_up);
+        queue.ahead = left;
+        withdrawn
+    }
+
     /// Somebody waits for chunks that may only stand in the queue of what is wanted ahead.
     pub(super) fn promote(&self, layer: &Arc<Layer>, chunks: &Range<u32>) {
         let mut queue = self.shared.lock();

@@ -1,9 +1,9 @@
 //! One request's worth of chunks.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read};
 use std::ops::{ControlFlow, Range};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use archive_format::digest::{Sha256, oci};
@@ -11,6 +11,7 @@ use archive_format::digest::{Sha256, oci};
 use super::assemble::Assembler;
 use super::claim::Claim;
 use super::decode::{STREAM_BUFFER, decode};
+use super::flight::Flight;
 use super::loose_ends::Ends;
 use super::state::Known;
 use super::{Layer, Plan, REQUEST_BYTES};
@@ -86,6 +87,18 @@ impl Job {
 
     pub(super) fn is_of(&self, layer: &Arc<Layer>) -> bool {
         Arc::ptr_eq(&self.layer, layer)
+    }
+
+    /// Whether a flight ends with it.
+    pub(super) fn is_for(&self, flight: &Weak<Flight>) -> bool {
+        self.claims.iter().any(|claim| claim.is_for(flight))
+    }
+
+    /// Ends with nothing brought. `table` is the layer's.
+    pub(super) fn withdraw(self, table: &mut HashMap<u32, Arc<Flight>>) {
+        for claim in self.claims {
+            claim.withdraw(table);
+        }
     }
 
     fn plan(&self) -> Plan {

@@ -90,9 +90,18 @@ impl Layer {
         part: &mut [u8],
     ) -> Result<(), FetchError> {
         let mut flight = flight;
+        let mut stopped = None;
         for _ in 0..3 {
-            if let Some(flight) = flight {
-                let bytes = flight.wait()?;
+            if let Some(waited) = flight {
+                let bytes = match waited.wait() {
+                    // It was fetched ahead for a mount that is gone: now it is wanted by who reads here.
+                    Err(error) if error.kind == FetchKind::Stopped => {
+                        stopped = Some(error);
+                        flight = self.gather(&(chunk..chunk + 1), None).pop().flatten();
+                        continue;
+                    }
+                    landed => landed?,
+                };
                 let start = usize::try_from(offset - self.geometry.chunk(chunk).start)
                     .unwrap_or(usize::MAX);
                 let wanted = bytes.get(start..).and_then(|bytes| bytes.get(..part.len()));
@@ -109,10 +118,12 @@ impl Layer {
             }
             flight = self.gather(&(chunk..chunk + 1), None).pop().flatten();
         }
-        Err(FetchError::new(
-            FetchKind::Local,
-            format!("chunk {chunk} cannot be read back from the cache"),
-        ))
+        Err(stopped.unwrap_or_else(|| {
+            FetchError::new(
+                FetchKind::Local,
+                format!("chunk {chunk} cannot be read back from the cache"),
+            )
+        }))
     }
 
     /// Makes sure that every one of `chunks` is proven (`None`) or on its way, and with them what the next reads will want,

@@ -87,6 +87,7 @@ impl Node {
         if !mounted.is_unused() || mounted.ended.swap(true, Ordering::AcqRel) {
             return;
         }
+        mounted.replay.withdraw();
         // Before it is off the list: the process ends when the list is empty.
         mounted.forget(&self.files, &self.store);
         self.mounts().remove(mounted.id());

@@ -1,8 +1,8 @@
 //! Fetching in the order of a profile, ahead of whoever reads.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::Mounted;
@@ -13,7 +13,7 @@ use crate::stats::{Counter, ReplayReport};
 
 /// Fewest chunks that are worth asking for together: neighbours among them become one request.
 const BATCH: usize = 32;
-/// Most chunks in flight: all that a start needs at first, and what goes on after an unmount is soon over.
+/// Most chunks in flight: all that a start needs at first.
 const MOST_FLYING: usize = 128;
 /// Chunks that are fetched ahead and not used yet: 64 MiB where chunks are 256 KiB. Then it goes on as they are used.
 const MOST_AHEAD: u64 = 256;
@@ -108,6 +108,8 @@ pub(super) struct Replay {
     state: AtomicU8,
     /// Plain bytes a second at which the rest is brought.
     rate: AtomicU64,
+    /// What was asked for and may not be there yet, in that order.
+    flying: Mutex<VecDeque<Coming>>,
 }
 
 impl Replay {
@@ -132,6 +134,26 @@ impl Replay {
     /// Plain bytes a second at which a mount is completed; `None`: as fast as it goes.
     pub(super) fn rate(&self) -> Option<u64> {
         Some(self.rate.load(Ordering::Relaxed)).filter(|rate| *rate > 0)
+    }
+
+    /// The mount has ended: what nobody has begun to fetch is not fetched.
+    pub(super) fn withdraw(&self) {
+        for coming in self.flying().iter() {
+            coming.withdraw();
+        }
+    }
+
+    fn flying(&self) -> MutexGuard<'_, VecDeque<Coming>> {
+        self.flying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for what was asked for first, unless all is there.
+    fn wait_first(&self) {
+        let first = self.flying().front().cloned();
+        if let Some(first) = first {
+            first.wait();
+            self.flying().pop_front();
+        }
     }
 
     pub(super) fn set_rate(&self, bytes_per_second: u64) {
@@ -165,8 +187,7 @@ pub(super) fn replay(mounted: &Mounted, profile: &Profile) {
 }
 
 fn bring(mounted: &Mounted, trace: &Trace, places: &[(usize, u32)]) -> u8 {
-    // Nobody needs the bytes of what has landed: what flies is let go in the order in which it was asked for.
-    let mut flying: VecDeque<Coming> = VecDeque::new();
+    let replay = &mounted.replay;
     let mut rest = places;
     while !rest.is_empty() {
         let room = loop {
@@ -179,28 +200,30 @@ fn bring(mounted: &Mounted, trace: &Trace, places: &[(usize, u32)]) -> u8 {
                 Step::Wait => trace.wait_touched(PATIENCE),
             }
         };
-        let mut in_flight: usize = flying.iter().map(Coming::len).sum();
-        if in_flight > MOST_FLYING - BATCH {
-            while in_flight > MOST_FLYING / 2
-                && let Some(coming) = flying.pop_front()
-            {
-                in_flight -= coming.len();
-                coming.wait();
+        let in_flight = || replay.flying().iter().map(Coming::left).sum::<usize>();
+        if in_flight() > MOST_FLYING - BATCH {
+            while in_flight() > MOST_FLYING / 2 {
+                replay.wait_first();
             }
             continue; // what it has done meanwhile may say that it is enough
         }
-        let count = room.min(MOST_FLYING - in_flight).min(rest.len());
+        let count = room.min(MOST_FLYING - in_flight()).min(rest.len());
         let (batch, later) = rest.split_at(count);
         rest = later;
         for (layer, chunks) in runs_of(batch) {
             if let Some(layer) = mounted.layers.get(layer) {
                 let brought = layer.file.layer.fetch_ahead(&chunks);
-                mounted.replay.fetched.add(brought.len() as u64);
-                flying.push_back(brought);
+                replay.fetched.add(brought.len() as u64);
+                replay.flying().push_back(brought);
             }
         }
+        if mounted.ended.load(Ordering::Acquire) {
+            replay.withdraw(); // the end may have come before these were on the list
+        }
     }
-    flying.into_iter().for_each(Coming::wait);
+    while !replay.flying().is_empty() {
+        replay.wait_first();
+    }
     DONE
 }
 

@@ -16,6 +16,7 @@ mod reading;
 mod stores;
 mod streamed;
 mod untrusted;
+mod withdrawn;
 
 use crate::testing::Stored;
 
