@@ -16,6 +16,7 @@ fn an_answer_that_does_not_come_is_asked_for_once_more() {
     let (table, blob) = layer(&plain, Stored::ZstdFrames, CHUNK);
     for hedge_percent in [0, 5] {
         let mut harness = Harness::with(&table, &blob);
+        harness.read_timeout = Duration::from_secs(2);
         harness.hedge_percent = hedge_percent;
         harness.fetch.ahead_percent = 0;
         if hedge_percent > 0 {
@@ -45,7 +46,7 @@ fn an_answer_that_does_not_come_is_asked_for_once_more() {
 fn both_requests_failing_is_a_failure_that_is_tried_again() {
     let plain = sample(1_600_000, 51);
     let (table, blob) = layer(&plain, Stored::ZstdFrames, CHUNK);
-    let mut harness = Harness::with(&table, &blob);
+    let mut harness = Harness::with(&table, &blob).impatient();
     harness.hedge_percent = 5;
     harness.fetch.ahead_percent = 0;
     let (layer, stats) = harness.open(&table);
