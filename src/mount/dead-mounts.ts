@@ -15,13 +15,15 @@ export interface DeadMount {
   readonly mounted: boolean;
 }
 
-/** What daemons left that were killed together with their holders, oldest first. */
+/** What daemons left that were killed together with their holders, or ended with an earlier boot; oldest first. */
 export async function listDeadMounts(daemon: Pick<MountDaemon, 'stateDir'>): Promise<readonly DeadMount[]> {
   const table = await mountTable();
+  const bootId = await currentBootId();
   const dead: DeadMount[] = [];
   for (const folder of await listMountFolders(daemon)) {
     const { record } = folder;
-    if (record === undefined || (await isDaemon(record.pid))) continue;
+    if (record === undefined) continue;
+    if (!isOfAnotherBoot(record, bootId) && (await isDaemon(record.pid))) continue;
     const mounted = table.some(({ device, path }) => path === record.mountpoint && device === record.device);
     dead.push({ folder, record, mounted });
   }
@@ -54,6 +56,19 @@ export async function removeDeadMount(
 export async function takeAway(path: string, lazily: boolean): Promise<void> {
   if (process.getuid?.() === 0) await promisify(execFile)('umount', [...(lazily ? ['--lazy'] : []), path]);
   else await promisify(execFile)('fusermount3', ['-u', ...(lazily ? ['-z'] : []), '--', path]);
+}
+
+/** A machine that starts as it always does gives its daemon the id that the one before had. */
+function isOfAnotherBoot(record: MountRecord, bootId: string): boolean {
+  return record.bootId !== '' && bootId !== '' && record.bootId !== bootId;
+}
+
+/** proc(5), `/proc/sys/kernel/random/boot_id`. */
+async function currentBootId(): Promise<string> {
+  return await readFile('/proc/sys/kernel/random/boot_id', 'latin1').then(
+    (text) => text.trim(),
+    () => '',
+  );
 }
 
 /** Process ids are used again: another program of the same id serves nothing. */

@@ -15,6 +15,8 @@ const MountRecord = z.object({
   source: z.string(),
   storageRef: z.string(),
   pid: z.number().int(),
+  /** The kernel's name for the boot it was mounted in; absent in records of older daemons. */
+  bootId: z.string().default(''),
   startedAt: z.string(),
   /** major:minor of the mounted filesystem. */
   device: z.string(),

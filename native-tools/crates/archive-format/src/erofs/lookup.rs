@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::read::{ErofsReader, InodeInfo};
+use super::inode::InodeInfo;
+use super::read::ErofsReader;
 use crate::FormatError;
 
 /// As many symlinks as Linux follows in one path.

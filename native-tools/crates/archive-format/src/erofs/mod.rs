@@ -3,6 +3,7 @@
 
 mod chunking;
 mod directory;
+mod inode;
 mod layout;
 mod lookup;
 mod place;
@@ -17,8 +18,9 @@ pub(crate) use write::write_with_facts;
 
 pub use chunking::{Chunking, chunking};
 pub use directory::{DirEntry, Entries};
+pub use inode::InodeInfo;
 pub use lookup::Follow;
 pub use place::Device;
-pub use read::{ErofsReader, InodeInfo, ReaderDevice, head_bytes};
+pub use read::{ErofsReader, ReaderDevice, head_bytes};
 pub use to_image::Walked;
 pub use write::{uuid_of, write_image};

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::directory::DirEntry;
-use super::read::{ErofsReader, InodeInfo};
+use super::inode::InodeInfo;
+use super::read::ErofsReader;
 use crate::FormatError;
 use crate::model::{Image, Inode, InodeId, Kind};
 use crate::tree::TreeFacts;

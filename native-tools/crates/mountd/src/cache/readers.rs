@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use archive_format::digest::{Digest, sha256};
+use archive_format::digest::{Digest, hex, sha256};
 
 use super::open_file;
 
@@ -50,11 +50,11 @@ fn read_key(path: &Path) -> io::Result<ReaderKey> {
 
 /// Whole or not at all: whoever links it first has made it.
 fn make_key(path: &Path) -> io::Result<ReaderKey> {
-    let temporary = path.with_extension(std::process::id().to_string());
+    // A name that nobody else takes, in this process or another: mounts side by side may all find that there is no key.
+    let temporary = path.with_extension(hex(&random()?));
     let mut file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(&temporary)?;
     file.write_all(&random()?)?;
@@ -130,6 +130,22 @@ mod tests {
             ReaderKey::of(two.path()).name(&["a"]),
             "nothing is learnt from another directory"
         );
+    }
+
+    #[test]
+    fn whoever_comes_first_all_have_one_key() {
+        for _ in 0..20 {
+            let directory = tempfile::tempdir().unwrap();
+            let names: Vec<_> = std::thread::scope(|scope| {
+                let makers = [(); 8].map(|()| scope.spawn(|| ReaderKey::of(directory.path())));
+                makers
+                    .map(|maker| maker.join().unwrap().name(&["a"]))
+                    .into()
+            });
+            assert!(names.iter().all(|name| *name == names[0]));
+            let left = fs::read_dir(directory.path()).unwrap().count();
+            assert_eq!(left, 1, "the key alone");
+        }
     }
 
     #[test]

@@ -228,6 +228,7 @@ impl Mounted {
             "source": shown.source,
             "storageRef": shown.storage_ref,
             "pid": shown.pid,
+            "bootId": boot_id(),
             "startedAt": shown.started_at,
             "device": shown.device,
             "engine": shown.engine,
@@ -235,6 +236,13 @@ impl Mounted {
         });
         write_whole(&self.run_dir.join(RECORD), &format!("{record}\n"))
     }
+}
+
+/// The kernel's name for this boot (proc(5)); empty where it cannot be read. A record of another boot has no process any more,
+/// whoever has its number now.
+fn boot_id() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    id.map_or_else(|_| String::new(), |id| id.trim().to_owned())
 }
 
 pub(super) fn state_name(id: &str) -> String {

@@ -18,8 +18,12 @@ impl Health {
         now >= self.until
     }
 
-    /// It did not do what it should: left alone for a while, twice as long each time in a row.
+    /// It did not do what it should: left alone for a while, twice as long each time in a row. Requests that were on their
+    /// way together fail together, which is one time.
     pub(super) fn failed(&mut self, now: Duration) {
+        if !self.is_usable(now) {
+            return;
+        }
         let doubled = FIRST_PAUSE.saturating_mul(2u32.saturating_pow(self.failures));
         self.failures = self.failures.saturating_add(1);
         self.until = now.saturating_add(doubled.min(LONGEST_PAUSE));
@@ -52,6 +56,16 @@ mod tests {
         }
         health.worked();
         health.failed(now);
+        assert!(health.is_usable(now + FIRST_PAUSE));
+    }
+
+    #[test]
+    fn requests_that_fail_together_count_once() {
+        let mut health = Health::default();
+        let now = Duration::from_secs(100);
+        for later in 0..16 {
+            health.failed(now + Duration::from_millis(later));
+        }
         assert!(health.is_usable(now + FIRST_PAUSE));
     }
 }

@@ -171,7 +171,10 @@ impl Read for MirroredBody {
             let error = match self.body.read(buffer) {
                 Ok(length) if length > 0 => {
                     self.range.start = self.range.start.saturating_add(length as u64);
-                    self.source.worked(self.server);
+                    // A mirror that stops in every body works as little as one that gives none.
+                    if self.range.is_empty() {
+                        self.source.worked(self.server);
+                    }
                     return Ok(length);
                 }
                 Ok(_) => FetchError::new(FetchKind::Unavailable, "the body ended too early"),

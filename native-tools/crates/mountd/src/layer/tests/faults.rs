@@ -35,7 +35,7 @@ fn faults_on_the_way_are_survived() {
         ];
         for fault in faults {
             let (table, blob) = layer(&plain, stored, CHUNK);
-            let harness = Harness::with(&table, &blob);
+            let harness = Harness::with(&table, &blob).impatient();
             harness.server.fail_next(fault.clone());
             let (layer, _) = harness.open(&table);
             assert_eq!(
@@ -51,7 +51,9 @@ fn faults_on_the_way_are_survived() {
 fn a_body_that_breaks_is_resumed_where_it_broke() {
     let plain = sample(400_000, 8);
     let (table, blob) = layer(&plain, Stored::Plain, CHUNK);
-    let harness = Harness::with(&table, &blob);
+    let mut harness = Harness::with(&table, &blob);
+    // Requests are counted: long enough for a loaded machine.
+    harness.read_timeout = Duration::from_secs(2);
     harness
         .server
         .fail_next([Fault::Cut(100_000), Fault::Stall(50_000)]);
@@ -156,7 +158,7 @@ fn refusals_end_with_their_code() {
         (Fault::Stall(0), "REGISTRY_STALLED"),
     ];
     for (fault, code) in codes {
-        let harness = Harness::with(&table, &blob);
+        let harness = Harness::with(&table, &blob).impatient();
         harness.server.fail_always(Some(fault.clone()));
         let (layer, _) = harness.open(&table);
         let error = read(&layer, 0, 10).unwrap_err();
@@ -258,13 +260,30 @@ fn nobody_listening_is_unavailable() {
 #[test]
 fn a_body_of_one_byte_now_and_then_is_taken_for_a_stall() {
     let (table, blob) = layer(&sample(50_000, 14), Stored::ZstdFrames, CHUNK);
-    let harness = Harness::with(&table, &blob);
+    let harness = Harness::with(&table, &blob).impatient();
     harness
         .server
         .fail_next([Fault::Drip(Duration::from_millis(100))]);
     let (layer, _) = harness.open(&table);
     assert_eq!(read(&layer, 0, 50_000).unwrap(), sample(50_000, 14));
     assert!(harness.server.log().len() >= 2);
+}
+
+#[test]
+fn a_server_that_only_drips_is_given_up() {
+    let (table, blob) = layer(&sample(50_000, 14), Stored::ZstdFrames, CHUNK);
+    let mut harness = Harness::with(&table, &blob);
+    harness.read_timeout = Duration::from_millis(150);
+    harness
+        .server
+        .fail_always(Some(Fault::Drip(Duration::from_millis(20))));
+    let (layer, _) = harness.open(&table);
+    assert_eq!(
+        read(&layer, 0, 50_000).unwrap_err().kind,
+        FetchKind::Stalled
+    );
+    harness.server.fail_always(None);
+    assert_eq!(read(&layer, 0, 50_000).unwrap(), sample(50_000, 14));
 }
 
 proptest! {

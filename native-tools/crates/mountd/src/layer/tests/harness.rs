@@ -17,8 +17,11 @@ use crate::source::registry::{Credentials, RegistryOptions, RegistrySource, Retr
 use crate::stats::Stats;
 use crate::testing::server::Server;
 
-/// Patient enough for a loaded machine, quick to try again.
-pub(super) const READ_TIMEOUT: Duration = Duration::from_millis(400);
+/// So long that no machine is loaded enough for it: requests can be counted.
+const PATIENT: Duration = Duration::from_secs(10);
+
+/// Where a server is silent on purpose. On a loaded machine other answers are late by it, too: requests cannot be counted.
+pub(super) const IMPATIENT: Duration = Duration::from_millis(400);
 
 pub(super) struct Harness {
     pub(super) server: Server,
@@ -47,7 +50,7 @@ impl Harness {
             blobs: None,
             gate: None,
             bandwidth: Bandwidth::new(0),
-            read_timeout: READ_TIMEOUT,
+            read_timeout: PATIENT,
             hedge_percent: 0,
             fetch: FetchSettings {
                 max_requests: 4,
@@ -62,6 +65,13 @@ impl Harness {
         let harness = Self::new();
         harness.server.add(&oci(&table.digest), blob.to_vec());
         harness
+    }
+
+    pub(super) fn impatient(self) -> Self {
+        Self {
+            read_timeout: IMPATIENT,
+            ..self
+        }
     }
 
     pub(super) fn source(&self, stats: &Arc<Stats>) -> RegistrySource {

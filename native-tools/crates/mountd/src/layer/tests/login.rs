@@ -106,14 +106,19 @@ fn a_redirect_is_followed_without_credentials_and_kept() {
         asked, 2,
         "once without and once with the login; then the address was kept"
     );
-    // The signed address runs out: the registry is asked for a new one.
-    elsewhere.fail_next([Fault::Status(403, vec![])]);
-    assert_same(
-        read(&layer, 100_000, 10).unwrap(),
-        &plain[100_000..100_010],
-        "",
-    );
-    assert_eq!(harness.server.log().len(), asked + 1);
+    // The signed address runs out, which stores say in several ways: the registry is asked for a new one.
+    for (index, (status, at)) in [(403, 100_000), (400, 180_000), (410, 50_000)]
+        .into_iter()
+        .enumerate()
+    {
+        elsewhere.fail_next([Fault::Status(status, vec![])]);
+        assert_same(read(&layer, at, 10).unwrap(), &plain[at..at + 10], status);
+        assert_eq!(harness.server.log().len(), asked + 1 + index, "{status}");
+    }
+    // What the new address says counts.
+    elsewhere.fail_always(Some(Fault::Status(400, vec![])));
+    let error = read(&layer, 220_000, 10).unwrap_err();
+    assert_eq!(error.kind, FetchKind::Protocol);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Mirrors before the registry: right bytes whatever they do, and no login for them.
 
+use std::time::Duration;
+
 use archive_format::digest::oci;
 use archive_format::tables::LayerTable;
 
@@ -51,7 +53,7 @@ fn mirrors_are_asked_in_order_and_the_registry_last() {
 fn a_mirror_that_stops_is_gone_on_from_where_it_stopped() {
     let plain = sample(400_000, 41);
     let (table, blob) = layer(&plain, Stored::Plain, CHUNK);
-    let mut harness = Harness::with(&table, &blob);
+    let mut harness = Harness::with(&table, &blob).impatient();
     let mirror = mirror_with(&mut harness, &table, &blob);
     for fault in [Fault::Cut(100_000), Fault::Stall(100_000)] {
         mirror.fail_next([fault]);
@@ -77,8 +79,9 @@ fn a_mirror_that_lies_costs_time_and_nothing_else() {
         Fault::Status(404, vec![]),
         Fault::Status(401, vec![]),
         Fault::Silent,
+        Fault::Drip(Duration::from_millis(20)),
     ] {
-        let mut harness = Harness::with(&table, &blob);
+        let mut harness = Harness::with(&table, &blob).impatient();
         let mirror = mirror_with(&mut harness, &table, &blob);
         mirror.fail_always(Some(fault.clone()));
         let (layer, _) = harness.open(&table);

@@ -114,7 +114,7 @@ fn faults_of_a_store_are_survived() {
         Fault::Short(100),
         Fault::OtherBlob,
     ] {
-        let harness = in_store(&table, &blob);
+        let harness = in_store(&table, &blob).impatient();
         harness.server.fail_next([fault.clone()]);
         let (layer, _) = harness.open(&table);
         assert_eq!(read(&layer, 0, plain.len()).unwrap(), plain, "{fault:?}");

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use ureq::Agent;
 use ureq::http::Uri;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, RequestBuilder};
 
 use super::answer::{Refusal, without_query};
 use crate::source::{FetchError, FetchKind};
@@ -76,6 +76,15 @@ impl Client {
         }
         let trusting = || self.agent(root_certificates(&self.given));
         self.trusting.get_or_init(trusting)
+    }
+
+    /// Of an answer that is small: all of it within one read timeout, so that a server cannot drip it for ever.
+    pub(in crate::source) fn all_in_time<B>(
+        &self,
+        request: RequestBuilder<B>,
+    ) -> RequestBuilder<B> {
+        let in_time = Some(self.read_timeout);
+        request.config().timeout_recv_body(in_time).build()
     }
 
     fn agent(&self, trusted: RootCerts) -> Agent {

@@ -66,6 +66,11 @@ impl Refusal {
             retry: Retry::Never,
         }
     }
+
+    /// Whether asking again cannot help.
+    pub(super) fn is_final(&self) -> bool {
+        self.retry == Retry::Never
+    }
 }
 
 impl From<FetchError> for Refusal {

@@ -8,10 +8,10 @@ use serde::Deserialize;
 use ureq::http::Uri;
 
 use super::agent::{Client, is_loopback, same_origin};
-use super::answer::{Refusal, transport};
+use super::answer::{Refusal, later, transport};
 use super::challenge::{Challenge, choose};
 use crate::secret::Secret;
-use crate::source::FetchKind;
+use crate::source::{FetchError, FetchKind};
 
 const MAX_TOKEN_BYTES: u64 = 1 << 20;
 
@@ -164,14 +164,15 @@ impl Authenticator {
                 fields.push(("client_id", "clipyard"));
                 fields.push(("grant_type", "refresh_token"));
                 fields.push(("refresh_token", identity_token.expose()));
-                client.at(&uri).post(&uri).send_form(fields)
+                let request = client.at(&uri).post(&uri);
+                client.all_in_time(request).send_form(fields)
             }
             _ => {
                 let mut request = client.at(&uri).get(&uri).query_pairs(fields);
                 if let Some(basic) = self.basic() {
                     request = request.header("authorization", basic.expose());
                 }
-                request.call()
+                client.all_in_time(request).call()
             }
         };
         let mut response = response.map_err(|error| transport(&error, &uri))?;
@@ -186,17 +187,14 @@ impl Authenticator {
                     format!("{host} gives this login no token (403)"),
                 ));
             }
-            429 => {
-                return Err(Refusal::now(
-                    FetchKind::Throttled,
-                    format!("{host} gives no token now (429)"),
-                ));
-            }
-            408 | 500.. => {
-                return Err(Refusal::now(
-                    FetchKind::Unavailable,
-                    format!("{host} gives no token now ({status})"),
-                ));
+            408 | 429 | 500.. => {
+                let kind = match status {
+                    429 => FetchKind::Throttled,
+                    _ => FetchKind::Unavailable,
+                };
+                let error = FetchError::new(kind, format!("{host} gives no token now ({status})"));
+                let Refusal { retry, .. } = later(kind, status, response.headers());
+                return Err(Refusal { error, retry });
             }
             _ => {
                 return Err(Refusal::final_(

@@ -21,6 +21,8 @@ pub(super) struct Body {
     retries: Retries,
     open: Option<Box<dyn Read + Send>>,
     pace: Pace,
+    /// Bytes came, but too slowly: counted as a failure when the next ones are wanted.
+    late: Option<Refusal>,
 }
 
 impl Body {
@@ -37,11 +39,15 @@ impl Body {
             range,
             retries,
             open: None,
+            late: None,
         }
     }
 
     /// Asks until there is a body to read from.
     pub(super) fn start(&mut self) -> Result<(), FetchError> {
+        if let Some(refusal) = self.late.take() {
+            self.failed(refusal)?;
+        }
         while self.open.is_none() {
             match self.source.ask_in_time(&self.blob, &self.range) {
                 Ok(body) => {
@@ -78,11 +84,11 @@ impl Body {
         self.retries.progressed(length as u64);
         self.source.bandwidth.pass(length as u64);
         if self.pace.is_stalled(length as u64) && !self.range.is_empty() {
-            self.open = None; // what came is good; the rest is asked for again
-            tracing::debug!(
-                start = self.range.start,
-                "bytes come too slowly; asking again"
-            );
+            // What came is good. Asking for the rest again is a try like any other: a server that does nothing but drip
+            // must not hold its readers for ever.
+            let left = self.range.end - self.range.start;
+            let message = format!("bytes come too slowly, {left} are missing");
+            self.late = Some(Refusal::now(FetchKind::Stalled, message));
         }
         Ok(length)
     }
@@ -103,7 +109,8 @@ impl Read for Body {
     }
 }
 
-fn broken(error: &io::Error) -> Refusal {
+/// A body that ended with an error of its connection.
+pub(super) fn broken(error: &io::Error) -> Refusal {
     let inner = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<ureq::Error>());

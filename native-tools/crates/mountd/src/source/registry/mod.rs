@@ -19,7 +19,7 @@ pub use bucket::{Bucket, Keys};
 pub use retry::RetryPolicy;
 
 use std::collections::{HashMap, HashSet};
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -155,7 +155,15 @@ impl RegistrySource {
                 }
             }
             let response = self.counted(request.call(), &uri)?;
-            let answer = classify(response, blob, range)?;
+            let answer = match classify(response, blob, range) {
+                // Some stores say 400 to a signed address that has run out: the registry gives a new one.
+                Err(refusal) if refusal.is_final() && elsewhere.is_some() && hops == 0 => {
+                    self.remember(blob, None);
+                    elsewhere = None;
+                    continue;
+                }
+                classified => classified?,
+            };
             if at_registry && matches!(answer, Answer::Body(_) | Answer::Redirect(_)) {
                 self.allowed(blob);
             }
@@ -307,6 +315,11 @@ pub(super) fn transport_error(error: &ureq::Error, uri: &Uri) -> FetchError {
     answer::transport(error, uri).error
 }
 
+/// What of a body that broke is told.
+pub(super) fn body_error(error: &io::Error) -> FetchError {
+    body::broken(error).error
+}
+
 impl BlobSource for RegistrySource {
     fn gate(&self) -> Option<Arc<Gate>> {
         self.gate.clone()
@@ -322,7 +335,7 @@ impl BlobSource for RegistrySource {
         range: Range<u64>,
     ) -> Result<Box<dyn Read + Send>, FetchError> {
         if range.is_empty() {
-            return Ok(Box::new(std::io::empty()));
+            return Ok(Box::new(io::empty()));
         }
         let retries = Retries::new(self.retry, self.read_timeout);
         let mut body = Body::new(self, *blob, range, retries);
