@@ -9,6 +9,7 @@ import { addBenchCommands } from './commands/bench.ts';
 import { addBuildCommand } from './commands/build.ts';
 import { addCacheCommands } from './commands/cache.ts';
 import { addClientCommands } from './commands/client.ts';
+import { addConfigCommands } from './commands/config.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addExplainCommand } from './commands/explain.ts';
 import { addIndexCommand } from './commands/index-image.ts';
@@ -125,6 +126,7 @@ function createProgram(context: CommandContext, json: boolean): Command {
   addBenchCommands(program, context);
   addWorkerCommand(program, context);
   addClientCommands(program, context);
+  addConfigCommands(program, context);
   addDoctorCommand(program, context);
   for (const command of program.commands) takeJson(command);
   return program;
