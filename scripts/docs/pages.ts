@@ -32,7 +32,7 @@ export function configurationPage(): string {
   return `${GENERATED}# Configuration
 
 Settings come from the environment and are read once, at the start. A flag of a command goes before its variable.
-\`scripts/services.sh env\` prints the values of the local services.
+\`scripts/services.sh env\` prints the values of the local services; \`clipyard config check\` says what is in force and what is wrong with it.
 
 | variable | default | meaning |
 | --- | --- | --- |

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { clearKilledBuildkit } from './killed-buildkit.ts';
+import { accepts, answersHttp, answersPing } from './ports.ts';
 import type { Places, Remembered } from './state.ts';
 
 /** One program that runs beside Clipyard on this machine. */
@@ -19,52 +19,6 @@ export interface Service {
 }
 
 export const BUCKET = 'clipyard';
-
-async function answersHttp(url: string): Promise<boolean> {
-  try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(2000) });
-    await response.body?.cancel();
-    return response.ok;
-  } catch {
-    return false;
-  }
-}
-
-async function accepts(path: string): Promise<boolean> {
-  return await new Promise((resolve) => {
-    const socket = connect(path);
-    const done = (result: boolean) => {
-      socket.destroy();
-      resolve(result);
-    };
-    socket.once('connect', () => {
-      done(true);
-    });
-    socket.once('error', () => {
-      done(false);
-    });
-  });
-}
-
-/** True once the data is loaded: until then Redis answers -LOADING. */
-async function answersPing(port: number): Promise<boolean> {
-  return await new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1', () => socket.write('PING\r\n'));
-    const done = (result: boolean) => {
-      socket.destroy();
-      resolve(result);
-    };
-    socket.setTimeout(2000, () => {
-      done(false);
-    });
-    socket.once('data', (answer) => {
-      done(answer.toString().startsWith('+PONG'));
-    });
-    socket.once('error', () => {
-      done(false);
-    });
-  });
-}
 
 /** Registry hosts on loopback speak plain http; GC keeps the cache below a fifth of the disk, the newest week longest. */
 const buildkitConfig = (registry: string): string => `# written by scripts/services.sh
@@ -110,7 +64,7 @@ function buildkit(places: Places, remembered: Remembered): Service {
     env: { BUILDKIT_STEP_LOG_MAX_SIZE: '-1', BUILDKIT_STEP_LOG_MAX_SPEED: '-1', TMPDIR: places.buildkitTemporary },
     ownArgument: root,
     address: `unix://${places.buildkitSocket}`,
-    ready: () => accepts(places.buildkitSocket),
+    ready: () => accepts({ path: places.buildkitSocket }),
     beforeStart: () => {
       clearKilledBuildkit(root, places.buildkitTemporary);
     },

@@ -2,8 +2,9 @@
 import { mkdirSync, realpathSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { BUCKET, environment, type Service, servicesOf } from './definitions.ts';
+import { freePort } from './ports.ts';
 import { isCurrent, launch, logFile, runningPid, terminate, untilReady } from './process.ts';
-import { freePort, newKeys, type Places, placesOf, type Remembered, recall, writePrivate } from './state.ts';
+import { newKeys, type Places, placesOf, type Remembered, recall, writePrivate } from './state.ts';
 
 const READY_TIMEOUT_MS = 30_000;
 const STOP_GRACE_MS = 10_000;

@@ -1,6 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 
 /** What a state directory remembers between starts. Keys are random per directory; ports stay until one is taken. */
@@ -64,28 +63,6 @@ export function writePrivate(path: string, text: string): void {
   mkdirSync(join(path, '..'), { recursive: true });
   writeFileSync(`${path}.tmp`, text, { mode: 0o600 });
   renameSync(`${path}.tmp`, path);
-}
-
-async function bind(port: number): Promise<number | undefined> {
-  const server = createServer();
-  return await new Promise((resolve) => {
-    server.once('error', () => {
-      resolve(undefined);
-    });
-    server.listen(port, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => {
-        resolve(typeof address === 'object' && address !== null ? address.port : undefined);
-      });
-    });
-  });
-}
-
-/** The port of last time when nobody else has it, otherwise a free one. */
-export async function freePort(wanted: number | undefined): Promise<number> {
-  const port = (wanted === undefined ? undefined : await bind(wanted)) ?? (await bind(0));
-  if (port === undefined) throw new Error('no free port on 127.0.0.1');
-  return port;
 }
 
 export const newKeys = (): { accessKey: string; secretKey: string } => ({

@@ -6,8 +6,8 @@ import { contextTar } from '../../src/buildkit/index.ts';
 import { type BuildQueue, openQueue } from '../../src/queue/index.ts';
 import { connectWorker } from '../../src/service/index.ts';
 import { parseBuildSpec } from '../../src/worker/index.ts';
+import { accepts, freePort } from '../services/ports.ts';
 import { Part } from './chaos/part.ts';
-import { accepts, freePort } from './chaos/ports.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const { env } = process;

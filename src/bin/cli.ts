@@ -19,17 +19,19 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   });
 }
 
-// `clipyard ls … | head`: the reader has what it wanted.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
-});
-
 // What Node made of our sources, kept where nobody else may write (its default is in /tmp): halves the time to start.
 // It must be on before the rest is loaded, hence the late import.
 if (!process.env['NODE_COMPILE_CACHE'])
   enableCompileCache(join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'clipyard', 'compile'));
-const { runCommandLine } = await import('../cli/index.ts');
+const { outputFailure, runCommandLine } = await import('../cli/index.ts');
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // `clipyard ls … | head`: the reader has what it wanted.
+  if (error.code === 'EPIPE') process.exit(0);
+  const { exitCode, text } = outputFailure(error, process.argv);
+  process.stderr.write(text);
+  process.exit(exitCode);
+});
 
 process.exitCode = await runCommandLine(process.argv, {
   env: process.env,

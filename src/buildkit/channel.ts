@@ -1,6 +1,6 @@
 import { credentials } from '@grpc/grpc-js';
-import { WorkerError } from '../errors/index.ts';
 import { ControlClient } from '../gen/github.com/moby/buildkit/api/services/control/control.ts';
+import { grpcTarget } from './address.ts';
 
 /** 64 KiB windows halve the speed of blob reads (16 MiB: 585 MB/s instead of 262). */
 const WINDOW_BYTES = 16 * 1024 * 1024;
@@ -17,15 +17,4 @@ export function openChannel(address: string): ControlClient {
     // Connections with equal options are shared otherwise, and blob bytes would queue in front of status and health.
     'grpc.use_local_subchannel_pool': 1,
   });
-}
-
-/** `unix:///path` and `tcp://host:port` as gRPC names them. Throws CONFIG_INVALID. */
-export function grpcTarget(address: string): string {
-  if (/^unix:\/\/\/./.test(address)) return address;
-  const tcp = /^tcp:\/\/(?<host>\[[0-9a-f:]+\]|[^/:]+):(?<port>\d{1,5})\/?$/i.exec(address)?.groups;
-  if (tcp !== undefined) return `dns:///${tcp['host'] ?? ''}:${tcp['port'] ?? ''}`;
-  throw new WorkerError(
-    'CONFIG_INVALID',
-    `BuildKit address ${JSON.stringify(address)} is neither unix:///path nor tcp://host:port`,
-  );
 }

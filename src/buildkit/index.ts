@@ -1,3 +1,4 @@
+export { grpcTarget } from './address.ts';
 export type { BuildRequest, CacheSpec, DockerfileSource } from './build-request.ts';
 export type { BuildkitResult } from './build-result.ts';
 export type { BuildkitClient, BuildkitInfo, BuildOptions, ConnectOptions, LintWarning } from './client.ts';

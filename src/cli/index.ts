@@ -9,6 +9,7 @@ import { addBenchCommands } from './commands/bench.ts';
 import { addBuildCommand } from './commands/build.ts';
 import { addCacheCommands } from './commands/cache.ts';
 import { addClientCommands } from './commands/client.ts';
+import { addConfigCommands } from './commands/config.ts';
 import { addDoctorCommand } from './commands/doctor.ts';
 import { addExplainCommand } from './commands/explain.ts';
 import { addIndexCommand } from './commands/index-image.ts';
@@ -75,6 +76,12 @@ export async function runCommandLine(argv: readonly string[], processContext: Pr
   }
 }
 
+/** A result that could not be written, and what to end with: it is no success. */
+export function outputFailure(thrown: unknown, argv: readonly string[]): { text: string; exitCode: number } {
+  const error = toWorkerError(thrown, 'write the result');
+  return { text: asksForJson(argv) ? errorDocument(error) : renderError(error), exitCode: exitCodeOf(error) };
+}
+
 /** Behind `--` everything belongs to the command that `run` starts. */
 function asksForJson(argv: readonly string[]): boolean {
   const end = argv.indexOf('--');
@@ -122,9 +129,14 @@ export function createProgram(context: CommandContext, json: boolean): Command {
   addBenchCommands(program, context);
   addWorkerCommand(program, context);
   addClientCommands(program, context);
+  addConfigCommands(program, context);
   addDoctorCommand(program, context);
-  // Every command takes --json in front of or behind its name.
-  for (const command of program.commands.flatMap((each) => [each, ...each.commands]))
-    command.option('--json', 'print the result as one JSON document').exitOverride();
+  for (const command of program.commands) takeJson(command);
   return program;
+}
+
+/** Every command, however deep, takes --json in front of or behind its name. */
+function takeJson(command: Command): void {
+  command.option('--json', 'print the result as one JSON document').exitOverride();
+  for (const each of command.commands) takeJson(each);
 }

@@ -2,11 +2,12 @@ import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { z } from 'zod';
 import { fetchForMount, fileSource, parseImageId, parseWorkspaceId, readDocuments } from '../archive/index.ts';
 import { type Digest, hexOf, verify } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
 import { writeFileAtomically } from '../files/index.ts';
-import { type ObjectStore, readObject } from '../objects/index.ts';
+import { type ObjectStore, readJson } from '../objects/index.ts';
 import {
   type ImageConfig,
   isIndexType,
@@ -27,7 +28,7 @@ import {
 import { type CompleteOptions, completeArchive } from './complete-archive.ts';
 import { v1LayerOf } from './complete-v1.ts';
 import { objectSource } from './object-source.ts';
-import { type Pointer, readPointer, storeKeys } from './publish.ts';
+import { type Pointer, PointerSchema, readPointer, storeKeys } from './publish.ts';
 
 /** An archive on this machine that a mount can use, and what it says about its image. */
 export interface MountableArchive {
@@ -98,9 +99,16 @@ async function fromRegistryImage(reference: Reference, context: ArchiveSourceCon
   const manifest = await imageOf(reference, context);
   await using store = context.openStore();
   const key = storeKeys.manifest(manifest);
-  const { bytes } = await readObject(store, key, { signal: context.signal, maxBytes: 1 << 20 });
-  const entry = JSON.parse(Buffer.from(bytes).toString('utf8')) as StoredArchive;
-  const archive = await fromStore(store, entry, { blobsAt: reference, ...context });
+  const { signal } = context;
+  const parse = (value: unknown) => StoredArchive.parse(value);
+  const entry = await readJson(store, key, { maxBytes: 1 << 20, parse, signal, what: 'record of an archive' });
+  if (entry === undefined)
+    throw new WorkerError(
+      'STORE_OBJECT_NOT_FOUND',
+      `there is no archive of ${formatReference(reference)}: no ${store.urlOf(key)}`,
+      { key },
+    );
+  const archive = await fromStore(store, entry.content, { blobsAt: reference, ...context });
   return {
     ...archive,
     storage: { ...archive.storage, registry: reference.registry, repository: reference.repository },
@@ -117,10 +125,9 @@ async function imageOf(reference: Reference, { client, platform, signal }: Archi
   return selectPlatform(parseIndex(bytes), parsePlatform(platform)).digest;
 }
 
-interface StoredArchive {
-  readonly digest: Digest;
-  readonly footerDigest?: Digest | undefined;
-}
+/** What an object `manifests/…` says of its archive, as far as a mount needs it. */
+const StoredArchive = PointerSchema.shape.archives.valueType.pick({ digest: true, footerDigest: true });
+type StoredArchive = z.infer<typeof StoredArchive>;
 
 async function fromStore(
   store: ObjectStore,

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type Digest, hexOf, isDigest } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
-import { type ObjectStore, readObject } from '../objects/index.ts';
+import { type ObjectStore, readJson } from '../objects/index.ts';
 
 const digest = z.string().refine((text): text is Digest => isDigest(text), 'not a digest');
 
@@ -56,14 +56,9 @@ export async function readPointer(
   key: string,
   { signal }: Cancelable,
 ): Promise<ReadPointer | undefined> {
-  try {
-    const { bytes, etag } = await readObject(store, key, { signal, maxBytes: 1 << 20 });
-    return { etag, pointer: PointerSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8'))) };
-  } catch (thrown) {
-    if (thrown instanceof WorkerError && thrown.code === 'STORE_OBJECT_NOT_FOUND') return undefined;
-    if (thrown instanceof WorkerError) throw thrown;
-    throw new WorkerError('STORE_PROTOCOL', `${key} is no pointer object`, { key }, { cause: thrown });
-  }
+  const parse = (value: unknown) => PointerSchema.parse(value);
+  const found = await readJson(store, key, { maxBytes: 1 << 20, parse, signal, what: 'pointer object' });
+  return found === undefined ? undefined : { etag: found.etag, pointer: found.content };
 }
 
 /**

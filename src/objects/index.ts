@@ -9,4 +9,5 @@ export type {
   StoreAccess,
 } from './object-store.ts';
 export { openStore } from './open-store.ts';
+export { readJson } from './read-json.ts';
 export { readObject } from './read-object.ts';

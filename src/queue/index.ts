@@ -1,5 +1,5 @@
 export type { BuildQueue, Lease, ListPage, ListQuery, QueueSettings, Submitted } from './build-queue.ts';
-export { openQueue } from './open.ts';
+export { checkQueueAddress, openQueue } from './open.ts';
 export type {
   BuildRecord,
   Job,

@@ -14,13 +14,27 @@ export async function openQueue(
   settings: QueueSettings,
   options: RedisQueueOptions = {},
 ): Promise<BuildQueue> {
-  if (/^rediss?:/.test(address)) {
+  if (isRedis(address)) {
     // Two clients and their scripts: not for commands that need no Redis.
     const { openRedisQueue } = await import('./redis/index.ts');
     return await openRedisQueue(address, settings, options);
   }
-  const file = /^sqlite:(.+)$/s.exec(address)?.[1];
-  if (file === undefined) throw new WorkerError('CONFIG_INVALID', 'a queue is sqlite:FILE or redis://host[:port]');
+  const file = sqliteFile(address);
   await mkdir(dirname(file), { recursive: true });
   return openSqliteQueue(file, settings);
+}
+
+/** Throws CONFIG_INVALID where `openQueue` would, and opens nothing. */
+export function checkQueueAddress(address: string): void {
+  if (!isRedis(address)) sqliteFile(address);
+}
+
+function isRedis(address: string): boolean {
+  return /^rediss?:/.test(address);
+}
+
+function sqliteFile(address: string): string {
+  const file = /^sqlite:(.+)$/s.exec(address)?.[1];
+  if (file === undefined) throw new WorkerError('CONFIG_INVALID', 'a queue is sqlite:FILE or redis://host[:port]');
+  return file;
 }

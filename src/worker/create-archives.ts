@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { parseImageId, parseImageTag, parseWorkspaceId, type WorkspaceId } from '../archive/index.ts';
 import { type Digest, hexOf, parseDigest } from '../digest/index.ts';
-import { type Cancelable, messageOf, WorkerError } from '../errors/index.ts';
+import { type Cancelable, WorkerError } from '../errors/index.ts';
 import { DEFAULT_CHUNK_BYTES } from '../indexer/index.ts';
 import {
   type IndexContext,
@@ -16,7 +16,7 @@ import {
   readPointer,
   storeKeys,
 } from '../jobs/index.ts';
-import { type ObjectStore, readObject } from '../objects/index.ts';
+import { type ObjectStore, readJson } from '../objects/index.ts';
 import { formatPlatform, localPlatform, parsePlatform } from '../oci/index.ts';
 import { formatReference, parseReference, type Reference, type Repository } from '../registry/index.ts';
 import type { Archives, ArchiveView } from './api.ts';
@@ -112,14 +112,9 @@ async function ofManifest(
 }
 
 async function readStored(key: string, { signal, store }: ArchivesOptions & Cancelable) {
-  try {
-    const { bytes } = await readObject(store, key, { signal, maxBytes: MAX_BYTES });
-    return stored.parse(JSON.parse(Buffer.from(bytes).toString())) as z.infer<typeof stored> & Entry;
-  } catch (thrown) {
-    if (thrown instanceof WorkerError && thrown.code === 'STORE_OBJECT_NOT_FOUND') return undefined;
-    if (thrown instanceof WorkerError) throw thrown;
-    throw new WorkerError('STORE_PROTOCOL', `${key}: ${messageOf(thrown)}`, { key }, { cause: thrown });
-  }
+  const parse = (value: unknown) => stored.parse(value) as z.infer<typeof stored> & Entry;
+  const found = await readJson(store, key, { maxBytes: MAX_BYTES, parse, signal, what: 'record of an archive' });
+  return found?.content;
 }
 
 async function indexFor(

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { type Cancelable, messageOf, WorkerError } from '../errors/index.ts';
+import type { Cancelable } from '../errors/index.ts';
 import { type BuildResult, readPointer, storeKeys } from '../jobs/index.ts';
-import { type ObjectStore, readObject } from '../objects/index.ts';
+import { type ObjectStore, readJson } from '../objects/index.ts';
 import type { Job, Json } from '../queue/index.ts';
 import { parseReference, type RegistryClient } from '../registry/index.ts';
 
@@ -112,22 +112,10 @@ export async function readPublished(
   { signal, store }: Cancelable & { readonly store: ObjectStore },
 ): Promise<PublishedBuild | undefined> {
   const name = keyOf(workspaceId, key);
-  try {
-    const { bytes } = await readObject(store, name, { signal, maxBytes: MAX_BYTES });
-    const parsed = publishedBuild.safeParse(JSON.parse(Buffer.from(bytes).toString()));
-    return parsed.success && parsed.data.key === key && parsed.data.workspaceId === workspaceId
-      ? parsed.data
-      : undefined;
-  } catch (thrown) {
-    if (thrown instanceof WorkerError && thrown.code === 'STORE_OBJECT_NOT_FOUND') return undefined;
-    if (thrown instanceof WorkerError) throw thrown;
-    throw new WorkerError(
-      'STORE_PROTOCOL',
-      `${name} is no record of a build: ${messageOf(thrown)}`,
-      {},
-      { cause: thrown },
-    );
-  }
+  const parse = (value: unknown) => publishedBuild.safeParse(value).data;
+  const found = await readJson(store, name, { maxBytes: MAX_BYTES, parse, signal, what: 'record of a build' });
+  const build = found?.content;
+  return build?.key === key && build.workspaceId === workspaceId ? build : undefined;
 }
 
 function plainKey(key: string): string | undefined {

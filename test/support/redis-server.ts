@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Redis } from 'ioredis';
-import { freePort, installedProgram } from './server-process.ts';
+import { freePort } from '../../scripts/services/ports.ts';
+import { installedProgram } from './server-process.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
 
 export interface RedisServer extends AsyncDisposable {

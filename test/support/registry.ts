@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { freePort, startServer } from './server-process.ts';
+import { freePort } from '../../scripts/services/ports.ts';
+import { startServer } from './server-process.ts';
 import { temporaryDirectory } from './temporary-directory.ts';
 import type { TokenService } from './token-service.ts';
 

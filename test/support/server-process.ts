@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -52,17 +51,6 @@ export async function startServer({ program, args, env = {}, url }: ServerComman
   if (child.exitCode !== null || child.pid === undefined)
     throw new Error(`${program} ended, and another server answers at ${url}`);
   return { pid: child.pid, [Symbol.asyncDispose]: stop };
-}
-
-/** A port nobody has now. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }
 
 async function answers(url: string): Promise<boolean> {

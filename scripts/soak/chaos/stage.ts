@@ -3,8 +3,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { clearKilledBuildkit, unmountBelow } from '../../services/killed-buildkit.ts';
+import { accepts, answersHttp, answersPing, freePort } from '../../services/ports.ts';
 import { Part } from './part.ts';
-import { accepts, answersHttp, answersPing, freePort } from './ports.ts';
 
 /** Workers and everything they stand on, all its own, below one directory: three on Redis, or two on one SQLite file. */
 export interface Stage extends AsyncDisposable {
@@ -47,7 +47,7 @@ export async function openStage(directory: string, kind: QueueKind): Promise<Sta
   for (const name of ['logs', 'redis', 'registry', 's3/buckets', 's3/users', 'buildkit', 'one', 'two'])
     await mkdir(at(name), { recursive: true });
   const installed = (name: string) => join(ROOT, '.clipyard/bin', name);
-  const ports = await Promise.all(Array.from({ length: 3 + WORKERS[kind] }, freePort));
+  const ports = await Promise.all(Array.from({ length: 3 + WORKERS[kind] }, () => freePort()));
   const [redisPort = 0, registryPort = 0, s3Port = 0, ...workerPorts] = ports;
   const keys = { access: randomBytes(10).toString('hex').toUpperCase(), secret: randomBytes(20).toString('hex') };
   const socket = at('buildkit', 'sock');

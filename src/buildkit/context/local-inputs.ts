@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { systemCodeOf, WorkerError } from '../../errors/index.ts';
@@ -21,7 +22,9 @@ export async function dockerfileBytes(
     if (bytes === undefined) continue;
     return { name: basename(path), bytes, ignore: await readSmallFile(`${path}.dockerignore`) };
   }
-  throw new WorkerError('DOCKERFILE_NOT_FOUND', `${candidates[0] ?? ''} does not exist`, { path: candidates[0] });
+  const [path = ''] = candidates;
+  const why = existsSync(path) ? 'is no file' : 'does not exist';
+  throw new WorkerError('DOCKERFILE_NOT_FOUND', `${path} ${why}`, { path });
 }
 
 /** The real path of a folder. Throws CONTEXT_NOT_FOUND. */

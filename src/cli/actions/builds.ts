@@ -25,6 +25,8 @@ export interface BuildsFlags extends ClientFlags {
 export async function watch(buildId: string, flags: WatchFlags, json: boolean, context: CommandContext): Promise<void> {
   using calls = await workerCalls(flags, context);
   const after = parseCount(flags.after, '--after', { min: 0, max: Number.MAX_SAFE_INTEGER });
+  // A watch waits for a worker that is away; one that never was there is told at once.
+  await calls.client.builds.get(calls.workspaceId, buildId, { signal: context.signal });
   const options = { after, skipLogs: flags.skipLogs === true, progress: flags.progress };
   const build = await followBuild(buildId, options, calls, json, context);
   writeResult(context.stdout, buildDocument(build), json, () => `${buildId} ${build.state}\n`);

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseImageId, parseWorkspaceId } from '../../archive/index.ts';
-import { systemCodeOf, WorkerError } from '../../errors/index.ts';
+import { systemCodeOf, toWorkerError, WorkerError } from '../../errors/index.ts';
 import { formatReference, type RegistryClient, type Repository } from '../../registry/index.ts';
 import {
   applyPlan,
@@ -99,7 +99,9 @@ export async function planReleaseFile(
   if (lookup?.state === 'absent') say(RELEASE_LINES.notFound(request.commit ?? ''));
   if (lookup?.state === 'unknown') say(RELEASE_LINES.unknown(request.commit ?? '', lookup.error.message));
   const path = flags.output ?? `${app}-${version}.plan.json`;
-  await writeFile(path, `${JSON.stringify(document, undefined, 2)}\n`);
+  await writeFile(path, `${JSON.stringify(document, undefined, 2)}\n`).catch((cause: unknown) => {
+    throw toWorkerError(cause, `write the plan ${path}`);
+  });
   writeResult(context.stdout, document, json, () => `${describe(document)}\nplan     ${path}\n`);
 }
 

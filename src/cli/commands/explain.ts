@@ -10,6 +10,8 @@ Examples:
   clipyard explain start.trace --archive web.clip --html start.html
 `;
 
+const PROFILE_EXAMPLE = '\nExample:\n  clipyard profile publish team/web start1.trace start2.trace\n';
+
 /** `explain`, `trace`, `profile publish`. */
 export function addExplainCommand(program: Command, context: CommandContext): void {
   program
@@ -38,12 +40,13 @@ export function addExplainCommand(program: Command, context: CommandContext): vo
   program
     .command('profile')
     .description('Profiles of starts: what `mount --profile auto` fetches first')
+    .addHelpText('after', PROFILE_EXAMPLE)
     .command('publish <image> <traces...>')
     .description('Merge traces into the profile of WORKSPACE/IMAGE in the store; the next build of it finds it, too')
     .option('--store <url>', 'object store (CLIPYARD_STORE)')
     .option('--entry <text>', 'what ran (default: as the traces say)')
     .option('--platform <platform>', 'of a multi-platform image (default: this machine)')
-    .addHelpText('after', '\nExample:\n  clipyard profile publish team/web start1.trace start2.trace\n')
+    .addHelpText('after', PROFILE_EXAMPLE)
     .action(async (image: string, traces: string[], flags: ProfileFlags, command: Command) => {
       const { json = false } = command.optsWithGlobals<GlobalOptions>();
       const { publish } = await import('../actions/profile.ts');

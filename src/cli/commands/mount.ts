@@ -56,7 +56,6 @@ export function addMountCommands(program: Command, context: CommandContext): voi
     .description('Show what a mount did so far: bytes wanted and fetched, requests, layers')
     .option('--files <source>', 'name the slowest files, from the archive of the image (file, s3://, WORKSPACE/IMAGE)')
     .option('--store <url>', 'object store of WORKSPACE/IMAGE (CLIPYARD_STORE)')
-    .option('--fetch-memory <size>', 'what requests in flight for this mount may hold (default: as the daemon)')
     .option('--platform <platform>', 'of a multi-platform image (default: this machine)')
     .addHelpText('after', '\nExamples:\n  clipyard stat /mnt/web\n  clipyard stat /mnt/web --files team/web\n')
     .action(async (dir: string, flags: StatFlags, command: Command) => {
@@ -77,6 +76,7 @@ export function withMountOptions(command: Command): Command {
     .option('--mirror <url>', 'server to ask for blobs before the registry; again for more, in order', collect, [])
     .option('--blobs <url>', 'read the blobs from s3://bucket/prefix or file:///dir (blobs/sha256/…), not the registry')
     .option('--max-requests <n>', 'requests in flight for this mount (default: what the daemon allows for all)')
+    .option('--fetch-memory <size>', 'what requests in flight for this mount may hold (default: as the daemon)')
     .option('--bandwidth <size>', 'what this mount may fetch in a second, as 10MB (default: no limit)')
     .option('--platform <platform>', 'of a multi-platform image (default: this machine)')
     .addOption(

@@ -71,6 +71,7 @@ export function addServicesCommand(program: Command, context: CommandContext): v
     .option('--org <org>', 'Organization')
     .option('--repo <repo>', 'Repository')
     .option('--registry <host>', 'Registry')
+    .addHelpText('after', '\nExample:\n  clipyard services init --org acme --repo shop\n')
     .action(async (_flags: InitFlags, command: Command) => {
       const flags = command.optsWithGlobals<GlobalOptions & InitFlags>();
       const { initServices } = await import('../actions/services.ts');

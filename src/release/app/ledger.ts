@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type Digest, isDigest } from '../../digest/index.ts';
-import { type Cancelable, WorkerError } from '../../errors/index.ts';
-import { type ObjectStore, readObject } from '../../objects/index.ts';
+import type { Cancelable } from '../../errors/index.ts';
+import { type ObjectStore, readJson } from '../../objects/index.ts';
 import type { Repository } from '../../registry/index.ts';
 
 const digest = z.string().refine((text): text is Digest => isDigest(text), 'not a digest');
@@ -58,15 +58,9 @@ export function storeLedger(store: ObjectStore, repository: Repository): LedgerP
   const key = ledgerKey(repository);
   return {
     async read({ signal }) {
-      try {
-        const { bytes, etag } = await readObject(store, key, { signal, maxBytes: MAX_LEDGER_BYTES });
-        return { etag, content: LedgerSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8'))) };
-      } catch (thrown) {
-        if (thrown instanceof WorkerError && thrown.code === 'STORE_OBJECT_NOT_FOUND')
-          return { etag: undefined, content: EMPTY_LEDGER };
-        if (thrown instanceof WorkerError) throw thrown;
-        throw new WorkerError('STORE_PROTOCOL', `${key} is no release ledger`, { key }, { cause: thrown });
-      }
+      const parse = (value: unknown) => LedgerSchema.parse(value);
+      const found = await readJson(store, key, { maxBytes: MAX_LEDGER_BYTES, parse, signal, what: 'release ledger' });
+      return found ?? { etag: undefined, content: EMPTY_LEDGER };
     },
     async write(content, before, { signal }) {
       await store.put(key, `${JSON.stringify(content)}\n`, {

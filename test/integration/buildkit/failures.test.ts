@@ -135,6 +135,8 @@ describe('before anything is asked of the daemon', () => {
     const contextDir = await place.context({ Dockerfile: BASE });
     const dockerfile = { file: join(contextDir, 'nowhere/Dockerfile') };
     expect((await failureOf(build(client, place, { contextDir, dockerfile }))).code).toBe('DOCKERFILE_NOT_FOUND');
+    const folder = await failureOf(build(client, place, { contextDir, dockerfile: { file: contextDir } }));
+    expect(folder).toMatchObject({ code: 'DOCKERFILE_NOT_FOUND', message: `${contextDir} is no file` });
   });
 
   test.for<[what: string, make: (path: string) => Promise<unknown>]>([

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { CreateMultipartUploadCommand, ListMultipartUploadsCommand, S3Client } from '@aws-sdk/client-s3';
 import { expect, test } from 'vitest';
+import { freePort } from '../../../scripts/services/ports.ts';
 import { openStore } from '../../../src/objects/index.ts';
 import { describeObjectStore } from '../../conformance/object-store.ts';
 import { FaultProxy } from '../../support/fault-proxy.ts';
-import { freePort } from '../../support/server-process.ts';
 import { serviceSetting } from '../../support/services.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { freePort } from '../../../scripts/services/ports.ts';
 import { digestOf } from '../../../src/digest/index.ts';
 import { createRegistryClient, type RegistryClient, type RegistryLimits } from '../../../src/registry/index.ts';
 import { type BlobFile, newBlobFile, sourceOf } from '../../support/blob-file.ts';
 import { FaultProxy } from '../../support/fault-proxy.ts';
 import { type RunningRegistry, startOlareg } from '../../support/registry.ts';
-import { freePort } from '../../support/server-process.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../../support/temporary-directory.ts';
 import { newTestImage } from '../../support/test-image.ts';
 

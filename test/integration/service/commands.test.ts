@@ -138,8 +138,9 @@ test('drain tells how many builds were handed back; wrong flags and no worker ar
   const both = ['submit', '--dockerfile-inline', 'FROM x', '--git', 'https://git.example/a.git'];
   expect(await commandError(both, env)).toMatchObject({ code: 'USAGE' });
   expect(await commandError(['builds', '--state', 'lost'], env)).toMatchObject({ code: 'USAGE' });
-  expect(await commandError(['builds', '--server', '127.0.0.1:1'], env)).toMatchObject({
-    code: 'WORKER_UNAVAILABLE',
-    exitCode: 75,
-  });
+  for (const command of [['builds'], ['watch', 'none']])
+    expect(await commandError([...command, '--server', '127.0.0.1:1'], env)).toMatchObject({
+      code: 'WORKER_UNAVAILABLE',
+      exitCode: 75,
+    });
 });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { grpcTarget } from '../../../src/buildkit/channel.ts';
+import { grpcTarget } from '../../../src/buildkit/address.ts';
 import type { BuildRequest } from '../../../src/buildkit/index.ts';
 import { frontendAttrsOf, solveRequestOf } from '../../../src/buildkit/solve-request.ts';
 

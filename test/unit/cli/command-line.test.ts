@@ -26,6 +26,8 @@ test.for([
   [['build', '--bogus', '--json'], "unknown option '--bogus'"],
   [['--json', 'index', '--output', 'x'], "required option '--from <source>' not specified"],
   [['--json'], 'no command is named'],
+  [['cache', 'layers', 'gc', '--json'], "required option '--max-size <size>' not specified"],
+  [['stat', '/mnt', '--fetch-memory', '1MB', '--json'], "unknown option '--fetch-memory'"],
 ] as const)('with --json a wrong command line is one document: %j', async ([args, message]) => {
   const { exitCode, stderr, stdout } = await run(...args);
   expect(exitCode).toBe(64);

@@ -1,8 +1,10 @@
+import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../../src/digest/index.ts';
 import { WorkerError } from '../../../src/errors/index.ts';
 import { movePointer, type PointerContent, putOnce, readPointer, storeKeys } from '../../../src/jobs/publish.ts';
-import { openStore } from '../../../src/objects/index.ts';
+import { type ObjectStore, openStore } from '../../../src/objects/index.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const signal = AbortSignal.timeout(20_000);
@@ -56,6 +58,20 @@ describe('the pointer', () => {
     await using store = openStore(`file://${directory.path}`, {});
     await movePointer(store, key, undefined, contentOf('a'), { signal });
     expect((await movePointer(store, key, undefined, contentOf('a'), { signal })).generation).toBe(1);
+  });
+
+  test('a read that is stopped in the middle is stopped, and no damaged pointer', async () => {
+    const stop = new AbortController();
+    const body = Readable.from(
+      (async function* () {
+        yield Buffer.from('{"version":');
+        stop.abort();
+        await sleep(60_000, undefined, { signal: stop.signal });
+      })(),
+    );
+    const get = () => Promise.resolve({ body, etag: 'e', sizeBytes: 100, offset: 0, metadata: {} });
+    const slow = { get, urlOf: (name: string) => name } as unknown as ObjectStore;
+    await expect(readPointer(slow, key, { signal: stop.signal })).rejects.toMatchObject({ name: 'AbortError' });
   });
 
   test('an object that is no pointer is STORE_PROTOCOL', async () => {

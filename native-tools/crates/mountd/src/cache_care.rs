@@ -113,7 +113,7 @@ pub fn care(request: &CacheRequest) -> Result<Value, Error> {
                 prefix => cache.pin(prefix, *pinned).map_err(failed)?,
             };
             if layers == 0 {
-                return Err(Error::PathNotFound(format!("layer {diff_id}")));
+                return Err(Error::LayerNotCached(diff_id.to_owned()));
             }
             json!({ "layers": layers })
         }

@@ -78,6 +78,9 @@ pub enum Error {
     /// The path is not in the image.
     #[error("{0}: not in the image")]
     PathNotFound(String),
+    /// No layer of the cache has such a diffID.
+    #[error("layer {0}: not in the cache")]
+    LayerNotCached(String),
     /// The path is something else than a file.
     #[error("{0}: not a regular file")]
     NotAFile(String),
@@ -134,7 +137,7 @@ impl Coded for Error {
             Self::Fuse(_) => "FUSE_UNAVAILABLE",
             Self::Fusermount(_) => "MOUNT_FAILED",
             Self::Privilege => "PRIVILEGE_REQUIRED",
-            Self::PathNotFound(_) => "PATH_NOT_FOUND",
+            Self::PathNotFound(_) | Self::LayerNotCached(_) => "PATH_NOT_FOUND",
             Self::NotAFile(_) => "NOT_A_REGULAR_FILE",
             Self::LocalLayer { .. } => "BLOB_MISMATCH",
             Self::Request(_) => "INTERNAL",

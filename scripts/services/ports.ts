@@ -1,15 +1,25 @@
-import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 
-/** A port of loopback that nobody has now. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
+/** A port of loopback that nobody has now: the wanted one (that of last time) when it is free. */
+export async function freePort(wanted?: number): Promise<number> {
+  const port = (wanted === undefined ? undefined : await bind(wanted)) ?? (await bind(0));
+  if (port === undefined) throw new Error('no free port on 127.0.0.1');
+  return port;
+}
+
+async function bind(port: number): Promise<number | undefined> {
+  const server = createServer();
+  return await new Promise((resolve) => {
+    server.once('error', () => {
+      resolve(undefined);
+    });
+    server.listen(port, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => {
+        resolve(typeof address === 'object' && address !== null ? address.port : undefined);
+      });
+    });
+  });
 }
 
 export async function answersHttp(url: string): Promise<boolean> {
