@@ -75,17 +75,24 @@ export class SharedPacks {
     try {
       return await work(AbortSignal.any([signal, AbortSignal.timeout(DEADLINE_MS)]));
     } catch (thrown) {
-      // Layers are packed side by side: of those that meet a broken store at once, one says it.
-      if (signal.aborted || !this.#usable) return undefined;
-      const code = thrown instanceof WorkerError ? thrown.code : undefined;
-      this.#log.warn(
-        { doing, key: name, store: this.#store.url, code, reason: messageOf(thrown) },
-        'shared pack cache failed',
-      );
-      if (isDamage(thrown)) await this.#forget(name, signal);
-      else this.#usable = false;
+      if (signal.aborted) return undefined;
+      const warn = () => {
+        const code = thrown instanceof WorkerError ? thrown.code : undefined;
+        const failure = { doing, key: name, store: this.#store.url, code, reason: messageOf(thrown) };
+        this.#log.warn(failure, 'shared pack cache failed');
+      };
+      if (isDamage(thrown)) {
+        warn();
+        await this.#forget(name, signal);
+      } else this.#leave(warn);
       return undefined;
     }
+  }
+
+  /** Layers are packed side by side: of those that meet a broken store at once, one says it. */
+  #leave(warn: () => void): void {
+    if (this.#usable) warn();
+    this.#usable = false;
   }
 
   /** What is damaged makes room, or the next good one could not be stored. */

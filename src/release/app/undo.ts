@@ -1,7 +1,9 @@
 import type { Digest } from '../../digest/index.ts';
 import { WorkerError } from '../../errors/index.ts';
+import { compareSemanticVersions, parseSemanticVersion } from '../version/index.ts';
 import { lockLedger } from './lock.ts';
 import type { ReleaseDocument } from './plan-document.ts';
+import type { ReleaseRegistry } from './registry-port.ts';
 import type { WriteTagsContext } from './write-tags.ts';
 
 export interface UndoneTag {
@@ -14,7 +16,8 @@ export interface UndoneTag {
 
 /**
  * Puts the moving tags of a plan or record back to what they were; permanent tags stay. Refuses with RELEASE_PLAN_STALE, before
- * anything is written, when one of them is neither what the release made of it nor what it was. `isDryRun`: says what it would do.
+ * anything is written, when one of them is neither what the release made of it nor what it was, or when a higher version of the
+ * same image has taken it over. `isDryRun`: says what it would do.
  */
 export async function undoRelease(
   { app, tags, version }: ReleaseDocument,
@@ -39,6 +42,15 @@ export async function undoRelease(
         throw new WorkerError('RELEASE_PLAN_STALE', `${tag} is ${now ?? 'absent'}: another release moved it since`, {
           tag,
         });
+      const heir = now === before ? undefined : await higherVersionOf(now, version, registry, signal);
+      if (heir !== undefined)
+        throw new WorkerError(
+          'RELEASE_PLAN_STALE',
+          `${tag} is ${heir}'s, too: that is the same image, released since`,
+          {
+            tag,
+          },
+        );
       undone.push({
         tag,
         before: now,
@@ -57,4 +69,17 @@ export async function undoRelease(
   } finally {
     await lock?.release((content) => content);
   }
+}
+
+/** A version above this one that names the same image: its release found the moving tag right and did not write it. */
+async function higherVersionOf(
+  digest: Digest | null,
+  version: string,
+  registry: ReleaseRegistry,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const versions = (await registry.tags({ signal })).filter((tag) => parseSemanticVersion(tag) !== undefined);
+  for (const tag of versions.filter((other) => compareSemanticVersions(other, version) > 0))
+    if ((await registry.find(tag, { signal })) === digest) return tag;
+  return undefined;
 }

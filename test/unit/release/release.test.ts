@@ -465,6 +465,14 @@ describe('plan, apply, undo', () => {
     expect(await codeOf(undoRelease(again, { isDryRun: false }, context()))).toBe('RELEASE_PLAN_STALE');
   });
 
+  test('undo leaves latest to a higher version of the same image', async () => {
+    const { context, image, memory, run } = stage();
+    const record = releaseDocument(requestFor(), await run(), 0);
+    await run(requestFor({ version: 'v1.1.0', commit: COMMIT }));
+    expect(await codeOf(undoRelease(record, { isDryRun: false }, context()))).toBe('RELEASE_PLAN_STALE');
+    expect(memory.tags.get('latest')).toBe(image);
+  });
+
   test('undo of the first release removes latest', async () => {
     const { context, memory, run } = stage();
     const record = releaseDocument(requestFor(), await run(), 0);
