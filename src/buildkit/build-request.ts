@@ -1,7 +1,7 @@
 import type { ContextLimits } from './context/context-limits.ts';
 import type { LoginSource } from './session/auth.ts';
 import type { SecretSource } from './session/secrets.ts';
-import type { SourceRule } from './source-policy.ts';
+import type { SourceRule } from './source-rules.ts';
 
 /** Where a Dockerfile comes from: a file (anywhere, also outside the context) or its bytes. */
 export type DockerfileSource = { readonly file: string } | { readonly bytes: Uint8Array };

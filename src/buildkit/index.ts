@@ -14,4 +14,4 @@ export { plainRenderer } from './progress/plain.ts';
 export { type TerminalOptions, type TerminalOutput, type TerminalRenderer, terminalRenderer } from './progress/tty.ts';
 export type { LoginSource, RegistryLogin } from './session/auth.ts';
 export type { SecretSource } from './session/secrets.ts';
-export { pinRules, type SourceRule } from './source-policy.ts';
+export { pinRules, type SourceRule } from './source-rules.ts';
