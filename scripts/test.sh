@@ -37,7 +37,7 @@ in_rust() { (cd native-tools && cargo "$@"); }
 in_rust_order() {
   check rustfmt in_rust fmt --all --check
   check clippy in_rust clippy --workspace --all-targets --locked -- -D warnings
-  check cargo-test in_rust test --workspace --locked
+  check cargo-test in_rust test --workspace --locked --no-fail-fast
 }
 in_rust_order &
 rust=$!

@@ -137,6 +137,8 @@ impl Bench {
         request["archive"] = archive.to_str().unwrap().into();
         request["engine"] = self.engine.into();
         request["registry"]["baseUrl"] = self.wire.url.as_str().into();
+        // A changed length leaves both sides waiting.
+        request["readTimeoutMs"] = 500.into();
         let id = format!("t{}", self.trial);
         self.node.mount(&id, &request, &mountpoint)?;
         let mut seen = self.look(&mountpoint);

@@ -26,7 +26,7 @@ use archive_format::digest::oci;
 use archive_format::footer::SectionType;
 use archive_format::read::Archive;
 use support::TestImage;
-use support::daemon::{drop_page_cache, is_mounted, serve};
+use support::daemon::{drop_page_cache, is_mounted, serve, wait_until};
 use support::testing::server::Fault;
 use support::testing::{Stored, assert_same};
 
@@ -39,6 +39,22 @@ const MIXED: &[(Stored, &[usize])] = &[
 ];
 
 const SMALL: &[(Stored, &[usize])] = &[(Stored::ZstdFrames, &[300_000, 300_000, 300_000])];
+
+#[test]
+fn the_kernel_reads_64_kib_ahead_in_an_image() {
+    // A mount of another process at the same moment leaves both as they are.
+    wait_until("a mount has it", || {
+        let directory = tempfile::tempdir().unwrap();
+        let image = TestImage::make(directory.path(), SMALL);
+        let request = image.request(&directory.path().join("cache"));
+        let _daemon = serve(request, directory.path()).unwrap();
+        let devices = fs::read_dir("/sys/class/bdi").unwrap().flatten();
+        devices
+            .filter(|device| device.file_name().to_string_lossy().starts_with("erofs-"))
+            .filter_map(|device| fs::read_to_string(device.path().join("read_ahead_kb")).ok())
+            .any(|set| set.trim() == "64")
+    });
+}
 
 #[test]
 fn every_file_reads_through_the_kernel_as_it_was_stored() {

@@ -8,4 +8,5 @@ pub mod mount;
 pub mod mountinfo;
 pub mod pass;
 pub mod process;
+pub mod read_ahead;
 pub mod socket;

@@ -8,7 +8,8 @@ use super::stride::Strides;
 const MAX_STREAMS: usize = 16;
 
 /// A read this long is the kernel's own read-ahead at its limit (128 KiB), which it cuts at the end of a file: the file
-/// goes on behind it. Shorter reads of a program's start end where their file ends (ADR 0015).
+/// goes on behind it. Shorter reads of a program's start end where their file ends (ADR 0015). Where the kernel is told to
+/// read less ahead, as engine erofs does, long runs alone count: then fewer bytes are fetched for as few waits (ADR 0020).
 const FULL_READ: u64 = 96 << 10;
 
 /// A reader that came this far without a gap goes on, however short its reads are.

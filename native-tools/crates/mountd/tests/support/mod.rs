@@ -126,7 +126,8 @@ impl TestImage {
             "archive": self.archive,
             "cacheDir": cache,
             "registry": { "baseUrl": self.server.url, "repository": "team/app" },
-            "readTimeoutMs": 500,
+            // Enough for a busy machine.
+            "readTimeoutMs": 5000,
         })
     }
 
