@@ -1,24 +1,10 @@
-import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
-import { runCommandLine } from '../../../src/cli/index.ts';
+import { runInProcess } from '../../support/in-process.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 async function run(...args: readonly string[]) {
   await using state = await temporaryDirectory();
-  const stdout = new PassThrough();
-  const stderr = new PassThrough();
-  const exitCode = await runCommandLine(['node', 'clipyard', ...args], {
-    env: { CLIPYARD_STATE: state.path },
-    root: join(import.meta.dirname, '../../..'),
-    signal: new AbortController().signal,
-    stdout,
-    stderr,
-  });
-  stdout.end();
-  stderr.end();
-  return { exitCode, stdout: await text(stdout), stderr: await text(stderr) };
+  return await runInProcess(args, { CLIPYARD_STATE: state.path });
 }
 
 test.for([

@@ -1,9 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
-import { runCommandLine } from '../../../src/cli/index.ts';
+import { runInProcess } from '../../support/in-process.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 interface Row {
@@ -14,19 +12,9 @@ interface Row {
 }
 
 async function check(env: Readonly<Record<string, string>>, ...flags: readonly string[]) {
-  const stdout = new PassThrough();
-  const stderr = new PassThrough();
-  const exitCode = await runCommandLine(['node', 'clipyard', '--json', 'config', 'check', ...flags], {
-    env,
-    root: join(import.meta.dirname, '../../..'),
-    signal: new AbortController().signal,
-    stdout,
-    stderr,
-  });
-  stdout.end();
-  stderr.end();
-  const { checked, ok } = JSON.parse(await text(stdout)) as { ok: boolean; checked: readonly Row[] };
-  return { exitCode, ok, rows: new Map(checked.map((row) => [row.name, row])), stderr: await text(stderr) };
+  const { exitCode, stderr, stdout } = await runInProcess(['--json', 'config', 'check', ...flags], env);
+  const { checked, ok } = JSON.parse(stdout) as { ok: boolean; checked: readonly Row[] };
+  return { exitCode, ok, rows: new Map(checked.map((row) => [row.name, row])), stderr };
 }
 
 test('defaults are in order, and said to be defaults; what is set is said to be', async () => {

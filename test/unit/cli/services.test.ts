@@ -1,26 +1,11 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
-import { runCommandLine } from '../../../src/cli/index.ts';
 import { TAG_NOTES } from '../../../src/services/index.ts';
+import { runInProcess } from '../../support/in-process.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
-async function run(...args: readonly string[]) {
-  const stdout = new PassThrough();
-  const stderr = new PassThrough();
-  const exitCode = await runCommandLine(['node', 'clipyard', ...args], {
-    env: { CLIPYARD_STATE: '/nonexistent' },
-    root: join(import.meta.dirname, '../../..'),
-    signal: new AbortController().signal,
-    stdout,
-    stderr,
-  });
-  stdout.end();
-  stderr.end();
-  return { exitCode, stdout: await text(stdout), stderr: await text(stderr) };
-}
+const run = (...args: readonly string[]) => runInProcess(args, { CLIPYARD_STATE: '/nonexistent' });
 
 test.for([['--help'], ['-h']])(
   'R003-13: %s names every option of the design, and the notes on tags',
