@@ -91,6 +91,17 @@ fn every_file_reads_as_it_was_stored_and_the_engine_is_named() {
 }
 
 #[test]
+fn both_engines_show_one_filesystem_of_one_size() {
+    let [erofs, fuse] = ["erofs", "fuse"].map(|engine| {
+        let mounted = Mounted::of(MIXED, engine);
+        let space = rustix::fs::statvfs(&mounted.mountpoint).unwrap();
+        assert_eq!((space.f_bfree, space.f_bavail), (0, 0), "{engine}");
+        (space.f_blocks * space.f_frsize, space.f_namemax)
+    });
+    assert_eq!(erofs, fuse);
+}
+
+#[test]
 fn auto_takes_erofs_as_root_and_says_why() {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), SMALL);
