@@ -22,7 +22,7 @@ test('there is an example for tags, releases, a matrix and retention', () => {
   expect(names.toSorted()).toEqual(['matrix.yml', 'release.yml', 'retention.yml', 'tags.yml']);
 });
 
-test.for(names)("R002-1 R002-4: GitHub's own parser has nothing against %s", async (name) => {
+test.for(names)("R002-1, R002-4: GitHub's own parser has nothing against %s", async (name) => {
   expect(await workflowProblems(name, workflow(name))).toEqual([]);
 });
 
@@ -31,7 +31,7 @@ test('the parser sees an unknown key, a wrong type and a name that is nothing', 
   expect(await workflowProblems('a.yml', broken)).toHaveLength(2);
 });
 
-test('R002-12 R002-15: the hybrid runs for main and for version tags', () => {
+test('R002-12, R002-15: the hybrid runs for main and for version tags', () => {
   const { on } = parse(workflow('matrix.yml')) as Workflow;
   expect(on.push).toEqual({ branches: ['main'], tags: ['v*.*.*'] });
 });
