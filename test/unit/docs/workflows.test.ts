@@ -18,8 +18,8 @@ interface Workflow {
   >;
 }
 
-test('there is an example for tags, releases, a matrix and retention', () => {
-  expect(names.toSorted()).toEqual(['matrix.yml', 'release.yml', 'retention.yml', 'tags.yml']);
+test('there is an example for tags, publishing, releases, a matrix and retention', () => {
+  expect(names.toSorted()).toEqual(['matrix.yml', 'publish.yml', 'release.yml', 'retention.yml', 'tags.yml']);
 });
 
 test.for(names)("R002-1, R002-4: GitHub's own parser has nothing against %s", async (name) => {
