@@ -99,11 +99,11 @@ test('D2, D21: tag --release leaves latest and the line to a higher version, and
     released.digest,
   ]);
   expect(await run('tag', `${image}:built`, '1.3.0', '--release', '1.3.0')).toMatchObject({ exitCode: 73 });
-  // A higher release comes between the look and the write: its tag is not taken.
-  registries.fronts.olareg.inject(
-    { method: 'GET', path: /\/tags\/list/ },
-    { kind: 'meanwhile', first: async () => void (await pushSmallImage(client, where, '1.2')) },
-  );
+  // Another release comes between the look and the write: its tag is not taken.
+  const takeOver = async () => {
+    await pushSmallImage(client, where, '1.2');
+  };
+  registries.fronts.olareg.inject({ method: 'GET', path: /\/tags\/list/ }, { kind: 'meanwhile', first: takeOver });
   const lost = await run('--json', 'tag', `${image}:1.3.0`, '1.2', '--release', '1.2.5');
   expect([lost.exitCode, JSON.parse(lost.stderr)]).toMatchObject([73, { error: { code: 'TAG_CHANGED' } }]);
 });

@@ -59,7 +59,7 @@ test('R002-11: a version tag is built, pushed under its three tags, old releases
     const given = await readFile(outputs, 'utf8');
     const filled = Object.entries(env).map(([name, value]) => {
       const [, output] = /steps\.tags\.outputs\.(\w+)/.exec(value) ?? [];
-      return [name, output === undefined ? '' : outputOf(given, output)];
+      return [name, output === undefined ? '' : outputOf(given, output)] as const;
     });
     await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', run], {
       cwd: context,
