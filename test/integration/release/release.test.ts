@@ -129,6 +129,19 @@ describe('an image that is there', () => {
     expect(await digestOf('web', 'v1.0.1')).toBe(image.digest);
   });
 
+  test('D16: a commit that becomes another image in the middle is released as the one that was found', async () => {
+    const moving = 'd'.repeat(40);
+    const first = await pushTestIndex(client, repositoryOf('web'), moving, { directory });
+    const move = async () => {
+      await pushTestIndex(client, repositoryOf('web'), moving, { directory });
+    };
+    // Behind the look-up, before the first tag is written.
+    proxy.inject({ method: 'GET', path: /\/tags\/list/ }, { kind: 'meanwhile', first: move });
+    await release('web', 'v1.0.3', '--commit', moving, '--latest', 'always');
+    expect([await digestOf('web', 'v1.0.3'), await digestOf('web', 'latest')]).toEqual([first.digest, first.digest]);
+    expect(await digestOf('web', moving)).not.toBe(first.digest);
+  });
+
   test('R000-11: a 5xx in the middle is tried again and ends in success', async () => {
     proxy.inject({ method: 'PUT' }, { kind: 'answer', status: 503 });
     proxy.inject({ method: 'GET', path: /manifests/ }, { kind: 'answer', status: 500 });

@@ -36,6 +36,12 @@ test('R002-12, R002-15: the hybrid runs for main and for version tags', () => {
   expect(on.push).toEqual({ branches: ['main'], tags: ['v*.*.*'] });
 });
 
+test('R002-1, R002-4, R002-5: publishing runs for version tags and by hand, and not for a push to main', () => {
+  const { on } = parse(workflow('publish.yml')) as Workflow;
+  expect(on).toEqual({ push: { tags: ['v*.*.*'] }, workflow_dispatch: null });
+  for (const name of names) expect(parse(workflow(name)), name).toHaveProperty('on.workflow_dispatch');
+});
+
 test('R002-10: retention comes after a build that succeeded', () => {
   const { jobs } = parse(workflow('matrix.yml')) as { jobs: Record<string, { needs?: string }> };
   expect(jobs['retention']?.needs).toBe('publish');

@@ -40,7 +40,7 @@ const messageOf = (work: () => unknown): string => {
 const image = (name: string): Digest => digestOf(Buffer.from(name));
 
 describe('the tags of a run', () => {
-  test('R001-1, R001-6: a release has latest and its version for the default variant, and exact lists for all', () => {
+  test('R001-1, R001-6, R001-28: a release has latest and its version for the default variant, and exact lists for all', () => {
     expect(outputs(release('v0.2.3'))).toMatchObject({
       primary_tags: 'latest,0.2.3',
       python_tags: 'python3.9,python3.10,python3.11,python3.12,python3.13',
@@ -62,7 +62,7 @@ describe('the tags of a run', () => {
     expect(calculateMatrix(config(), release('v10.20.30')).precision).toContain('10.20.30-python3.11');
   });
 
-  test('R001-4, R001-7: the branch has its name and dev, of the default variant alone', () => {
+  test('R001-4, R001-7, R001-28: the branch has its name and dev, of the default variant alone', () => {
     expect(outputs(main)).toMatchObject({
       primary_tags: 'main,dev',
       python_tags: '',
