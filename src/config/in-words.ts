@@ -46,7 +46,8 @@ function kindOf(input: unknown): string {
   if (input === undefined || input === null) return 'nothing';
   if (Array.isArray(input)) return 'a list';
   if (typeof input === 'object') return 'names with values';
-  return typeof input === 'string' ? `the text ${JSON.stringify(input)}` : String(input);
+  if (typeof input === 'string') return `the text ${JSON.stringify(input)}`;
+  return typeof input === 'number' ? String(input) : JSON.stringify(input);
 }
 
 function verbOf({ maximum, minimum }: { readonly minimum?: unknown; readonly maximum?: unknown }): string {
