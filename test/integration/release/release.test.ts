@@ -80,14 +80,18 @@ describe('an image that is there', () => {
   test('R000-2, R000-10, R000-25, R000-27, C10: test_check_image_exists_in_registry: one HEAD of the commit decides, and only 404 is "none"', async () => {
     const other = 'f'.repeat(40);
     const decision = async (commit: string) => {
-      const args = ['release', 'plan', 'web', 'v1.0.0', '--registry', proxy.address, '--commit', commit];
-      const result = await ran(...args, '--output', join(directory, 'decision.json'));
+      const args = ['web', 'v1.0.0', '--registry', proxy.address, '--commit', commit];
+      const result = await ran('release', 'plan', ...args, '--output', join(directory, 'decision.json'));
       const requests = proxy.takeRequests();
       expect(requests.filter(({ path }) => path.endsWith(commit)).map(({ method }) => method)[0]).toBe('HEAD');
       expect(requests.filter(({ method, path }) => method === 'PUT' || path.includes('/blobs/'))).toEqual([]);
       return linesOf(result);
     };
     expect(await decision(COMMIT)).toEqual(['✅ Found existing image - will re-tag']);
+    expect(linesOf(await release('web', 'v1.0.0', '--commit', COMMIT, '--dry-run'))).toEqual([
+      '✅ Found existing image - will re-tag',
+    ]);
+    proxy.takeRequests();
     expect(await decision(other)).toEqual(['No existing image found for commit fffffff, will build']);
     proxy.inject({ method: 'HEAD', path: new RegExp(COMMIT) }, { kind: 'answer', status: 403 });
     expect(await decision(COMMIT)).toEqual([
