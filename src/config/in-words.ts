@@ -11,6 +11,8 @@ const NEEDED: Readonly<Record<string, string>> = {
   record: 'names with values (name: value)',
 };
 
+const MAX_SHOWN = 40;
+
 /**
  * What is wrong with a document that a person wrote, without the words of a programming language: for `schema.safeParse(value, { error:
  * inWords })`. A message of the schema's own goes before it; what is not here keeps zod's.
@@ -46,8 +48,13 @@ function kindOf(input: unknown): string {
   if (input === undefined || input === null) return 'nothing';
   if (Array.isArray(input)) return 'a list';
   if (typeof input === 'object') return 'names with values';
-  if (typeof input === 'string') return `the text ${JSON.stringify(input)}`;
+  if (typeof input === 'string') return `the text ${JSON.stringify(shortened(input))}`;
   return typeof input === 'number' ? String(input) : JSON.stringify(input);
+}
+
+/** A whole file may be one text: enough to find it again. */
+function shortened(text: string): string {
+  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
 }
 
 function verbOf({ maximum, minimum }: { readonly minimum?: unknown; readonly maximum?: unknown }): string {

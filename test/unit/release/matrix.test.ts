@@ -267,6 +267,13 @@ describe('the configuration', () => {
       /retention.order: it is one of created, version, not the text "new"/,
     ],
     ['retention: {}\n', CONFIG, /retention.keep: it is missing/],
+    ['retention: {keep: x}\n', CONFIG, /retention.keep: is no whole number/],
+    ['', 'x'.repeat(1 << 16), /^it takes names with values \(name: value\), not the text "x{40}…"$/],
+    [
+      '',
+      CONFIG.replace(/variants.*/, `variants: [${Array.from({ length: 65 }, (_, at) => `"1.${at}"`).join(', ')}]`),
+      /at most 64 are allowed/,
+    ],
     ['', 'a: [', /no YAML/],
     ['', 'a: &a [*a, *a]\n', /./],
   ] as const)('what is wrong with %j is said', ([more, base, message]) => {
