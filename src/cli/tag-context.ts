@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { text as readText } from 'node:stream/consumers';
-import { messageOf, systemCodeOf, WorkerError } from '../errors/index.ts';
+import { systemCodeOf, WorkerError } from '../errors/index.ts';
 import { githubTagContext, parseTagContext, type TagContext } from '../release/index.ts';
 import type { CommandContext } from './context.ts';
 
@@ -19,15 +19,16 @@ export async function tagContextOf(flags: TagContextFlags, { env }: CommandConte
   return githubTagContext(env, payload === undefined ? undefined : await readNamedFile(payload, 'the context'), now);
 }
 
-/** Throws PATH_NOT_FOUND, USAGE for a folder, IO_FAILED. */
+/** Throws PATH_NOT_FOUND, IO_FAILED. */
 export async function readNamedFile(path: string, what: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
-    const code = systemCodeOf(cause);
-    if (code === 'ENOENT') throw new WorkerError('PATH_NOT_FOUND', `${what} ${path} is not there`, { path }, { cause });
-    if (code === 'EISDIR')
-      throw new WorkerError('USAGE', `${what} ${path} is a folder, not a file`, { path }, { cause });
-    throw new WorkerError('IO_FAILED', `${what} ${path} cannot be read: ${messageOf(cause)}`, { path }, { cause });
+    throw new WorkerError(
+      systemCodeOf(cause) === 'ENOENT' ? 'PATH_NOT_FOUND' : 'IO_FAILED',
+      `${what} ${path} cannot be read`,
+      { path },
+      { cause },
+    );
   }
 }

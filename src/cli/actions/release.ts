@@ -1,7 +1,7 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseImageId, parseWorkspaceId } from '../../archive/index.ts';
-import { toWorkerError, WorkerError } from '../../errors/index.ts';
+import { systemCodeOf, toWorkerError, WorkerError } from '../../errors/index.ts';
 import { formatReference, type RegistryClient, type Repository } from '../../registry/index.ts';
 import {
   applyPlan,
@@ -34,7 +34,6 @@ import { formatTable, writeResult } from '../output.ts';
 import { parseCompression } from '../parse-options.ts';
 import { documentOfBehind, plannedRetention, runRetentionBehind, textOfBehind } from '../retention-behind.ts';
 import { objectStore, registryClient } from '../services.ts';
-import { readNamedFile } from '../tag-context.ts';
 import { type PipelineFlags, runPipeline } from './build.ts';
 
 interface NameFlags {
@@ -120,7 +119,7 @@ export async function applyReleasePlan(
   json: boolean,
   context: CommandContext,
 ): Promise<void> {
-  const plan = parseReleaseDocument(await readNamedFile(path, 'the plan'));
+  const plan = parseReleaseDocument(await readDocument(path));
   const request = requestOf(plan);
   await using place = await openPlace(request.repository, flags, json, context);
   await finishRelease(request, place, flags, json, context, (build) => applyPlan(plan, { ...place.context, build }));
@@ -133,7 +132,7 @@ export async function undoReleaseFile(
   json: boolean,
   context: CommandContext,
 ): Promise<void> {
-  const document = parseReleaseDocument(await readNamedFile(path, 'the plan'));
+  const document = parseReleaseDocument(await readDocument(path));
   const { registry, repository } = document;
   await using place = await openPlace({ registry, repository }, flags, json, context);
   const tags = await undoRelease(document, { isDryRun: flags.dryRun ?? false }, place.context);
@@ -269,4 +268,13 @@ function describe({ registry, repository, source, tags }: ReleaseDocument): stri
 
 function short(digest: string | null): string {
   return digest === null ? '-' : digest.slice(7, 19);
+}
+
+async function readDocument(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    const code = systemCodeOf(cause) === 'ENOENT' ? 'PATH_NOT_FOUND' : 'IO_FAILED';
+    throw new WorkerError(code, `the plan ${path} cannot be read`, { path }, { cause });
+  }
 }

@@ -7,6 +7,7 @@ import { parse } from 'yaml';
 import { imagesOf, MEDIA_TYPES, parseIndex, parseManifest } from '../../../src/oci/index.ts';
 import { createRegistryClient } from '../../../src/registry/index.ts';
 import { FaultProxy } from '../../support/fault-proxy.ts';
+import { runInProcess } from '../../support/in-process.ts';
 import { startOlareg } from '../../support/registry.ts';
 import { MemoryRepository } from '../../support/release/memory-repository.ts';
 import { pushRepository } from '../../support/release/push-repository.ts';
@@ -26,6 +27,14 @@ async function stepsOf(workflow: string): Promise<readonly Step[]> {
   const text = await readFile(join(root, 'docs/workflows', workflow), 'utf8');
   const { jobs } = parse(text) as { jobs: { publish: { steps: readonly Step[] } } };
   return jobs.publish.steps.filter(({ name, run }) => run !== undefined && name !== 'Log in');
+}
+
+/** A step's command as the shell makes words of it; the program itself is run in this process. */
+async function wordsOf(run: string, env: Readonly<Record<string, string>>): Promise<readonly string[]> {
+  const script = `clipyard() { printf '%s\\0' clipyard "$@"; }\n${run}`;
+  const options = { env: { ...process.env, ...env } };
+  const { stdout } = await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', script], options);
+  return stdout.split('\0').slice(0, -1);
 }
 
 /** `name=value`, or `name<<END` and lines, as GITHUB_OUTPUT has them. */
@@ -55,25 +64,24 @@ test('R002-11: a version tag is built, pushed under its three tags, old releases
   const outputs = join(scratch.path, 'outputs');
   await writeFile(outputs, '');
   const github = { GITHUB_EVENT_NAME: 'push', GITHUB_REF: 'refs/tags/v0.1.1', GITHUB_SHA: 'a'.repeat(40) };
+  const place = {
+    IMAGE: `${proxy.address}/${repository.repository}`,
+    CLIPYARD_STATE: join(scratch.path, 's'),
+    CLIPYARD_STORE: `file://${scratch.path}/store`,
+    CLIPYARD_LOG: 'warn',
+  };
   for (const { env = {}, run = '' } of await stepsOf('publish.yml')) {
     const given = await readFile(outputs, 'utf8');
     const filled = Object.entries(env).map(([name, value]) => {
       const [, output] = /steps\.tags\.outputs\.(\w+)/.exec(value) ?? [];
       return [name, output === undefined ? '' : outputOf(given, output)] as const;
     });
-    await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', run], {
-      cwd: context,
-      env: {
-        ...process.env,
-        ...github,
-        PATH: `${root}/scripts:${process.env['PATH'] ?? ''}`,
-        IMAGE: `${proxy.address}/${repository.repository}`,
-        CLIPYARD_STATE: join(scratch.path, 's'),
-        CLIPYARD_STORE: `file://${scratch.path}/store`,
-        GITHUB_OUTPUT: outputs,
-        ...Object.fromEntries(filled),
-      },
-    });
+    const stepEnv = { ...github, ...place, GITHUB_OUTPUT: outputs, ...Object.fromEntries(filled) };
+    const [command, ...args] = await wordsOf(run, stepEnv);
+    expect(command).toBe('clipyard');
+    const inContext = args.map((word) => (word === '.' ? context : word));
+    const { exitCode, stderr } = await runInProcess(inContext, { ...process.env, ...stepEnv });
+    expect(exitCode, `${args.join(' ')}: ${stderr}`).toBe(0);
   }
 
   const writes = proxy.takeRequests().filter(({ method }) => method === 'PUT' || method === 'DELETE');

