@@ -44,7 +44,7 @@ const contextFile = z.strictObject({
 /** Reads a context file. `now` where it names no clock. Throws TAG_CONTEXT_INVALID. */
 export function parseTagContext(document: string, now: Date): TagContext {
   const parsed = contextFile.safeParse(parseJson(document, 'the context'), { error: inWords });
-  if (!parsed.success) throw invalid(`the context: ${placed(parsed.error)}`);
+  if (!parsed.success) throw invalid(`the context${placed(parsed.error)}`);
   const { base_ref, clock, commit_date, default_branch, event, pr, ref, repo, sha } = parsed.data;
   return {
     event: event ?? '',
@@ -98,7 +98,7 @@ export function githubTagContext(
     throw invalid('GITHUB_REF is not set: give --context FILE outside of GitHub Actions');
   const document = payload === undefined ? {} : parseJson(payload, "the event's payload");
   const parsed = payloadShape.safeParse(document, { error: inWords });
-  if (!parsed.success) throw invalid(`the event's payload: ${placed(parsed.error)}`);
+  if (!parsed.success) throw invalid(`the event's payload${placed(parsed.error)}`);
   const { base_ref, head_commit, pull_request, repository } = parsed.data;
   const [, name = ''] = (env['GITHUB_REPOSITORY'] ?? '').split('/');
   const timestamp = head_commit?.timestamp;
@@ -143,8 +143,10 @@ export function effectiveContext(context: TagContext, { prHeadSha }: { readonly 
   };
 }
 
+/** What is wrong behind the name of the document. */
 function placed({ issues: [issue] }: z.ZodError): string {
-  return [issue?.path.join('.') ?? '', issue?.message ?? 'wrong'].filter((part) => part !== '').join(': ');
+  const where = issue?.path.join('.') ?? '';
+  return `${where === '' ? '' : `'s ${where}`}: ${issue?.message ?? 'wrong'}`;
 }
 
 function parseJson(document: string, what: string): unknown {

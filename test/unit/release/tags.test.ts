@@ -420,7 +420,7 @@ test.for<[document: string, message: string]>([
   ['{', 'the context is no JSON'],
   ['[]', 'the context: it takes names with values (name: value), not a list'],
   ['{"reff": "x"}', 'the context: there is no "reff" here'],
-  ['{"pr": {"base": 5}}', 'the context: pr.base: it takes a text, not 5: write it in quotes'],
+  ['{"pr": {"base": 5}}', "the context's pr.base: it takes a text, not 5: write it in quotes"],
 ])('a context %j is refused in words', ([document, message]) => {
   expect(messageOf(() => parseTagContext(document, CLOCK))).toBe(message);
 });
