@@ -4,7 +4,7 @@ import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { runCommandLine } from '../../../src/cli/index.ts';
-import type { Digest } from '../../../src/digest/index.ts';
+import { type Digest, digestOf } from '../../../src/digest/index.ts';
 import { createRegistryClient, type RegistryClient } from '../../../src/registry/index.ts';
 import { createRepositoryLock, ghcrStore, type RetentionPolicy, runRetention } from '../../../src/release/index.ts';
 import { createLog, Secret } from '../../../src/telemetry/index.ts';
@@ -71,13 +71,12 @@ afterEach(async () => {
   await state[Symbol.asyncDispose]();
 });
 
-async function run({ dryRun = false, log = createLog({ level: 'silent' }), patienceMs = 5000 } = {}) {
-  await using store = ghcrStore(client, repository, {
-    api: packages.address,
-    token: new Secret(TOKEN),
-    log,
-    patienceMs,
-  });
+function optionsOf({ log = createLog({ level: 'silent' }), patienceMs = 5000 } = {}) {
+  return { api: packages.address, token: new Secret(TOKEN), log, patienceMs };
+}
+
+async function run({ dryRun = false, ...given }: Parameters<typeof optionsOf>[0] & { dryRun?: boolean } = {}) {
+  await using store = ghcrStore(client, repository, optionsOf(given));
   return await runRetention(
     policy,
     { dryRun },
@@ -133,6 +132,55 @@ test('R002-9: the command goes through the API, with a token alone', async () =>
   // Untagged ones stay: they are younger than a day.
   expect(await client.listTags(repository, { signal })).toEqual(['1.1.0']);
   expect(await isThere(digests.old)).toBe(false);
+});
+
+const at = async (tag: string) => (await client.headManifest(repository, tag, { signal }))?.digest;
+/** What the API still has of a tag's removal. */
+const versionsOf = async () => {
+  await using store = ghcrStore(client, repository, optionsOf());
+  return (await store.listManifests?.({ signal }))?.map(({ digest }) => digest).toSorted();
+};
+
+test('R002-9: a removal that is stopped behind its mark is ended, one that fails is taken back, and no mark is left behind', async () => {
+  const before = await versionsOf();
+  await using store = ghcrStore(client, repository, optionsOf());
+  // The API is out of order for longer than anybody waits.
+  packages.answers.push(...Array.from({ length: 5 }, () => ({ match: /^DELETE/, answer: { status: 400, body: {} } })));
+  await expect(store.deleteTag('1.0.0', digests.old, { signal })).rejects.toMatchObject({
+    code: 'PACKAGE_DELETE_REFUSED',
+  });
+  expect(await at('1.0.0')).toBe(digests.old);
+  const left = (await versionsOf())?.filter((digest) => before?.includes(digest) === false);
+  expect(left).toHaveLength(1);
+  packages.answers.splice(0);
+  // It is no image: it has no grace, whatever GitHub says of its age.
+  const { plan } = await run({ dryRun: true });
+  expect(plan.deletions.map(({ digest }) => digest)).toContain(left?.[0]);
+  await store.deleteManifest(left?.[0] ?? digests.old, { signal });
+
+  const stopping = new AbortController();
+  // The mark is under the tag when it is looked for.
+  const { push } = packages.requests;
+  packages.requests.push = (...entries) => {
+    stopping.abort(new Error('stopped'));
+    return push.apply(packages.requests, entries);
+  };
+  await expect(store.deleteTag('1.0.0', digests.old, { signal: stopping.signal })).rejects.toThrow('stopped');
+  packages.requests.push = push;
+  expect([await at('1.0.0'), await isThere(digests.old)]).toEqual([undefined, true]);
+  expect(await versionsOf()).toEqual(before);
+});
+
+test('R002-9: a tag that a kill left on its mark goes with the mark, which is not replaced by another', async () => {
+  await client.pushBlob(repository, { digest: digestOf('{}'), sizeBytes: 2, bytes: Buffer.from('{}') }, { signal });
+  const mark = model.mark('1.0.0');
+  const { bytes, mediaType } = model.manifests.get(mark) ?? { bytes: new Uint8Array(), mediaType: '' };
+  await client.putManifest(repository, '1.0.0', bytes, mediaType, { signal });
+  front.takeRequests();
+  await using store = ghcrStore(client, repository, optionsOf());
+  expect(await store.deleteTag('1.0.0', mark, { signal })).toBe('deleted');
+  expect([await at('1.0.0'), await isThere(mark)]).toEqual([undefined, false]);
+  expect(front.takeRequests().filter(({ method }) => method === 'PUT')).toEqual([]);
 });
 
 test('D39: a dry run only reads there too', async () => {
