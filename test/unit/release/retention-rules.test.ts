@@ -118,6 +118,7 @@ describe('a policy', () => {
     protect: new Set(),
     variants: [],
     withCommitTags: false,
+    storeIsEmpty: false,
   };
 
   test.for<[text: string, policy: object]>([
