@@ -6,7 +6,8 @@ import {
   retentionBehind,
 } from '../release/index.ts';
 import type { CommandContext } from './context.ts';
-import { packagesApiOf, type RetentionPlace, retentionContext, retentionLine } from './retention-context.ts';
+import { packagesApiOf } from './packages-api.ts';
+import { type RetentionPlace, retentionContext, retentionLine } from './retention-context.ts';
 import { readNamedFile } from './tag-context.ts';
 
 /** `--retention`, else what the file of the command says, else CLIPYARD_RETENTION: fields, the path of a file, or `none`. */
@@ -29,7 +30,7 @@ export async function plannedRetention(
   context: CommandContext,
 ): Promise<RetentionPolicy | undefined> {
   const policy = await retentionPolicy(flag, ofFile, context);
-  if (policy !== undefined) packagesApiOf(place, context);
+  if (policy !== undefined) packagesApiOf(place.repository.registry, place.packagesApi, context);
   return policy;
 }
 

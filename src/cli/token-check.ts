@@ -5,8 +5,6 @@ import type { Secret } from '../telemetry/index.ts';
 import type { CommandContext } from './context.ts';
 import { trustOf } from './services.ts';
 
-export const GITHUB_API = 'https://api.github.com';
-
 /** It is a courtesy: where the API is out of reach nobody should wait for it. */
 const TIMEOUT_MS = 5000;
 

@@ -82,6 +82,12 @@ export const SettingsSchema = z.object({
     .describe(
       'What `release` and `matrix` delete behind a success, without `--retention`: `keep=5,order=version`, or a YAML file (docs/retention.md).',
     ),
+  CLIPYARD_PACKAGES_API: z
+    .string()
+    .optional()
+    .describe(
+      "GitHub's packages API, which lists and deletes what its registry does not, without `--packages-api`: a URL, or `HOST=URL` for the images of that registry alone (`containers.git.example=https://git.example/api/v3`). For ghcr.io it is `https://api.github.com` of itself. The token is GITHUB_TOKEN.",
+    ),
   CLIPYARD_NATIVE_DIR: z
     .string()
     .optional()
@@ -158,6 +164,8 @@ export interface Settings {
   readonly trivy: string;
   /** As written; the command line reads it. */
   readonly retention: string | undefined;
+  /** As written: a URL, or `HOST=URL`. */
+  readonly packagesApi: string | undefined;
   /** Where a worker listens. */
   readonly server: string;
   /** PEM files of the client's own certificate and key. */
@@ -206,6 +214,7 @@ export function loadSettings(env: Readonly<Record<string, string | undefined>>):
     syft: data.CLIPYARD_SYFT,
     trivy: data.CLIPYARD_TRIVY,
     retention: data.CLIPYARD_RETENTION,
+    packagesApi: data.CLIPYARD_PACKAGES_API,
     server: data.CLIPYARD_SERVER,
     clientCert: data.CLIPYARD_CLIENT_CERT === undefined ? undefined : resolve(data.CLIPYARD_CLIENT_CERT),
     clientKey: data.CLIPYARD_CLIENT_KEY === undefined ? undefined : resolve(data.CLIPYARD_CLIENT_KEY),

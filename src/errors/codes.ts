@@ -491,7 +491,7 @@ export const ERROR_CODES = {
   REPOSITORY_LOCKED: {
     category: 'unavailable',
     retryable: true,
-    help: 'Another process of this machine sets tags of the same repository.',
+    help: 'Another process sets or deletes tags of the same repository: of this machine, or of another one that uses the same store.',
   },
   TAG_PERMANENT: {
     category: 'conflict',
@@ -509,6 +509,11 @@ export const ERROR_CODES = {
     category: 'internal',
     retryable: false,
     help: 'What retention wanted to delete did not pass its second check; nothing was deleted. Please report it.',
+  },
+  RETENTION_STORE_UNRELATED: {
+    category: 'invalid',
+    retryable: false,
+    help: 'A store names no manifest of the repository whose releases are to go: its bucket or prefix may be mistyped, and what runtimes mount would not be known. Nothing was deleted. Name the right `--store`, or say `--store-is-empty` (`store_is_empty=true` in a policy) where nothing of the repository was published there.',
   },
   PACKAGE_DELETE_REFUSED: {
     category: 'denied',

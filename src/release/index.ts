@@ -35,7 +35,9 @@ export {
   requestOf,
   requireCommitTag,
   requireVersionTag,
+  type StoreLockOptions,
   storeLedger,
+  storeLock,
   type TagAction,
   thisHolder,
   type UndoneTag,
@@ -109,6 +111,7 @@ export {
 } from './matrix/index.ts';
 export {
   createRepositoryLock,
+  type HeldLock,
   NO_LOCK,
   type RepositoryLock,
   type RetagRequest,

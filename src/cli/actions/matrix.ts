@@ -50,6 +50,7 @@ export interface MatrixRunFlags extends MatrixFlags, VariantBuildFlags, MatrixSc
   readonly budget?: string;
   readonly progress: ProgressMode;
   readonly retention?: string;
+  readonly packagesApi?: string;
 }
 
 interface Asked {
@@ -81,7 +82,8 @@ export async function matrixRun(flags: MatrixRunFlags, json: boolean, context: C
     return;
   }
   const { config, matrix } = asked;
-  const retained = { client, repository: config.target, stores: flags.store === undefined ? [] : [flags.store] };
+  const stores = flags.store === undefined ? [] : [flags.store];
+  const retained = { client, repository: config.target, packagesApi: flags.packagesApi, stores };
   const policy = matrix.push ? await plannedRetention(flags.retention, config.retention, retained, context) : undefined;
   const { builds, result, scan } = await build(asked, flags, json, { ...context, client });
   const behind = await runRetentionBehind(policy && withVariants(policy, config), retained, json, context);

@@ -1,5 +1,4 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseImageId, parseWorkspaceId } from '../../archive/index.ts';
 import { systemCodeOf, toWorkerError, WorkerError } from '../../errors/index.ts';
 import { formatReference, type RegistryClient, type Repository } from '../../registry/index.ts';
@@ -32,7 +31,9 @@ import type { CommandContext } from '../context.ts';
 import { imageIdOf } from '../image-id.ts';
 import { formatTable, writeResult } from '../output.ts';
 import { parseCompression } from '../parse-options.ts';
+import { LOCK_CLOCK } from '../repository-lock.ts';
 import { documentOfBehind, plannedRetention, runRetentionBehind, textOfBehind } from '../retention-behind.ts';
+import { storeOf } from '../retention-context.ts';
 import { objectStore, registryClient } from '../services.ts';
 import { type PipelineFlags, runPipeline } from './build.ts';
 
@@ -52,6 +53,7 @@ interface PlaceFlags {
 export interface ApplyFlags extends PipelineFlags {
   readonly workspace?: string;
   readonly retention?: string;
+  readonly packagesApi?: string;
 }
 
 export interface ReleaseFlags extends NameFlags, ApplyFlags {
@@ -63,6 +65,7 @@ export interface ReleasePlanFlags extends NameFlags, PlaceFlags {
 }
 
 export interface UndoFlags extends PlaceFlags {
+  readonly packagesApi?: string;
   readonly dryRun?: boolean;
 }
 
@@ -135,7 +138,15 @@ export async function undoReleaseFile(
   const document = parseReleaseDocument(await readDocument(path));
   const { registry, repository } = document;
   await using place = await openPlace({ registry, repository }, flags, json, context);
-  const tags = await undoRelease(document, { isDryRun: flags.dryRun ?? false }, place.context);
+  const registryOf = {
+    ...place.context.registry,
+    removeTag: tagRemover({ registry, repository }, place, flags, context),
+  };
+  const tags = await undoRelease(
+    document,
+    { isDryRun: flags.dryRun ?? false },
+    { ...place.context, registry: registryOf },
+  );
   writeResult(context.stdout, { registry, repository, tags }, json, () =>
     tags.length === 0
       ? 'no tag was moved by it\n'
@@ -178,13 +189,6 @@ async function openPlace(
   const stack = new AsyncDisposableStack();
   const client = stack.use(await registryClient(context, flags));
   const store = stack.use(objectStore(context, flags.store));
-  const clock = {
-    nowMs: () => Date.now(),
-    sleep: async (ms: number, options: { readonly signal: AbortSignal }) => {
-      await sleep(ms, undefined, options);
-    },
-    deadline: (ms: number) => AbortSignal.timeout(ms),
-  };
   return {
     client,
     context: {
@@ -193,14 +197,29 @@ async function openPlace(
       lock: (options) => createRepositoryLock(settings.stateDir).hold(repository, options),
       holder: await thisHolder(),
       hasEnded,
-      clock,
-      pause: (options) => clock.sleep(1000, options),
+      clock: LOCK_CLOCK,
+      pause: (options) => LOCK_CLOCK.sleep(1000, options),
       say: (line) => {
         stderr.write(json ? `${JSON.stringify({ event: 'release', timeMs: Date.now(), line })}\n` : `${line}\n`);
       },
       signal,
     },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+/** A tag alone, where the registry deletes by digest only, or through GitHub's packages API, too. */
+function tagRemover(
+  repository: Repository,
+  { client, context: { registry } }: Place,
+  { packagesApi }: UndoFlags,
+  context: CommandContext,
+): ReleaseContext['registry']['removeTag'] {
+  return async (tag, { signal }) => {
+    await using stack = new AsyncDisposableStack();
+    const store = storeOf({ client, repository, packagesApi }, context, stack);
+    const digest = await registry.find(tag, { signal });
+    if (digest !== undefined) await store.deleteTag(tag, digest, { signal });
   };
 }
 
@@ -245,7 +264,8 @@ async function finishRelease(
   run: (build: ReleaseContext['build']) => Promise<Released>,
 ): Promise<void> {
   const { repository } = request;
-  const retained = { client, repository, stores: flags.store === undefined ? [] : [flags.store] };
+  const { packagesApi } = flags;
+  const retained = { client, repository, packagesApi, stores: flags.store === undefined ? [] : [flags.store] };
   const policy = await plannedRetention(flags.retention, undefined, retained, context);
   const began = performance.now();
   const released = await run(buildFor(request, flags, json, context));

@@ -18,6 +18,7 @@ export interface RetentionFlags {
   readonly commitTags?: boolean;
   /** False for `--no-store`. */
   readonly store: readonly string[] | false;
+  readonly storeIsEmpty?: boolean;
   readonly packagesApi?: string;
   readonly plainHttp?: boolean;
   readonly dryRun?: boolean;
@@ -57,6 +58,7 @@ function policyOf(flags: RetentionFlags): RetentionPolicy {
     protect: new Set(flags.protect.map(parseDigest)),
     variants: flags.variant,
     withCommitTags: flags.commitTags ?? false,
+    storeIsEmpty: flags.storeIsEmpty ?? false,
   };
 }
 

@@ -20,9 +20,10 @@ import {
 } from '../../services/index.ts';
 import { Secret } from '../../telemetry/index.ts';
 import type { CommandContext } from '../context.ts';
+import { GITHUB_API, packagesApiUrl } from '../packages-api.ts';
 import { promptOf } from '../prompt.ts';
+import { repositoryLock, storesOf } from '../repository-lock.ts';
 import { trustOf } from '../services.ts';
-import { GITHUB_API } from '../token-check.ts';
 
 /** What listing and deleting share. */
 export interface ImagesRequest {
@@ -31,6 +32,7 @@ export interface ImagesRequest {
     readonly version?: string;
     readonly dryRun?: boolean;
     readonly packagesApi?: string;
+    readonly store?: string;
   };
   readonly json: boolean;
   readonly context: CommandContext;
@@ -94,26 +96,29 @@ export async function deleteServiceImages(request: ImagesRequest): Promise<void>
     imageCount,
     all: flags.all === true ? { name: `${team.org}/${team.repo}` } : undefined,
   });
-  const results = await deleteImages(plans, { client, packages, console, signal });
+  await using stack = new AsyncDisposableStack();
+  const stores = storesOf(flags.store === undefined ? [] : [flags.store], context).map((store) => stack.use(store));
+  const lock = repositoryLock(stores, context);
+  const results = await deleteImages(plans, { client, packages, console, lock, signal });
   end(results.map(({ outcome, service, tag }) => ({ service, tag, outcome })));
   const refused = results.find(({ error }) => error !== undefined);
   if (refused?.error !== undefined) throw refused.error;
 }
 
-/** The registry whose images are packages of GitHub: ghcr.io, or the one that `--packages-api` is about. */
-function packagesRegistry({ flags, team }: Pick<ImagesRequest, 'flags' | 'team'>): string {
-  return flags.packagesApi === undefined ? DEFAULT_REGISTRY : team.registry;
+/** The registry whose images are packages, and their API: that of the team, else ghcr.io, where a service's own image may lie. */
+function packagesPlace({ context, flags, team }: ImagesRequest): { readonly registry: string; readonly api: string } {
+  const api = packagesApiUrl(team.registry, flags.packagesApi, context);
+  return api === undefined ? { registry: DEFAULT_REGISTRY, api: GITHUB_API } : { registry: team.registry, api };
 }
 
 /** GitHub's packages API; undefined where no image is a package, or no token is there for it. */
 async function packagesOf(request: ImagesRequest): Promise<GithubPackages | undefined> {
-  const { chosen, client, context, flags } = request;
-  const registry = packagesRegistry(request);
+  const { chosen, client, context } = request;
+  const { api, registry } = packagesPlace(request);
   if (!chosen.some(({ image }) => image.registry === registry)) return undefined;
   const token = await tokenOf(registry, request);
   if (token === undefined) return undefined;
-  const api = { api: flags.packagesApi ?? GITHUB_API, token, trust: trustOf(context), log: context.log };
-  return new GithubPackages({ client, registry, api });
+  return new GithubPackages({ client, registry, api: { api, token, trust: trustOf(context), log: context.log } });
 }
 
 /** GitHub's registry is logged in to with a token for a password. */
@@ -129,7 +134,7 @@ async function tokenOf(
 }
 
 function requireToken(packages: GithubPackages | undefined, request: ImagesRequest): void {
-  const registry = packagesRegistry(request);
+  const { registry } = packagesPlace(request);
   if (packages !== undefined || !request.chosen.some(({ image }) => image.registry === registry)) return;
   const permissions = TOKEN_PERMISSIONS.map(([permission]) => permission).join(', ');
   throw new WorkerError(

@@ -40,10 +40,11 @@ import {
 } from '../../services/index.ts';
 import type { CommandContext } from '../context.ts';
 import { loginsOf } from '../logins.ts';
+import { packagesApiUrl } from '../packages-api.ts';
 import { parseCompression, parseCount } from '../parse-options.ts';
 import { promptOf } from '../prompt.ts';
 import { objectStore, packCacheSettings, trustOf } from '../services.ts';
-import { checkToken, GITHUB_API } from '../token-check.ts';
+import { checkToken } from '../token-check.ts';
 import { deleteServiceImages, listServiceImages } from './service-images.ts';
 
 export interface ServicesFlags {
@@ -193,7 +194,7 @@ async function loginOf(session: Session): Promise<LoggedIn> {
     connect: (source) => connect(source, session),
     signal,
   });
-  const api = flags.packagesApi ?? (team.registry === DEFAULT_REGISTRY ? GITHUB_API : undefined);
+  const api = packagesApiUrl(team.registry, flags.packagesApi, context);
   const use = flags.listImages === true ? 'list' : flags.deleteImages === true ? 'delete' : 'push';
   if (login.token !== undefined && api !== undefined)
     await checkToken({ api, token: login.token, use, dryRun: flags.dryRun === true, console, context });

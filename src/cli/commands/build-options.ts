@@ -64,10 +64,15 @@ export function withPipelineOptions(command: Command): Command {
     .option('--progress <mode>', 'auto, plain, tty', 'auto');
 }
 
+export const PACKAGES_API_HELP =
+  "GitHub's packages API, which deletes what its registry does not; for ghcr.io of itself (CLIPYARD_PACKAGES_API)";
+
 /** Of the commands that release. */
 export function withRetentionOption(command: Command): Command {
-  return command.option(
-    '--retention <policy>',
-    'what old releases go behind a success: keep=5,order=version, a YAML file, none (CLIPYARD_RETENTION)',
-  );
+  return command
+    .option(
+      '--retention <policy>',
+      'what old releases go behind a success: keep=5,order=version, a YAML file, none (CLIPYARD_RETENTION)',
+    )
+    .option('--packages-api <url>', PACKAGES_API_HELP);
 }

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { ApplyFlags, ReleaseFlags, ReleasePlanFlags, UndoFlags } from '../actions/release.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
-import { withPipelineOptions, withRetentionOption, withSourceOptions } from './build-options.ts';
+import { PACKAGES_API_HELP, withPipelineOptions, withRetentionOption, withSourceOptions } from './build-options.ts';
 
 const EXAMPLES = `
 Examples:
@@ -61,6 +61,7 @@ export function addReleaseCommand(program: Command, context: CommandContext): vo
     .option('--dry-run', 'say what would be written, and write nothing')
     .option('--plain-http', 'speak http to a registry that is not on this machine')
     .option('--store <url>', 'where the ledger of releases is (CLIPYARD_STORE)')
+    .option('--packages-api <url>', PACKAGES_API_HELP)
     .addHelpText('after', '\nExample:\n  clipyard release undo web-v1.0.0.plan.json\n')
     .action(async (file: string, flags: UndoFlags, command: Command) => {
       const actions = await import('../actions/release.ts');

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { RetentionFlags } from '../actions/retention.ts';
 import { collect } from '../collect.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
+import { PACKAGES_API_HELP } from './build-options.ts';
 
 const EXAMPLES = `
 Examples:
@@ -32,7 +33,8 @@ export function addRetentionCommand(program: Command, context: CommandContext): 
     .option('--commit-tags', 'commit tags go with the expired release they stand on')
     .option('--store <url>', 'what its pointers and manifests name stays (repeatable; CLIPYARD_STORE)', collect, [])
     .option('--no-store', 'no store: nothing is mounted from this repository by archives')
-    .option('--packages-api <url>', "address of GitHub's packages API; of itself for ghcr.io")
+    .option('--store-is-empty', 'a store that names nothing of the repository is the right one all the same')
+    .option('--packages-api <url>', PACKAGES_API_HELP)
     .option('--plain-http', 'speak plain http to a registry that is not on loopback')
     .option('--dry-run', 'only say what would go; nothing is written')
     .addHelpText('after', EXAMPLES)

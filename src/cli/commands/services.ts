@@ -50,7 +50,10 @@ export function addServicesCommand(program: Command, context: CommandContext): v
         .default('auto'),
     )
     .addOption(new Option('--login <how>', 'by a GitHub token, or as docker does').choices(['github', 'docker']))
-    .option('--packages-api <url>', "Address of GitHub's packages API for listing and deleting; of itself for ghcr.io")
+    .option(
+      '--packages-api <url>',
+      "GitHub's packages API for listing and deleting; for ghcr.io of itself (CLIPYARD_PACKAGES_API)",
+    )
     .option('--jobs <n>', 'Services built at once', '2')
     .option('--workspace <id>', 'Workspace of the archives')
     .option('--store <url>', 'Where archives go (CLIPYARD_STORE)')

@@ -24,5 +24,6 @@ export {
   type ReleaseRequest,
   release,
 } from './release.ts';
+export { type StoreLockOptions, storeLock } from './store-lock.ts';
 export { type UndoneTag, undoRelease } from './undo.ts';
 export { type WriteTagsContext, type WriteTagsRequest, writeTags } from './write-tags.ts';

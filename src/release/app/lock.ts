@@ -24,14 +24,16 @@ export interface LedgerLock {
   readonly signal: AbortSignal;
   /** Changes the content and keeps the lock. Throws REPOSITORY_LOCKED when the lock's time was over and another took it. */
   update(change: (content: LedgerContent) => LedgerContent): Promise<void>;
+  /** Gives the lock its whole time again. Throws REPOSITORY_LOCKED when another took it. */
+  extend(options: Cancelable): Promise<void>;
   /** Gives the lock back, with a changed content in the same write. */
   release(change: (content: LedgerContent) => LedgerContent): Promise<void>;
 }
 
 /** A release writes three tags; two minutes are plenty, and what a lost machine keeps others waiting. */
-const LOCK_MS = 120_000;
+export const LOCK_MS = 120_000;
 /** Nothing is written in the last part of the time: clocks of machines differ. */
-const MARGIN_MS = 30_000;
+export const MARGIN_MS = 30_000;
 /** Also a release that was stopped gives its lock back. */
 const GIVE_BACK_MS = 15_000;
 const WAIT_MS = 180_000;
@@ -57,7 +59,7 @@ export async function lockLedger(context: LockContext): Promise<LedgerLock> {
     if (clock.nowMs() >= giveUpMs)
       throw new WorkerError(
         'REPOSITORY_LOCKED',
-        `process ${other.pid} of ${other.host} is releasing to this repository`,
+        `process ${other.pid} of ${other.host} is writing or deleting tags of this repository`,
       );
     await clock.sleep(POLL_MS, { signal });
   }
@@ -77,6 +79,11 @@ function heldLock(content: LedgerContent, { clock, holder, ledger, signal }: Loc
     async update(change) {
       if (await changed((now) => ({ ...change(now), lock: now.lock }), { signal })) return;
       throw new WorkerError('REPOSITORY_LOCKED', 'the time to write tags was over, and another release took its turn');
+    },
+    async extend(options) {
+      const renewed = { ...holder, untilMs: clock.nowMs() + LOCK_MS };
+      if (await changed((now) => ({ ...now, lock: renewed }), options)) return;
+      throw new WorkerError('REPOSITORY_LOCKED', 'the lock of this repository was lost: another took its turn');
     },
     async release(change) {
       // Where another took the lock, what is ours to say is said when its tags are looked at again.

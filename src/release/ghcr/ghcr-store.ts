@@ -1,7 +1,8 @@
 import type { Digest } from '../../digest/index.ts';
 import type { Cancelable } from '../../errors/index.ts';
 import type { RegistryClient, Repository } from '../../registry/index.ts';
-import { deleteByMark, type RepositoryStore, registryStore } from '../retention/index.ts';
+import { deleteByMark } from '../retag/index.ts';
+import { type RepositoryStore, registryStore } from '../retention/index.ts';
 import { PackageVersions } from './package-versions.ts';
 import { PackagesApi, type PackagesApiOptions } from './packages-api.ts';
 

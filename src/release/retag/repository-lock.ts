@@ -5,15 +5,20 @@ import type { Cancelable } from '../../errors/index.ts';
 import { lockFile } from '../../files/index.ts';
 import type { Repository } from '../../registry/index.ts';
 
-/** Who writes the tags of a repository: one of our own at a time. Other clients know nothing of it. */
+/** Who writes or deletes the tags of a repository: one of our own at a time. Other clients know nothing of it. */
 export interface RepositoryLock {
   /** Throws REPOSITORY_LOCKED when another one has it for too long. */
-  hold(repository: Repository, options: Cancelable): Promise<AsyncDisposable>;
+  hold(repository: Repository, options: Cancelable): Promise<HeldLock>;
+}
+
+export interface HeldLock extends AsyncDisposable {
+  /** Ends with the caller's, and when the lock is lost: nothing is written after it. */
+  readonly signal: AbortSignal;
 }
 
 /** For callers that hold a lock already, or that are alone. */
 export const NO_LOCK: RepositoryLock = {
-  hold: () => Promise.resolve({ [Symbol.asyncDispose]: () => Promise.resolve() }),
+  hold: (_, { signal }) => Promise.resolve({ signal, [Symbol.asyncDispose]: () => Promise.resolve() }),
 };
 
 const WAIT_MS = 60_000;
@@ -29,7 +34,9 @@ export function createRepositoryLock(
       await mkdir(directory, { recursive: true });
       // Names of repositories are longer than names of files may be.
       const name = createHash('sha256').update(`${registry}/${repository}`).digest('hex').slice(0, 32);
-      return await lockFile(join(directory, `repository-${name}`), { signal, waitMs, code: 'REPOSITORY_LOCKED' });
+      const path = join(directory, `repository-${name}`);
+      const held = await lockFile(path, { signal, waitMs, code: 'REPOSITORY_LOCKED' });
+      return { signal, [Symbol.asyncDispose]: () => held[Symbol.asyncDispose]() };
     },
   };
 }

@@ -134,6 +134,7 @@ function wrongWithManifest(digest: Digest, { gone, goneTags, inventory, owners, 
   );
   if (isAccounted) return wrong;
   if (!inventory.seesUntagged) wrong.push(`${digest} is untagged, and what may need it cannot be seen`);
+  if (inventory.manifests.get(digest)?.annotations['dev.clipyard.tag.removed'] !== undefined) return wrong;
   // No expired tag led here: it is old, or what it belongs to is. What is absent says nothing of the age of what it belonged to.
   const ages = [...climb(digest, owners, (at) => inventory.manifests.has(at))].flatMap((at) => {
     const manifest = inventory.manifests.get(at);

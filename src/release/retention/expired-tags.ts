@@ -1,6 +1,6 @@
 import type { Digest } from '../../digest/index.ts';
 import { compareVersions, type Inventory, type Release, releasesOf } from '../inventory/index.ts';
-import { isRemovedTagMark } from './removed-tag.ts';
+import { isRemovedTagMark } from '../retag/index.ts';
 import type { RetentionRules } from './rules.ts';
 
 export interface ExpiredTags {

@@ -4,7 +4,7 @@ export { checkPlan } from './check-plan.ts';
 export type { Deletion, Keep, RetentionPlan } from './plan.ts';
 export { planRetention } from './plan-retention.ts';
 export { parseRetentionPolicy, RetentionFile, type RetentionPolicy } from './policy.ts';
-export { deleteByMark, type MarkedRemoval, type RepositoryStore, registryStore } from './repository-store.ts';
+export { type RepositoryStore, registryStore } from './repository-store.ts';
 export type { RetentionRules } from './rules.ts';
 export {
   type RetentionContext,

@@ -1,5 +1,6 @@
 import type { Digest } from '../../digest/index.ts';
 import type { Inventory, ManifestEntry } from '../inventory/index.ts';
+import { isMark } from '../retag/index.ts';
 import { Belongings } from './belongings.ts';
 import { type ExpiredTags, expiredTags } from './expired-tags.ts';
 import type { Deletion, Keep, RetentionPlan } from './plan.ts';
@@ -54,7 +55,8 @@ function keptRoots({ tags }: Inventory, { pinned, protect }: RetentionRules, exp
 /**
  * What nothing keeps and no expired tag led to: it may be the beginning of a push, so it stays while it is young, or while nobody
  * knows how old it is. What belongs to something older goes with that, unless it is known to be young itself. Where untagged
- * manifests are not listed it stays in any case: an index that cannot be seen may need it.
+ * manifests are not listed it stays in any case: an index that cannot be seen may need it. A mark that took a removed tag's place is no
+ * beginning of anything.
  */
 function untaggedRoots(
   { manifests, seesUntagged, tags }: Inventory,
@@ -79,6 +81,7 @@ function untaggedRoots(
   const below = belongings.closure(tops.map(({ digest }) => digest));
   const found = new Map<Digest, string>();
   for (const stray of strays) {
+    if (isMark(stray)) continue;
     const ageMs = ageOf(stray, nowMs);
     const mayBeUnknown = owned.has(stray.digest) && below.has(stray.digest);
     if (ageMs === undefined && !mayBeUnknown) found.set(stray.digest, 'untagged, and nobody knows for how long');

@@ -9,6 +9,8 @@ import type { RetentionRules } from './rules.ts';
 export type RetentionPolicy = Pick<RetentionRules, 'graceMs' | 'keep' | 'order' | 'protect' | 'withCommitTags'> & {
   /** Suffixes of tags that are variants and no prereleases, beside those that the tags tell. */
   readonly variants: readonly string[];
+  /** That the stores name nothing of the repository is right: nothing of it was published there. */
+  readonly storeIsEmpty?: boolean;
 };
 
 const count = z.union([z.number(), z.string().regex(/^\d+$/, 'is no whole number').transform(Number)]);
@@ -30,15 +32,17 @@ export const RetentionFile = z
     protect: z.array(digest).default([]),
     variants: z.array(z.string().min(1)).default([]),
     commit_tags: yesOrNo.default(false),
+    store_is_empty: yesOrNo.default(false),
   })
   .transform(
-    ({ commit_tags, grace, keep, order, protect, variants }): RetentionPolicy => ({
+    ({ commit_tags, grace, keep, order, protect, store_is_empty, variants }): RetentionPolicy => ({
       keep,
       order,
       graceMs: grace,
       protect: new Set(protect),
       variants,
       withCommitTags: commit_tags,
+      storeIsEmpty: store_is_empty,
     }),
   );
 

@@ -5,12 +5,13 @@ import type { RepositoryLock } from '../retag/index.ts';
 import { BegunDeletions } from './begun.ts';
 import { type CarriedOut, carryOut } from './carry-out.ts';
 import { checkPlan } from './check-plan.ts';
-import { pinnedDigests } from './pinned-digests.ts';
+import { type PinnedDigests, pinnedDigests } from './pinned-digests.ts';
 import type { Deletion, RetentionPlan } from './plan.ts';
 import { planRetention } from './plan-retention.ts';
 import type { RetentionPolicy } from './policy.ts';
 import type { RepositoryStore } from './repository-store.ts';
 import type { RetentionRules } from './rules.ts';
+import { requireRelated, requireThere } from './store-checks.ts';
 
 export type RetentionEvent =
   | { readonly type: 'reading'; readonly tags: number; readonly manifests: number }
@@ -21,6 +22,7 @@ export interface RetentionContext extends Cancelable {
   readonly store: RepositoryStore;
   /** Object stores whose images must stay mountable. */
   readonly objectStores: readonly ObjectStore[];
+  /** Nothing is deleted once its signal has ended. */
   readonly lock: RepositoryLock;
   /** Remembers what was begun. */
   readonly stateDirectory: string;
@@ -37,7 +39,7 @@ export interface RetentionResult extends CarriedOut {
 
 /**
  * Reads, plans, checks, and unless it is a dry run deletes. Throws INVENTORY_INCOMPLETE when a part could not be read,
- * RETENTION_PLAN_UNSAFE when the checker disagrees, and whatever the store or the registry fails with; of these only what happens
+ * RETENTION_STORE_UNRELATED when a store may be the wrong one, RETENTION_PLAN_UNSAFE when the checker disagrees, and whatever the store or the registry fails with; of these only what happens
  * while it deletes leaves something deleted.
  */
 export async function runRetention(
@@ -45,12 +47,15 @@ export async function runRetention(
   { dryRun }: { readonly dryRun: boolean },
   context: RetentionContext,
 ): Promise<RetentionResult> {
-  const { lock, onEvent, signal, stateDirectory, store } = context;
+  const { lock, objectStores, onEvent, stateDirectory, store } = context;
   const { registry, repository } = store.repository;
   const begun = new BegunDeletions(stateDirectory, store.repository);
+  // Before the lock: it would be written into a store that is not there.
+  for (const each of objectStores) await requireThere(each, { signal: context.signal });
   // A dry run writes nothing, not even a lock.
-  await using _held = dryRun ? undefined : await lock.hold(store.repository, { signal });
-  const { inventory, plan } = await prepare(policy, await begun.read(), context);
+  await using held = dryRun ? undefined : await lock.hold(store.repository, { signal: context.signal });
+  const signal = held?.signal ?? context.signal;
+  const { inventory, plan } = await prepare(policy, await begun.read(), { ...context, signal });
   onEvent?.({ type: 'planned', deletions: plan.deletions.length, keeps: plan.keeps.length });
   const result = { repository: `${registry}/${repository}`, dryRun, plan };
   if (dryRun) return { ...result, deleted: [], absent: [], skipped: [] };
@@ -69,7 +74,9 @@ async function prepare(
   begun: RetentionRules['begun'],
   { nowMs, objectStores, onEvent, signal, store }: RetentionContext,
 ): Promise<{ readonly inventory: Inventory; readonly plan: RetentionPlan }> {
-  const pinned = await pinnedDigests(objectStores, { signal });
+  const pins = new Map<ObjectStore, PinnedDigests>();
+  for (const each of objectStores) pins.set(each, await pinnedDigests(each, { signal }));
+  const pinned = new Map([...pins.values()].flatMap((each) => [...each]));
   const rules: RetentionRules = { ...policy, pinned, begun, nowMs };
   const inventory = await readInventory(store, {
     signal,
@@ -79,6 +86,7 @@ async function prepare(
   });
   requireComplete(inventory);
   const plan = planRetention(inventory, rules);
+  if (plan.deletions.length > 0 && !policy.storeIsEmpty) requireRelated(pins, inventory, plan);
   const wrong = checkPlan(inventory, rules, plan);
   if (wrong.length > 0)
     throw new WorkerError(

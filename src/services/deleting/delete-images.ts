@@ -1,7 +1,7 @@
 import type { Digest } from '../../digest/index.ts';
 import { type Cancelable, toWorkerError, type WorkerError } from '../../errors/index.ts';
 import type { RegistryClient, Repository } from '../../registry/index.ts';
-import { removeTag } from '../../release/index.ts';
+import { type RepositoryLock, removeTag } from '../../release/index.ts';
 import type { Console } from '../console/console.ts';
 import { texts } from '../console/texts.ts';
 import type { GithubPackages } from '../packages/github-packages.ts';
@@ -24,6 +24,8 @@ export interface DeletedTag {
 export interface DeleteContext extends Cancelable {
   readonly client: RegistryClient;
   readonly console: Console;
+  /** Held for the tags of a service: whoever releases it, or cleans it, waits. */
+  readonly lock: RepositoryLock;
   /** Deletes the images of GitHub's registry, which does not delete itself. */
   readonly packages?: GithubPackages | undefined;
 }
@@ -43,12 +45,24 @@ export async function deleteImages(
   context: DeleteContext,
 ): Promise<readonly DeletedTag[]> {
   const results: DeletedTag[] = [];
-  for (const { image, service, tags } of plans)
-    for (const { digest, tag } of tags) {
-      const result = await deleteOne(image, tag, digest, context);
+  for (const { image, service, tags } of plans) {
+    if (tags.length === 0) continue;
+    const tell = (tag: string, result: Outcome) => {
       sayResult(`${image.registry}/${image.repository}:${tag}`, result, context.console);
       results.push({ service, tag, ...result });
+    };
+    try {
+      await using held = await context.lock.hold(image, { signal: context.signal });
+      for (const { digest, tag } of tags)
+        tell(tag, await deleteOne(image, tag, digest, { ...context, signal: held.signal }));
+    } catch (thrown) {
+      context.signal.throwIfAborted();
+      // What another one has locked is refused tag by tag; other services' images are not in its way.
+      const error = toWorkerError(thrown, `delete images of ${service}`);
+      const told = new Set(results.flatMap((each) => (each.service === service ? [each.tag] : [])));
+      for (const { tag } of tags) if (!told.has(tag)) tell(tag, { outcome: 'refused', error });
     }
+  }
   return results;
 }
 

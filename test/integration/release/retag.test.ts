@@ -177,7 +177,10 @@ describe.for(['distribution', 'olareg'] as const)('re-tagging at %s', (name) => 
     refuse(/manifests\/1\.0$/, 1);
     expect(await remove('1.0')).toBe('deleted');
     refuse(/manifests\//, 2);
+    proxy.takeRequests();
     await expect(remove('latest')).rejects.toMatchObject({ code: 'REGISTRY_DELETE_UNSUPPORTED' });
+    // A registry that deletes nothing never sees the tag move.
+    expect(names(proxy).filter((request) => request === 'PUT manifests/latest')).toEqual([]);
     expect(await client.listTags(repository, { signal })).toEqual(['latest']);
     expect(await digestAt(repository, 'latest')).toBe(digest);
     const moved = await newSmall(repository, 'latest');

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Digest, hexOf } from '../../../src/digest/index.ts';
@@ -6,6 +7,7 @@ import { type ObjectStore, openStore } from '../../../src/objects/index.ts';
 import { createRegistryClient, type RegistryClient } from '../../../src/registry/index.ts';
 import {
   createRepositoryLock,
+  ledgerKey,
   type RetentionEvent,
   type RetentionPolicy,
   readInventory,
@@ -182,9 +184,25 @@ for (const [name, start] of [
         repository = { ...repository, repository: `own/shop-${randomUUID()}` };
         all = fourReleases();
         const { model } = all;
-        model.tags.set(COMMIT, model.index([model.image({ name: '1.4.0', created: '2026-01-05T00:00:00Z' })]));
+        const image = model.index([model.image({ name: '1.4.0', created: '2026-01-05T00:00:00Z' })]);
+        model.tags.set(COMMIT, image);
         await push(model);
+        // As the build of the commit published it.
+        await using store = openStore(`file://${state.path}/store`, {});
+        await store.put(`manifests/sha256-${hexOf(image)}.json`, '{}', { signal });
       });
+      /** What a file store says of the repository's lock, at each deletion that the registry sees. */
+      const locksAtDeletions = () => {
+        const seen: boolean[] = [];
+        const log = proxy.requests.push.bind(proxy.requests);
+        const ledger = `${state.path}/store/${ledgerKey(repository)}`;
+        const isLocked = () => 'lock' in (JSON.parse(readFileSync(ledger, 'utf8')) as object);
+        proxy.requests.push = (...entries) => {
+          if (entries.some(({ method }) => method === 'DELETE')) seen.push(isLocked());
+          return log(...entries);
+        };
+        return { seen, isLocked };
+      };
 
       test('R002-10: what is configured runs behind a release that succeeded, not behind one that failed or is a plan', async () => {
         expect(await released(releasing('1.4.0'))).toMatchObject({ retention: null });
@@ -193,7 +211,10 @@ for (const [name, start] of [
         await released(releasing('1.4.0', '--retention', 'keep=2', '--dry-run'));
         expect((await released(releasing('1.4.0', '--retention', 'none'), POLICY)).retention).toBeNull();
         expect(deletions()).toBe(0);
+        const locks = locksAtDeletions();
         const { retention } = await released(releasing('1.4.0'), POLICY);
+        // The release gave its lock back before; other machines wait for what comes behind it, too.
+        expect([new Set(locks.seen), locks.isLocked()]).toEqual([new Set([true]), false]);
         expect(retention).toMatchObject({ expiredReleases: ['1.2.0', '1.1.0', '1.0.0'], skipped: [] });
         // The three tags' images at least; lists of referrers that are tags come on top.
         expect(retention?.deleted).toBeGreaterThan(all.garbage.length);
@@ -201,6 +222,58 @@ for (const [name, start] of [
         expect(await tags()).toEqual(['1.3.0', '1.4.0', COMMIT, 'latest', 'main']);
         expect(await present(all.garbage)).toEqual(all.garbage.map(() => false));
       });
+
+      // What these show is no registry's: at one of the two.
+      if (name === 'olareg')
+        test('R002-8: a store that names nothing of the repository deletes nothing, unless it is said to be the right one', async () => {
+          const target = `${repository.registry}/${repository.repository}`;
+          const { own } = fourReleases();
+          const typed = (url: string, ...flags: readonly string[]) =>
+            run(['retention', target, '--keep', '2', '--order', 'version', '--store', url, ...flags]);
+          const mistyped = `s3://clipyard/stroe/${randomUUID()}`;
+          const env = { ...process.env, CLIPYARD_STATE: state.path };
+          await using sibling = openStore(`file://${state.path}/sibling`, {});
+          await sibling.put(`manifests/sha256-${'0'.repeat(64)}.json`, '{}', { signal });
+          for (const [url, said] of [
+            [mistyped, `${mistyped} names no manifest at all of ${target}`],
+            [sibling.url, `${sibling.url} names 1 manifests and none of them of ${target}`],
+          ] as const)
+            for (const flags of [[], ['--dry-run']]) {
+              const { exitCode, stderr, stdout } = await runInProcess(
+                ['retention', target, '--keep', '2', '--store', `file://${state.path}/store`, '--store', url, ...flags],
+                env,
+              );
+              expect([exitCode, stdout]).toEqual([64, '']);
+              expect(stderr).toContain('RETENTION_STORE_UNRELATED');
+              expect(stderr).toContain(said);
+              expect(stderr).toContain('--store-is-empty');
+            }
+          expect(deletions()).toBe(0);
+          expect(await isThere(own)).toBe(true);
+          // Nothing is to go: nothing is asked of the store.
+          const nothing = await run(['retention', target, '--keep', '9', '--store', sibling.url]);
+          expect([nothing.exitCode, nothing.stderr]).toEqual([0, expect.stringContaining('0 deletions planned')]);
+          const behind = releasing('1.4.0').map((arg) => (arg === `file://${state.path}/store` ? sibling.url : arg));
+          const refused = await released([...behind, '--retention', 'keep=4,order=version']);
+          expect(refused.retention).toMatchObject({ error: { code: 'RETENTION_STORE_UNRELATED' } });
+          expect(deletions()).toBe(0);
+          const { retention } = await released([...behind, '--retention', 'keep=4,order=version,store_is_empty=true']);
+          expect(retention).toMatchObject({ expiredReleases: ['1.0.0'] });
+          const done = await typed(sibling.url, '--store-is-empty');
+          expect([done.exitCode, done.stdout]).toEqual([0, expect.stringContaining('releases expired: 1.2.0 1.1.0')]);
+          expect(await isThere(own)).toBe(false);
+        });
+
+      if (name === 'olareg')
+        test('R002-8: the command holds the lock in the store that releases of other machines take, and gives it back', async () => {
+          const locks = locksAtDeletions();
+          const target = `${repository.registry}/${repository.repository}`;
+          const args = ['retention', target, '--keep', '2', '--store', `file://${state.path}/store`];
+          expect((await run([...args, '--dry-run'])).exitCode).toBe(0);
+          expect(existsSync(`${state.path}/store/${ledgerKey(repository)}`)).toBe(false);
+          expect((await run(args)).exitCode).toBe(0);
+          expect([new Set(locks.seen), locks.isLocked()]).toEqual([new Set([true]), false]);
+        });
 
       test('a retention that fails is said and fails no release; one that cannot be read stops it before', async () => {
         for (const wrong of ['keep=0', 'keep=2,keep=3', 'keep=2,whatever=1', `${state.path}/none.yaml`])
@@ -230,6 +303,8 @@ for (const [name, start] of [
       await expect(runRetention(policy, { dryRun: false }, contextOf(client, [store]))).rejects.toMatchObject({
         code: 'STORE_BUCKET_NOT_FOUND',
       });
+      // A lock must not make the folder.
+      expect(existsSync(`${state.path}/store`)).toBe(false);
       await store.put('manifests/what.json', '{}', { signal });
       await expect(runRetention(policy, { dryRun: false }, contextOf(client, [store]))).rejects.toMatchObject({
         code: 'STORE_PROTOCOL',

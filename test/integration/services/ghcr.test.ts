@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { Digest } from '../../../src/digest/index.ts';
 import {
@@ -6,6 +9,7 @@ import {
   type RegistryClient,
   type Repository,
 } from '../../../src/registry/index.ts';
+import { createRepositoryLock, ledgerKey, NO_LOCK, type RepositoryLock } from '../../../src/release/index.ts';
 import { createConsole, deleteImages, GithubPackages } from '../../../src/services/index.ts';
 import { createLog, Secret } from '../../../src/telemetry/index.ts';
 import { FaultProxy } from '../../support/fault-proxy.ts';
@@ -73,7 +77,7 @@ const tagged = async (tag: string) => (await client.headManifest(image, tag, { s
 const methods = () => new Set(packages.requests.map(({ method }) => method));
 
 /** Deletes as the command does once it was confirmed. */
-async function remove(tag: string, digest: Digest) {
+async function remove(tag: string, digest: Digest, lock: RepositoryLock = NO_LOCK) {
   const lines: string[] = [];
   const log = createLog({ level: 'silent' });
   const options = { api: packages.address, token: new Secret(TOKEN), log };
@@ -82,6 +86,7 @@ async function remove(tag: string, digest: Digest) {
     client,
     console: createConsole({ debug: false, pictures: true, write: (line) => lines.push(line) }),
     packages: github,
+    lock,
     signal,
   });
   return { outcome: result?.outcome, code: result?.error?.code, said: lines.join('\n') };
@@ -210,16 +215,36 @@ test.for<
   expect(await tagged('1.0.0')).toBe(digests.old);
 });
 
+test('R003-9: nothing is deleted while another one has the repository', async () => {
+  const lock = createRepositoryLock(team.env['CLIPYARD_STATE'] ?? '', { waitMs: 0 });
+  await using _held = await lock.hold(image, { signal });
+  const result = await remove('1.0.0', digests.old, lock);
+  expect(result).toMatchObject({ outcome: 'refused', code: 'REPOSITORY_LOCKED' });
+  expect(packages.requests).toEqual([]);
+  expect(await tagged('1.0.0')).toBe(digests.old);
+});
+
 test('D22, R003-9, R003-40, C13: a tag goes alone from a version that carries several, and what it named stays', async () => {
   // GitHub deletes versions, each with all of its tags: the one that goes holds nothing but this tag.
   const args = ['services', '--file', team.file, '--delete-images', '--service', 'backend', '--version', '1.1.0'];
   packages.lag = 1;
+  // While something goes, whoever releases it, on this machine or another, waits.
+  const locks: boolean[] = [];
+  const push = packages.requests.push.bind(packages.requests);
+  const ledger = join(fileURLToPath(team.env['CLIPYARD_STORE'] ?? ''), ledgerKey(image));
+  const isLocked = () => 'lock' in (JSON.parse(readFileSync(ledger, 'utf8')) as object);
+  packages.requests.push = (...entries) => {
+    if (entries.some(({ method }) => method === 'DELETE')) locks.push(isLocked());
+    return push(...entries);
+  };
   const { exitCode, screen } = await atTerminal([...args, ...login, ...api()], { ...team.env, GITHUB_TOKEN: TOKEN }, [
     ['Type "yes"', 'yes\n'],
     ['Type "DELETE"', 'DELETE\n'],
   ]);
   expect(screen).toContain(`✅ Deleted ${team.reference('backend')}:1.1.0`);
   expect(exitCode).toBe(0);
+  packages.requests.push = push;
+  expect([locks, isLocked()]).toEqual([[true], false]);
   expect([await tagged('1.1.0'), await tagged('latest'), await tagged('1.0.0')]).toEqual([
     undefined,
     digests.new,
@@ -239,7 +264,7 @@ test('D22: where a registry deletes by digest alone, a tag still goes alone', as
   await client.putManifest(there, '2.0.0', bytes, mediaType, { signal });
   const console = createConsole({ debug: false, pictures: true, write: () => undefined });
   const plans = [{ service: 'backend', image: there, tags: [{ tag: '2.0.0', digest: digests.new }] }];
-  const [result] = await deleteImages(plans, { client, console, signal });
+  const [result] = await deleteImages(plans, { client, console, lock: NO_LOCK, signal });
   expect(result).toMatchObject({ outcome: 'deleted' });
   expect([await tagged('2.0.0'), await tagged('latest')]).toEqual([undefined, digests.new]);
 });

@@ -94,10 +94,14 @@ const backport: KillSubject = {
 const behind: KillSubject = {
   name: 'release-and-retention',
   async prepare(place) {
-    const { args, tags, ...rest } = await release.prepare(place);
+    const { args, live, tags, ...rest } = await release.prepare(place);
     const [first] = tags.get('v1.0.0') ?? [];
+    await using store = openStore(place.storeUrl, place.directEnv);
+    // As the build of the second commit published it: the store is the repository's.
+    for (const digest of live.slice(1)) await store.put(`manifests/sha256-${hexOf(digest)}.json`, '{}', { signal });
     return {
       ...rest,
+      live,
       args: [...args, '--retention', 'keep=1,order=version'],
       tags: new Map<string, TagSpan>([...tags, ['v1.0.0', [first, undefined]]]),
       order: ['v1.1.0', 'latest', 'v1.0.0'],

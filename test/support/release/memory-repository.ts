@@ -81,6 +81,22 @@ export class MemoryRepository {
     );
   }
 
+  /** What took the place of a tag that was removed. */
+  mark(tag: string): Digest {
+    const empty = { mediaType: MEDIA_TYPES.ociEmpty, ...this.#blob({}) };
+    return this.#put(
+      {
+        schemaVersion: 2,
+        mediaType: MEDIA_TYPES.ociManifest,
+        artifactType: 'application/vnd.clipyard.removed-tag.v1',
+        config: empty,
+        layers: [empty],
+        annotations: { 'dev.clipyard.tag.removed': tag },
+      },
+      { mediaType: MEDIA_TYPES.ociManifest },
+    );
+  }
+
   index(children: readonly Digest[], annotations: Readonly<Record<string, string>> = {}): Digest {
     const manifests = children.map((digest) => this.descriptorOf(digest));
     return this.#put(

@@ -42,6 +42,17 @@ function repositoryOf(tags: Readonly<Record<string, number | undefined>>): Memor
   return repository;
 }
 
+test('D25: what took the place of a removed tag has no grace, tagged or not; what is young beside it stays', async () => {
+  const repository = repositoryOf({ '1.0.0': 1 });
+  repository.listsManifests = true;
+  const [mark, young] = [repository.mark('0.9.0'), repository.image({ name: 'young' })];
+  for (const digest of [mark, young]) repository.pushedMs.set(digest, NOW_MS - 1000);
+  const tagged = repository.mark('0.8.0');
+  repository.tags.set('0.8.0', tagged);
+  const { goes, gone } = await planOf(repository, { keep: 5 });
+  expect([goes, [...gone].toSorted()]).toEqual([['0.8.0'], [mark, tagged].toSorted()]);
+});
+
 describe('which releases go', () => {
   test.for<[string, Readonly<Record<string, number | undefined>>, Partial<RetentionRules>, readonly string[]]>([
     ['C4: the newest by time', { '1.0.0': 1, '1.1.0': 2, '1.0.1': 3 }, { keep: 2 }, ['1.0.0']],
@@ -107,6 +118,7 @@ describe('a policy', () => {
     protect: new Set(),
     variants: [],
     withCommitTags: false,
+    storeIsEmpty: false,
   };
 
   test.for<[text: string, policy: object]>([
