@@ -175,18 +175,25 @@ describe('trivy', () => {
   test('gives findings of the image, each once, with the file that has the package; a secret is not repeated', async () => {
     const before = released;
     const advisories = JSON.stringify({
-      id: 'CVE-2024-22195',
+      id: 'GHSA-h5c8-rqwp-cp95',
+      aliases: ['CVE-2024-22195'],
       affected: [{ package: { ecosystem: 'PyPI', name: 'jinja2' }, versions: ['3.1.2'] }],
     });
     const { findings, readers } = await scanWith(
       // It is asked for vulnerabilities alone: what looks for secrets reads every file.
-      { trivy: `[ "$TRIVY_SCANNERS: $*" = "vuln: rootfs --format json --offline-scan /tree" ] && cat ${TRIVY}` },
+      {
+        trivy: `[ "$TRIVY_SCANNERS: $*" = "vuln: rootfs --format json --exit-code 0 --output  --offline-scan /tree" ] && cat ${TRIVY}`,
+      },
       { advisories },
     );
     expect(readers).toEqual(['clipyard', 'trivy']);
     expect(released).toBe(before + 1);
     expect(findings).toMatchObject([
-      { rule: 'CVE-2024-22195', severity: 'medium', file: expect.stringContaining('Jinja2-3.1.2.dist-info') as string },
+      {
+        rule: 'GHSA-h5c8-rqwp-cp95',
+        severity: 'medium',
+        file: expect.stringContaining('Jinja2-3.1.2.dist-info') as string,
+      },
       {
         rule: 'CVE-2023-4911',
         severity: 'high',
@@ -198,7 +205,7 @@ describe('trivy', () => {
       {
         rule: 'CVE-2024-34064',
         severity: 'medium',
-        message: 'jinja2 3.1.2: CVE-2024-34064 (no fixed version is known)',
+        message: 'Jinja2 3.1.2: CVE-2024-34064 (no fixed version is known)',
         file: 'usr/lib/python3/dist-packages/Jinja2-3.1.2.dist-info/METADATA',
         url: undefined,
       },
@@ -237,8 +244,14 @@ describe('a program that misbehaves is SCAN_TOOL_FAILED, and the image is let go
     [
       'trivy',
       'fails',
-      'printf "FATAL\\tdb error: \\033[31mno such host\\n" >&2; exit 1',
-      /FATAL db error: {2}\[31mno such host$/,
+      'printf "FATAL\\tsome error: \\033[31mno such host\\n" >&2; exit 1',
+      /FATAL some error: {2}\[31mno such host$/,
+    ],
+    [
+      'trivy',
+      'has no database',
+      'printf "FATAL\\tinit error: DB error: 2 errors occurred:\\n\\t* one host\\n\\t* another host\\n\\n\\n" >&2; exit 1',
+      /DB error: 2 errors occurred: \* one host \* another host; trivy needs its database .* TRIVY_SKIP_DB_UPDATE=true$/,
     ],
     ['trivy', 'writes half a report', 'echo \'{"SchemaVersion":2,"Results":[{"Tar\'', /no JSON$/],
     ['trivy', 'writes another version', 'echo \'{"SchemaVersion":3}\'', /wrote no report: SchemaVersion/],
