@@ -7,8 +7,8 @@ import type { ScanProgram } from './find-program.ts';
 import { runProgram, SCAN_BOUNDS } from './run-program.ts';
 
 /**
- * What goes before trivy's own defaults, and behind the person's. Looking for secrets would read every file, which is to pull the
- * image; a person who wants that says so to trivy itself. No other service is told of the run.
+ * What goes before trivy's own defaults, and behind the person's. Left to itself it looks for secrets too, which takes many times
+ * as long; a person who wants that says so to trivy itself. No other service is told of the run.
  */
 const DEFAULTS = {
   TRIVY_SCANNERS: 'vuln',
@@ -115,7 +115,7 @@ function vulnerabilities(
     const { FixedVersion = '', InstalledVersion, PkgIdentifier, PkgName, PkgPath, Title, VulnerabilityID } = found;
     const cure = FixedVersion === '' ? 'no fixed version is known' : `fixed in ${FixedVersion}`;
     // Of a distribution's packages the target is the folder with the distribution's name behind it.
-    const file = Class === 'os-pkgs' ? paths.get(PkgName) : undefined;
+    const file = Class === 'os-pkgs' ? (paths.get(PkgName) ?? '/') : undefined;
     return {
       rule: VulnerabilityID,
       severity: severityOf(found),
