@@ -21,8 +21,9 @@
 #                                        them again and looks at the end; a line a kill, then one of JSON. CLIPYARD_KILL_STEP=N every N-th
 #   scripts/soak.sh retention [REGISTRIES]  cleans random registries (default 10000) and compares with a naive look; then kills a run
 #                                        at every request, at two real registries
-#   scripts/soak.sh scan SOURCE...       scans images with the real syft (built once, minutes) beside our own readers: a line of JSON
-#                                        an image says where they differ. SYFT_VERSION=1.44.0 names the version
+#   scripts/soak.sh scan SOURCE...       scans images with the real syft and trivy (each built once, minutes and more) beside our own
+#                                        readers, trivy with a database made up for the image: a line of JSON an image says where
+#                                        they differ. SYFT_VERSION=1.44.0 and TRIVY_VERSION=0.65.0 name the versions
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 part=all
@@ -31,7 +32,7 @@ case "${1:-}" in
   chaos) exec .clipyard/node/bin/node scripts/soak/chaos/main.ts "${@:2}" ;;
   recovery) exec .clipyard/node/bin/node scripts/soak/recovery.ts "${@:2}" ;;
   releases) exec .clipyard/node/bin/node scripts/soak/releases/main.ts "${@:2}" ;;
-  scan) exec .clipyard/node/bin/node scripts/soak/scan.ts "${@:2}" ;;
+  scan) exec .clipyard/node/bin/node scripts/soak/scan/main.ts "${@:2}" ;;
   kills) exec .clipyard/node/bin/node scripts/soak/kills/main.ts "${@:2}" ;;
   retention)
     CLIPYARD_RETENTION_REGISTRIES=${2:-10000} \

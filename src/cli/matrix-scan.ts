@@ -49,6 +49,8 @@ export async function scanBuilds(
 ): Promise<MatrixScan> {
   const { log, signal } = context;
   const { advisories, least, programs } = scanning;
+  // Of the default variant: a base image may be named by them.
+  const buildArgs = { ...config.buildArgs, [config.argument]: config.defaultVariant };
   const scratchDir = await mkdtemp(join(tmpdir(), 'clipyard-scan-'));
   try {
     const scan = await scanMatrix(config, {
@@ -56,7 +58,7 @@ export async function scanBuilds(
       advisories,
       scanners: [imageScanner(programs)],
       dockerfile: config.dockerfile ?? 'Dockerfile',
-      lint: (options) => builder.buildkit.lint(builder.request, options),
+      lint: (options) => builder.buildkit.lint({ ...builder.request, buildArgs }, options),
       open: async (variant) => {
         const archive = archiveOf(builds, variant);
         return archive === undefined ? undefined : await scannedImage(archive, scratchDir, flags, context);

@@ -16,10 +16,11 @@ const signal = AbortSignal.timeout(120_000);
 const repository = `matrix/orb${process.pid}`;
 
 /** What `shared` makes is random: made twice it would be two layers. */
-const DOCKERFILE = `FROM --platform=$BUILDPLATFORM scratch AS Shared
+const DOCKERFILE = `ARG BASE
+FROM --platform=$BUILDPLATFORM scratch AS Shared
 COPY busybox /bin/busybox
 RUN ["/bin/busybox", "dd", "if=/dev/urandom", "of=/shared", "bs=64k", "count=1"]
-FROM scratch
+FROM \${BASE}
 ARG PYTHON_VERSION
 COPY --from=shared /shared /shared
 COPY --from=shared /bin/busybox /bin/busybox
@@ -47,7 +48,8 @@ beforeAll(async () => {
   const config = join(scratch.path, 'matrix.yaml');
   await writeFile(
     config,
-    `registry: registry.example\nimage: ${repository}\ncontext: context\nvariants: ["3.9", "3.13"]\ndefault: "3.13"\n`,
+    `registry: registry.example\nimage: ${repository}\ncontext: context\nvariants: ["3.9", "3.13"]\ndefault: "3.13"\n` +
+      'build_args: { BASE: scratch }\n',
   );
   flags = ['--config', config, '--registry', proxy.address];
 });

@@ -12,6 +12,7 @@ const RangeEvent = z.object({
 });
 const Advisory = z.object({
   id: z.string().min(1),
+  aliases: z.array(z.string()).nullish(),
   summary: z.string().optional(),
   withdrawn: z.string().optional(),
   severity: z.array(z.object({ type: z.string(), score: z.string() })).nullish(),
@@ -62,6 +63,8 @@ export function advisoryFindings(packages: readonly Package[], advisories: reado
           message: `${each.name} ${each.version}: ${advisory.summary ?? advisory.id} (${cure})`,
           file: each.path.replace(/^\//, ''),
           url: `https://osv.dev/vulnerability/${encodeURIComponent(advisory.id)}`,
+          package: each.purl,
+          aliases: advisory.aliases ?? undefined,
         };
       }),
   );

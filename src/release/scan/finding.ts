@@ -13,6 +13,10 @@ export interface Finding {
   /** From 1, where it is known. */
   readonly line?: number | undefined;
   readonly url?: string | undefined;
+  /** The purl of the package it is about. */
+  readonly package?: string | undefined;
+  /** Other ids of the same advisory, as `CVE-…` of `GHSA-…`. */
+  readonly aliases?: readonly string[] | undefined;
   /** Of the image it was found in; undefined for the Dockerfile, which all variants share. */
   readonly variant?: string | undefined;
 }

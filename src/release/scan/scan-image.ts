@@ -2,6 +2,7 @@ import { type Cancelable, messageOf } from '../../errors/index.ts';
 import { type Advisory, advisoryFindings } from './advisories.ts';
 import type { Finding } from './finding.ts';
 import { imageFindings } from './image-rules.ts';
+import { mergeFindings } from './merge-findings.ts';
 import { mergePackages, onlyIn } from './packages/merge.ts';
 import type { Package } from './packages/package.ts';
 import { readPackages } from './packages/read-packages.ts';
@@ -57,9 +58,8 @@ export function imageScanner(programs: ScanPrograms): ImageScanner {
     const packages = document === undefined ? own : mergePackages(own, packagesOfSpdx(document, distribution));
     const advised = advisoryFindings(packages, advisories);
     const found = [
-      ...advised,
+      ...mergeFindings(advised, report === undefined ? [] : trivyFindings(report, treePath, packages)),
       ...(depth === 'full' ? imageFindings(image.config, packages) : []),
-      ...(report === undefined ? [] : unsaid(trivyFindings(report, treePath, packages), advised)),
     ];
     const readers = ['clipyard', ...(document === undefined ? [] : [syftName(document)])];
     return {
@@ -94,11 +94,4 @@ async function askPrograms(image: ScannedImage, { syft, trivy }: ScanPrograms, o
     ...(syft !== undefined && { document: await runSyft(syft, tree, options) }),
     ...(trivy !== undefined && { report: await runTrivy(trivy, tree, options) }),
   };
-}
-
-/** Those that the advisories do not say too, of the same package. */
-function unsaid(findings: readonly Finding[], advised: readonly Finding[]): readonly Finding[] {
-  const keyOf = ({ message, rule }: Finding) => `${rule}\0${message.split(':')[0] ?? ''}`;
-  const said = new Set(advised.map(keyOf));
-  return findings.filter((finding) => !said.has(keyOf(finding)));
 }

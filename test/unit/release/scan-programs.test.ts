@@ -18,7 +18,7 @@ const { signal } = new AbortController();
 /** The README beside them says what wrote them. */
 const golden = join(import.meta.dirname, '../../golden/scan');
 const SYFT = join(golden, 'syft-1.44.0.json');
-const TRIVY = join(golden, 'trivy-by-hand.json');
+const TRIVY = join(golden, 'trivy-0.65.0.json');
 
 let scratch: TemporaryDirectory;
 beforeAll(async () => {
@@ -32,6 +32,7 @@ const FILES: Readonly<Record<string, string>> = {
   '/etc/os-release': 'ID=debian\nVERSION_ID="12"\n',
   '/var/lib/dpkg/status':
     'Package: libc6\nStatus: install ok installed\nSource: glibc\nVersion: 2.36-9+deb12u3\n\n' +
+    'Package: login\nStatus: install ok installed\nSource: shadow (1:4.13+dfsg1-1)\nVersion: 1:4.13+dfsg1-1+b1\n\n' +
     'Package: ours\nStatus: install ok installed\nVersion: 1\n',
   '/usr/lib/python3/dist-packages/Jinja2-3.1.2.dist-info/METADATA': 'Name: Jinja2\nVersion: 3.1.2\n',
 };
@@ -175,18 +176,25 @@ describe('trivy', () => {
   test('gives findings of the image, each once, with the file that has the package; a secret is not repeated', async () => {
     const before = released;
     const advisories = JSON.stringify({
-      id: 'CVE-2024-22195',
+      id: 'GHSA-h5c8-rqwp-cp95',
+      aliases: ['CVE-2024-22195'],
       affected: [{ package: { ecosystem: 'PyPI', name: 'jinja2' }, versions: ['3.1.2'] }],
     });
     const { findings, readers } = await scanWith(
-      // It is asked for vulnerabilities alone: what looks for secrets reads every file.
-      { trivy: `[ "$TRIVY_SCANNERS: $*" = "vuln: rootfs --format json --offline-scan /tree" ] && cat ${TRIVY}` },
+      // It is asked for vulnerabilities alone, and its gate and output are ours.
+      {
+        trivy: `[ "$TRIVY_SCANNERS: $*" = "vuln: rootfs --format json --exit-code 0 --output  --offline-scan /tree" ] && cat ${TRIVY}`,
+      },
       { advisories },
     );
     expect(readers).toEqual(['clipyard', 'trivy']);
     expect(released).toBe(before + 1);
     expect(findings).toMatchObject([
-      { rule: 'CVE-2024-22195', severity: 'medium', file: expect.stringContaining('Jinja2-3.1.2.dist-info') as string },
+      {
+        rule: 'GHSA-h5c8-rqwp-cp95',
+        severity: 'medium',
+        file: expect.stringContaining('Jinja2-3.1.2.dist-info') as string,
+      },
       {
         rule: 'CVE-2023-4911',
         severity: 'high',
@@ -196,16 +204,36 @@ describe('trivy', () => {
         variant: '3.13',
       },
       {
-        rule: 'CVE-2024-34064',
-        severity: 'medium',
-        message: 'jinja2 3.1.2: CVE-2024-34064 (no fixed version is known)',
-        file: 'usr/lib/python3/dist-packages/Jinja2-3.1.2.dist-info/METADATA',
-        url: undefined,
+        rule: 'CVE-2023-29383',
+        severity: 'low',
+        message: expect.stringMatching(/^login 1:4\.13\+dfsg1-1\+b1: .*\(no fixed version is known\)$/) as string,
+        file: 'var/lib/dpkg/status',
       },
+      { rule: 'CVE-0000-00001', severity: 'critical', file: 'app/node_modules/picomatch/package.json' },
+      {
+        rule: 'GHSA-h75v-3vvj-5mfj',
+        severity: 'medium', // unknown to trivy
+        message: expect.stringMatching(/^Jinja2 3\.1\.2: .*\(no fixed version is known\)$/) as string,
+        file: 'usr/local/lib/python3.11/dist-packages/Jinja2-3.1.2.dist-info/METADATA',
+        url: 'https://github.com/advisories/GHSA-h75v-3vvj-5mfj',
+        package: 'pkg:pypi/jinja2@3.1.2',
+      },
+      { rule: 'trivy/DS001', severity: 'medium', file: 'app/Dockerfile' },
       { rule: 'trivy/DS002', severity: 'high', file: 'app/Dockerfile' },
+      { rule: 'trivy/DS021', severity: 'high', message: "'-y' flag is missed: 'apt-get install curl'" },
+      { rule: 'trivy/DS026', severity: 'low' },
+      { rule: 'trivy/DS029', severity: 'high' },
       { rule: 'trivy/aws-access-key-id', severity: 'critical', file: 'app/key.py', line: 3 },
     ]);
-    expect(JSON.stringify(findings)).not.toContain('AKIA');
+    // trivy has it in the line `Match`, under asterisks.
+    expect(JSON.stringify(findings)).not.toMatch(/AKIA|\*\*\*/);
+  });
+
+  test('is believed no address that is none, and no fault that passed', async () => {
+    const changed = `sed 's#https://github.com/advisories/GHSA#javascript:alert(1)//GHSA#; s#"Status": "FAIL"#"Status": "PASS"#'`;
+    const { findings } = await scanWith({ trivy: `${changed} ${TRIVY}` });
+    expect(findings.find(({ rule }) => rule === 'GHSA-h75v-3vvj-5mfj')?.url).toBeUndefined();
+    expect(findings.map(({ rule }) => rule).filter((rule) => rule.startsWith('trivy/DS'))).toEqual([]);
   });
 });
 
@@ -214,7 +242,7 @@ describe('an image that cannot be mounted', () => {
     const { note, packages, readers } = await scanWith({ syft: 'exit 1' }, { choice: 'auto', image: unmountable });
     expect(readers).toEqual(['clipyard']);
     expect(note).toBe('the image cannot be mounted for syft and trivy: no /dev/fuse');
-    expect(packages).toHaveLength(3);
+    expect(packages).toHaveLength(4);
   });
 
   test('is an error where a program must look', async () => {
@@ -237,8 +265,14 @@ describe('a program that misbehaves is SCAN_TOOL_FAILED, and the image is let go
     [
       'trivy',
       'fails',
-      'printf "FATAL\\tdb error: \\033[31mno such host\\n" >&2; exit 1',
-      /FATAL db error: {2}\[31mno such host$/,
+      'printf "FATAL\\tsome error: \\033[31mno such host\\n" >&2; exit 1',
+      /FATAL some error: {2}\[31mno such host$/,
+    ],
+    [
+      'trivy',
+      'has no database',
+      'printf "FATAL\\tinit error: DB error: 2 errors occurred:\\n\\t* one host\\n\\t* another host\\n\\n\\n" >&2; exit 1',
+      /DB error: 2 errors occurred: \* one host \* another host; trivy needs its database .* TRIVY_SKIP_DB_UPDATE=true$/,
     ],
     ['trivy', 'writes half a report', 'echo \'{"SchemaVersion":2,"Results":[{"Tar\'', /no JSON$/],
     ['trivy', 'writes another version', 'echo \'{"SchemaVersion":3}\'', /wrote no report: SchemaVersion/],

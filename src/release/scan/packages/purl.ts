@@ -36,7 +36,10 @@ export function parsePurl(text: string): Purl | undefined {
 export function purlKey(text: string): string {
   const purl = parsePurl(text);
   if (purl === undefined) return text;
-  const { name, namespace, type, version } = purl;
+  const { name, namespace, qualifiers, type } = purl;
+  // Of distributions' versions trivy has the epoch apart, syft and ours in the version.
+  const epoch = qualifiers.get('epoch');
+  const version = epoch === undefined ? purl.version : `${epoch}:${purl.version}`;
   // Packages of Python have one name in several spellings (PEP 503); distributions have theirs in the ecosystem.
   if (type === 'pypi') return `pypi/${normalPython(name)}@${version}`;
   return `${type}/${namespace}/${name}@${version}`;

@@ -18,6 +18,7 @@ const HANDED_DOWN =
   /^(?:PATH|HOME|USER|TMPDIR|LANG|LC_\w+|TZ|XDG_\w+|SSL_CERT_(?:FILE|DIR)|(?:https?|no|all)_proxy|(?:SYFT|TRIVY)_\w+)$/i;
 /** Of its standard error, for the message. */
 const MAX_SAID_BYTES = 64 * 1024;
+const MAX_SAID_CHARACTERS = 1000;
 
 /**
  * Runs a program to its end and gives its standard output. It runs in this process's folder: what configures it there is the person's,
@@ -85,16 +86,20 @@ async function wholeOf(stream: Readable, maxBytes: number, path: string): Promis
   return Buffer.concat(chunks).toString('utf8');
 }
 
-/** The last line that says something. */
+/** The last line that says something, with the indented ones that go on it: Go's lists of errors are written so. */
 async function lastOf(stream: Readable): Promise<string> {
   let said = Buffer.alloc(0);
   for await (const chunk of stream as AsyncIterable<Buffer>)
     said = Buffer.concat([said, chunk]).subarray(-MAX_SAID_BYTES);
-  const line = said.toString('utf8').trim().split('\n').at(-1) ?? '';
+  const lines = said
+    .toString('utf8')
+    .trim()
+    .replaceAll(/\s*\n\s+/g, ' ');
+  const line = lines.split('\n').at(-1) ?? '';
   return line
     .replaceAll(/\p{Cc}/gu, ' ')
     .trim()
-    .slice(0, 500);
+    .slice(0, MAX_SAID_CHARACTERS);
 }
 
 function killGroup(pid: number): void {

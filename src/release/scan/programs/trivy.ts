@@ -6,8 +6,20 @@ import type { ImageTree } from '../scanned-image.ts';
 import type { ScanProgram } from './find-program.ts';
 import { runProgram, SCAN_BOUNDS } from './run-program.ts';
 
-/** Looking for secrets would read every file, which is to pull the image. A person who wants that says so to trivy itself. */
-const DEFAULTS = { TRIVY_SCANNERS: 'vuln', TRIVY_NO_PROGRESS: 'true' } as const;
+/**
+ * What goes before trivy's own defaults, and behind the person's. Left to itself it looks for secrets too, which takes many times
+ * as long; a person who wants that says so to trivy itself. No other service is told of the run.
+ */
+const DEFAULTS = {
+  TRIVY_SCANNERS: 'vuln',
+  TRIVY_NO_PROGRESS: 'true',
+  TRIVY_SKIP_VERSION_CHECK: 'true',
+  TRIVY_DISABLE_TELEMETRY: 'true',
+  TRIVY_TIMEOUT: `${SCAN_BOUNDS.timeoutMs / 1000}s`,
+} as const;
+
+/** The gate is ours, and the report comes to us: what a person set for trivy elsewhere does not change that. */
+const FLAGS = ['--format', 'json', '--exit-code', '0', '--output', '', '--offline-scan'];
 
 const Located = z.object({
   Title: z.string().optional(),
@@ -28,6 +40,7 @@ const Report = z.object({
               VulnerabilityID: z.string(),
               PkgName: z.string(),
               PkgPath: z.string().optional(),
+              PkgIdentifier: z.object({ PURL: z.string().optional() }).optional(),
               InstalledVersion: z.string(),
               FixedVersion: z.string().optional(),
             }),
@@ -50,9 +63,19 @@ export async function runTrivy(
   { path }: ImageTree,
   { bounds = SCAN_BOUNDS, signal }: Cancelable & { readonly bounds?: typeof SCAN_BOUNDS },
 ): Promise<TrivyReport> {
-  const args = ['rootfs', '--format', 'json', '--offline-scan', path];
-  return parseTrivy(await runProgram(program, args, { bounds, signal, defaults: DEFAULTS }), program.path);
+  const run = runProgram(program, ['rootfs', ...FLAGS, path], { bounds, signal, defaults: DEFAULTS });
+  return parseTrivy(await run.catch(rethrowAdvised), program.path);
 }
+
+/** trivy's own words for a database that is not there are of the flags that it would like. */
+function rethrowAdvised(thrown: unknown): never {
+  if (!(thrown instanceof WorkerError) || !/\bDB\b|--skip-db-update/.test(thrown.message)) throw thrown;
+  throw new WorkerError('SCAN_TOOL_FAILED', `${thrown.message}; ${DATABASE_ADVICE}`, thrown.details, { cause: thrown });
+}
+
+const DATABASE_ADVICE =
+  'trivy needs its database of advisories: `trivy image --download-db-only` fetches it where there is a network; elsewhere copy its ' +
+  'folder there, name it by TRIVY_CACHE_DIR, and set TRIVY_SKIP_DB_UPDATE=true';
 
 /** Throws SCAN_TOOL_FAILED for what is no report of trivy. */
 export function parseTrivy(text: string, program: string): TrivyReport {
@@ -89,16 +112,17 @@ function vulnerabilities(
   paths: ReadonlyMap<string, string>,
 ): readonly Finding[] {
   return (Vulnerabilities ?? []).map((found) => {
-    const { FixedVersion = '', InstalledVersion, PkgName, PkgPath, Title, VulnerabilityID } = found;
+    const { FixedVersion = '', InstalledVersion, PkgIdentifier, PkgName, PkgPath, Title, VulnerabilityID } = found;
     const cure = FixedVersion === '' ? 'no fixed version is known' : `fixed in ${FixedVersion}`;
     // Of a distribution's packages the target is the folder with the distribution's name behind it.
-    const file = Class === 'os-pkgs' ? paths.get(PkgName) : undefined;
+    const file = Class === 'os-pkgs' ? (paths.get(PkgName) ?? '/') : undefined;
     return {
       rule: VulnerabilityID,
       severity: severityOf(found),
       message: `${PkgName} ${InstalledVersion}: ${Title ?? VulnerabilityID} (${cure})`,
       file: file ?? withinTree(PkgPath ?? Target, treePath),
       url: urlOf(found),
+      package: PkgIdentifier?.PURL,
     };
   });
 }
