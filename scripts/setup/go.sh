@@ -32,6 +32,6 @@ go_prefetch() {
   local module
   for module in native-tools/go/*; do
     compgen -G "$CACHE/bin/*-$(go_inputs "$module")" >/dev/null ||
-      (cd "$module" && go list -deps "$(sed -n 's/^tool //p' go.mod | grep . || echo .)" >/dev/null 2>&1 9<&-) || true
-  done &
+      (cd "$module" && go list -deps "$(sed -n 's/^tool //p' go.mod | grep . || echo .)" >/dev/null 2>&1) || true
+  done 9<&- &
 }
