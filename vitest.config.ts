@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './test/support/longest-first.ts';
 
 const project = (name: string, include: string[], testTimeout: number) => ({
   test: { name, include, testTimeout, hookTimeout: testTimeout },
@@ -6,7 +7,8 @@ const project = (name: string, include: string[], testTimeout: number) => ({
 
 export default defineConfig({
   test: {
-    // Two cores and real servers: integration files run one after another, unit files side by side.
+    sequence: { sequencer: LongestFirst },
+    // Two cores and real servers that tests wait for: three integration files at a time.
     projects: [
       project('unit', ['test/unit/**/*.test.ts', 'test/conformance/unit/**/*.test.ts'], 20_000),
       {

@@ -14,12 +14,13 @@ step() {
   local name=$1 log started; shift
   step_number=$((step_number + 1))
   log="$TOOLS/logs/setup-$step_number.log" started=$SECONDS outcome=done
-  printf '[setup %d/%d] %s ... ' "$step_number" "$steps_total" "$name"
-  exec 3>&1
+  # Elsewhere than in a terminal a line is written at once: others may write between.
+  local line="[setup $step_number/$steps_total] $name ... "
+  if [ -t 1 ]; then printf '%s' "$line"; line=; fi
   if run_step "$@" >"$log" 2>&1 9<&-; then
-    printf '%s (%d s)\n' "$(cat "$TOOLS/step-outcome")" $((SECONDS - started))
+    printf '%s%s (%d s)\n' "$line" "$(cat "$TOOLS/step-outcome")" $((SECONDS - started))
   else
-    printf 'FAILED (%d s); the end of %s:\n' $((SECONDS - started)) "$log"
+    printf '%sFAILED (%d s); the end of %s:\n' "$line" $((SECONDS - started)) "$log"
     tail -n 30 "$log" | sed 's/^/    /'
     printf 'Run scripts/setup.sh again to go on from here.\n'
     exit 1

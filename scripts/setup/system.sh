@@ -1,5 +1,7 @@
 # Debian packages; only the missing ones, and the package lists are only fetched when they do not know them.
 PACKAGES=(runc crun fuse3 umoci skopeo debootstrap busybox-static zstd attr acl tar gcc g++ libc6-dev git util-linux redis-tools)
+# Of the tests alone: certificates, file systems in files, the page cache, mmap by another program.
+PACKAGES+=(openssl e2fsprogs mount util-linux-extra procps python3)
 
 debian_packages() {
   command -v dpkg-query >/dev/null || { outcome "skipped: no Debian here, install by hand: ${PACKAGES[*]}"; return; }

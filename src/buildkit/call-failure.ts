@@ -1,5 +1,6 @@
 import { Metadata } from '@grpc/grpc-js';
 import { messageOf, WorkerError } from '../errors/index.ts';
+import { statusText } from '../rpc/index.ts';
 import { RPC_CODE } from './session/rpc-status.ts';
 import { type ErrorDetail, parseStatusDetails } from './status-details.ts';
 
@@ -39,5 +40,5 @@ function serviceErrorOf(thrown: unknown): { code: number; details: string; metad
   if (!(thrown instanceof Error) || !('code' in thrown) || typeof thrown.code !== 'number') return unknown;
   const details = 'details' in thrown && typeof thrown.details === 'string' ? thrown.details : thrown.message;
   const metadata = 'metadata' in thrown && thrown.metadata instanceof Metadata ? thrown.metadata : new Metadata();
-  return { code: thrown.code, details, metadata };
+  return { code: thrown.code, details: statusText(details), metadata };
 }

@@ -4,7 +4,7 @@ import { type Cancelable, isErrorCode, messageOf, WorkerError } from '../errors/
 import { MountServiceClient } from '../gen/clipyard/mount/v1/mount.ts';
 import { ErrorInfo } from '../gen/google/rpc/error_details.ts';
 import { Status } from '../gen/google/rpc/status.ts';
-import { callUnary, type UnaryMethod } from '../rpc/index.ts';
+import { callUnary, statusText, type UnaryMethod } from '../rpc/index.ts';
 
 const DETAILS_KEY = 'grpc-status-details-bin';
 const ERROR_INFO = 'type.googleapis.com/google.rpc.ErrorInfo';
@@ -45,7 +45,8 @@ function errorOf(thrown: unknown, socketPath: string): WorkerError {
   const info = errorInfoOf(metadata);
   if (info !== undefined && isErrorCode(info.reason))
     return new WorkerError(info.reason, details, info.metadata, { cause: thrown });
-  if (code === status.UNAVAILABLE || code === status.CANCELLED) return unavailable(socketPath, details, thrown);
+  if (code === status.UNAVAILABLE || code === status.CANCELLED)
+    return unavailable(socketPath, statusText(details), thrown);
   return new WorkerError('MOUNT_FAILED', `the mount daemon at ${socketPath}: ${details}`, {}, { cause: thrown });
 }
 

@@ -1,1 +1,2 @@
+export { statusText } from './status-text.ts';
 export { callUnary, type UnaryMethod } from './unary.ts';

@@ -92,8 +92,22 @@ function unknownVariables({ env }: CommandContext): readonly Checked[] {
     .map(([name]) => ({ name, from: 'environment', problem: 'there is no such setting' }));
 }
 
-/** Of workers alone; docs/operations.md. */
-const READ_ELSEWHERE: ReadonlySet<string> = new Set(['CLIPYARD_SECRET_KEY']);
+/** Read where no setting is: of workers alone (docs/operations.md), and by the scripts and tests of this project. */
+const READ_ELSEWHERE: ReadonlySet<string> = new Set([
+  'CLIPYARD_SECRET_KEY',
+  'CLIPYARD_FUZZ_RUNS',
+  'CLIPYARD_KILL_SEED',
+  'CLIPYARD_KILL_STEP',
+  'CLIPYARD_RANDOM_STACKS',
+  'CLIPYARD_RETENTION_KILLS',
+  'CLIPYARD_RETENTION_REGISTRIES',
+  'CLIPYARD_SOAK_SECONDS',
+  'CLIPYARD_SOAK_SEED',
+  'CLIPYARD_SOAK_TRIAL',
+  'CLIPYARD_SOAK_TRIALS',
+  'CLIPYARD_UPDATE_GOLDEN',
+  'CLIPYARD_WIDE_NAMES',
+]);
 
 async function checkFiles({ matrix, services, worker }: ConfigFlags): Promise<readonly Checked[]> {
   const files: readonly (readonly [string | undefined, (path: string) => unknown])[] = [

@@ -2,6 +2,7 @@ import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { type ErrorCode, isErrorCode, messageOf, WorkerError } from '../../errors/index.ts';
 import { ErrorInfo } from '../../gen/google/rpc/error_details.ts';
 import { Status } from '../../gen/google/rpc/status.ts';
+import { statusText } from '../../rpc/index.ts';
 import { untrustedText } from '../../tls/index.ts';
 import { DETAILS_KEY, DOMAIN, ERROR_INFO } from './status.ts';
 
@@ -32,7 +33,7 @@ export function receivedError(thrown: unknown, doing: string, host = ''): Worker
     return new WorkerError(info.reason, details, info.metadata, { cause: thrown });
   return (
     untrustedText(details, doing, host) ??
-    new WorkerError(FOREIGN[code] ?? 'REQUEST_INVALID', `${doing}: ${details}`, {}, { cause: thrown })
+    new WorkerError(FOREIGN[code] ?? 'REQUEST_INVALID', `${doing}: ${statusText(details)}`, {}, { cause: thrown })
   );
 }
 

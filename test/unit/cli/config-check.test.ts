@@ -1,8 +1,12 @@
+import { globSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { runInProcess } from '../../support/in-process.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
+
+/** In a shell script and in TypeScript. */
+const VARIABLE_READ = /(?:\$\{?|env(?:\.|\['))(CLIPYARD_[A-Z_]*[A-Z])/g;
 
 interface Row {
   readonly name: string;
@@ -39,6 +43,16 @@ test.for([
   expect([exitCode, ok]).toEqual([64, false]);
   expect([...rows.values()].filter(({ problem }) => problem !== undefined).map((row) => row.name)).toContain(name);
   expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'CONFIG_INVALID' } });
+});
+
+test('the variables of the scripts and tests of this project are known', async () => {
+  const read = [...globSync('scripts/**/*.{sh,ts}'), ...globSync('test/**/*.test.ts')]
+    .filter((path) => !path.endsWith('config-check.test.ts'))
+    .flatMap((path) => [...readFileSync(path, 'utf8').matchAll(VARIABLE_READ)].map(([, name]) => name!));
+  expect(read).toContain('CLIPYARD_SOAK_SEED');
+  const { rows } = await check(Object.fromEntries(read.map((name) => [name, '1'])));
+  const unknown = [...rows.values()].filter(({ problem }) => problem === 'there is no such setting');
+  expect(unknown).toEqual([]);
 });
 
 test('no token and no password is shown', async () => {
