@@ -1,6 +1,7 @@
-import { access, constants, mkdir, readFile, statfs } from 'node:fs/promises';
+import { access, constants, readFile, statfs } from 'node:fs/promises';
 import { connectBuildkit } from '../../buildkit/index.ts';
 import { messageOf, WorkerError } from '../../errors/index.ts';
+import { makeDirectory } from '../../files/index.ts';
 import { findNativeTool } from '../../native/index.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, writeResult } from '../output.ts';
@@ -131,7 +132,7 @@ function checkRunc({ env }: CommandContext): CheckBody {
 }
 
 async function checkStateDir(stateDir: string): Promise<string> {
-  await mkdir(stateDir, { recursive: true });
+  await makeDirectory(stateDir);
   const { bavail, bsize, type } = await statfs(stateDir);
   const refused = REFUSED_FILESYSTEMS[type];
   if (refused !== undefined)

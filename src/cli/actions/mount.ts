@@ -1,7 +1,6 @@
-import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { messageOf, toWorkerError } from '../../errors/index.ts';
-import { namesIn } from '../../files/index.ts';
+import { makeDirectory, namesIn } from '../../files/index.ts';
 import { dropDamaged, type MountableArchive } from '../../jobs/index.ts';
 import {
   listMounts,
@@ -226,7 +225,7 @@ export async function mountSource(
 
 async function makeCacheDirectory(cacheDir: string): Promise<void> {
   try {
-    await mkdir(cacheDir, { recursive: true });
+    await makeDirectory(cacheDir);
   } catch (thrown) {
     throw toWorkerError(thrown, `make the cache directory ${cacheDir}`);
   }
