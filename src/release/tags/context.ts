@@ -45,7 +45,8 @@ export function parseTagContext(document: string, now: Date): TagContext {
   const parsed = contextFile.safeParse(parseJson(document, 'the context'));
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
-    throw invalid(`the context's ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'wrong'}`);
+    const where = issue?.path.join('.') ?? '';
+    throw invalid(`the context${where === '' ? '' : `'s ${where}`}: ${issue?.message ?? 'wrong'}`);
   }
   const { base_ref, clock, commit_date, default_branch, event, pr, ref, repo, sha } = parsed.data;
   return {
