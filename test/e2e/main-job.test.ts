@@ -106,6 +106,16 @@ describe('build, publish, mount and run one image', () => {
     expect((await buildJson(flags)).manifestDigest).toBe(first.manifestDigest);
   });
 
+  test('inspect, ls and cat take the names that mount takes', async () => {
+    const pointer = `${first.workspaceId}/${first.imageId}`;
+    const registry = `docker://${first.storageRef}`;
+    const inspected = await commandJson<{ counts: { entries: number } }>(['inspect', pointer]);
+    expect(inspected.counts.entries).toBe(first.archives[0]?.entries);
+    expect(await commandJson(['ls', registry, '/srv'])).toContainEqual(expect.objectContaining({ name: 'linked' }));
+    for (const name of [registry, first.archives[0]?.uri ?? ''])
+      expect(await runCommand(['cat', name, '/srv/linked'])).toMatchObject({ exitCode: 0, stdout: 'first' });
+  });
+
   test('skopeo reads the pushed image and the layout, and copies both', async () => {
     const tls = '--src-tls-verify=false';
     const pushed = JSON.parse(
