@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { isAbsolute, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fileSource, type OpenRangeSource, parseImageId, parseWorkspaceId } from '../archive/index.ts';
-import { type Cancelable, WorkerError } from '../errors/index.ts';
+import { type Cancelable, systemCodeOf, toWorkerError, WorkerError } from '../errors/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
 import { parseReference, type RegistryClient } from '../registry/index.ts';
 import { archiveFor, archiveOfManifest, imageOf } from './archive-source.ts';
@@ -36,11 +36,15 @@ export async function openNamedArchive(name: string, context: NamedArchiveContex
   return await ofPointer(workspace, image, context);
 }
 
+/** Throws PATH_DENIED where that cannot be known. */
 async function isThere(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    () => false,
-  );
+  try {
+    await stat(path);
+    return true;
+  } catch (thrown) {
+    if (['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'].includes(systemCodeOf(thrown) ?? '')) return false;
+    throw toWorkerError(thrown, `look for ${path}`);
+  }
 }
 
 async function ofPointer(workspace: string, image: string, context: NamedArchiveContext): Promise<OpenRangeSource> {
