@@ -1,10 +1,18 @@
+import { randomInt } from 'node:crypto';
 import { connect, createServer } from 'node:net';
+
+/** Below those that the kernel gives to clients and to whoever asks for any (ip_local_port_range): one of these stays free until its server starts. */
+const PORTS = { first: 10_240, end: 32_768 } as const;
+const TRIES = 50;
 
 /** A port of loopback that nobody has now: the wanted one (that of last time) when it is free. */
 export async function freePort(wanted?: number): Promise<number> {
-  const port = (wanted === undefined ? undefined : await bind(wanted)) ?? (await bind(0));
-  if (port === undefined) throw new Error('no free port on 127.0.0.1');
-  return port;
+  for (let tried = 0; tried < TRIES; tried += 1) {
+    const candidate = (tried === 0 ? wanted : undefined) ?? randomInt(PORTS.first, PORTS.end);
+    const port = await bind(candidate);
+    if (port !== undefined) return port;
+  }
+  throw new Error('no free port on 127.0.0.1');
 }
 
 async function bind(port: number): Promise<number | undefined> {

@@ -1,4 +1,5 @@
 export { ageMsOf } from './age.ts';
+export { inWords } from './in-words.ts';
 export {
   DEFAULT_LIMITS,
   LIMIT_NAMES,

@@ -4,6 +4,8 @@ import type { ReplayStat as ReplayMessage, StatResponse } from '../gen/clipyard/
 export interface MountStat {
   readonly wantedBytes: number;
   readonly fetchedBytes: number;
+  /** Fetched bytes for each that was wanted; none before anything was. */
+  readonly amplification?: number;
   readonly requests: number;
   readonly retries: number;
   readonly chunksVerified: number;
@@ -14,12 +16,20 @@ export interface MountStat {
   readonly failures: readonly { readonly code: string; readonly message: string; readonly count: number }[];
   readonly layers: readonly LayerStat[];
   /** How reads were answered, nearest first: `ready`, `cached`, `coming`, `missing`. */
-  readonly tiers: readonly { readonly tier: string; readonly reads: number; readonly plainBytes: number }[];
+  readonly tiers: readonly TierStat[];
   /** How long those took that were not ready: behind each bound how many; the last one has none. */
   readonly waits: readonly { readonly upToUs?: number; readonly reads: number }[];
   readonly waitedUs: number;
   /** Of a mount with a profile. */
   readonly replay?: ReplayStat;
+}
+
+export interface TierStat {
+  readonly tier: string;
+  readonly reads: number;
+  /** Its hit ratio: what part of all reads it answered, 0 to 1. */
+  readonly share: number;
+  readonly plainBytes: number;
 }
 
 /** What came of a profile. */
@@ -52,9 +62,12 @@ export interface LayerStat {
 
 /** From the message; its counters stay far below 2^53. */
 export function mountStat(message: StatResponse): MountStat {
+  const [wantedBytes, fetchedBytes] = [Number(message.wantedBytes), Number(message.fetchedBytes)];
+  const allReads = message.tiers.reduce((sum, { reads }) => sum + Number(reads), 0);
   return {
-    wantedBytes: Number(message.wantedBytes),
-    fetchedBytes: Number(message.fetchedBytes),
+    wantedBytes,
+    fetchedBytes,
+    ...(wantedBytes > 0 && { amplification: fetchedBytes / wantedBytes }),
     requests: Number(message.requests),
     retries: Number(message.retries),
     chunksVerified: Number(message.chunksVerified),
@@ -77,6 +90,7 @@ export function mountStat(message: StatResponse): MountStat {
     tiers: message.tiers.map(({ plainBytes, reads, tier }) => ({
       tier,
       reads: Number(reads),
+      share: Number(reads) / Math.max(1, allReads),
       plainBytes: Number(plainBytes),
     })),
     waits: message.waits.map(({ reads, upToUs }) => ({

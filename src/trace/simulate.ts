@@ -8,6 +8,8 @@ import type { Touch, Trace } from './trace-file.ts';
 
 /** Longest request (the daemon's `REQUEST_BYTES`). */
 const REQUEST_BYTES = 4 * 2 ** 20;
+/** Longest one for a profile (its `PROFILE_REQUEST_BYTES`). */
+const PROFILE_REQUEST_BYTES = 2 ** 19;
 /** Chunks of a profile that are asked for together (the daemon's `MOST_FLYING`). */
 const PROFILE_BATCH = 128;
 
@@ -190,18 +192,19 @@ class Replay {
           return { state, run, order: Math.min(...wantedAt) };
         });
       });
-      for (const { run, state } of runs.toSorted((a, b) => a.order - b.order)) this.#fetch(state, run.first, run.end);
+      for (const { run, state } of runs.toSorted((a, b) => a.order - b.order))
+        this.#fetch(state, run.first, run.end, PROFILE_REQUEST_BYTES);
     }
   }
 
   /** One request, or several where one would be too long. What comes along is there, too. */
-  #fetch(state: LayerState, first: number, end: number): void {
+  #fetch(state: LayerState, first: number, end: number, mostBytes = REQUEST_BYTES): void {
     const together = this.#options.chunksTogether ?? 1;
     const from = Math.floor(first / together) * together;
     const to = Math.min(Math.ceil(end / together) * together, state.places.chunkCount);
     for (let at = from; at < to; ) {
       let until = Math.min(at + together, to);
-      while (until < to && state.places.plan(at, until + 1).storedBytes <= REQUEST_BYTES) until += 1;
+      while (until < to && state.places.plan(at, until + 1).storedBytes <= mostBytes) until += 1;
       const plan = state.places.plan(at, until);
       const { bytesPerSecond, firstByteUs } = this.#options.link;
       const startUs = Math.max(this.#nowUs, this.#lineFreeUs);

@@ -5,8 +5,9 @@ import type { BuildResult } from '../../src/jobs/index.ts';
 import { imagesOf, OciLayout, parseIndex } from '../../src/oci/index.ts';
 import { createRegistryClient } from '../../src/registry/index.ts';
 import type { MatrixScan } from '../../src/release/index.ts';
-import { commandError, commandJson, runCommand } from '../support/command-line.ts';
+import { runCommand } from '../support/command-line.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';
+import { runInProcess } from '../support/in-process.ts';
 import { fakeProgram } from '../support/release/fake-program.ts';
 import { serviceSetting } from '../support/services.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary-directory.ts';
@@ -55,6 +56,15 @@ afterAll(async () => {
   await scratch[Symbol.asyncDispose]();
 });
 
+const here = (...args: readonly string[]) =>
+  runInProcess(['--json', ...args], { ...process.env, CLIPYARD_LOG: 'warn' });
+
+async function json<T>(...args: readonly string[]): Promise<T> {
+  const { exitCode, stderr, stdout } = await here(...args);
+  if (exitCode !== 0) throw new Error(stderr.slice(-4000));
+  return JSON.parse(stdout) as T;
+}
+
 async function eventFile(event: object): Promise<readonly string[]> {
   const path = join(scratch.path, 'event.json');
   await writeFile(path, JSON.stringify({ event: 'push', sha: 'c'.repeat(40), default_branch: 'main', ...event }));
@@ -72,7 +82,7 @@ interface MatrixDocument {
 test('R002-3, C14: a pull request is built for all platforms on this machine, and no registry is asked', async () => {
   const layout = join(scratch.path, 'layout');
   const event = await eventFile({ event: 'pull_request', ref: 'refs/pull/15/merge', pr: { number: 15 } });
-  const { outputs } = await commandJson<MatrixDocument>(['matrix', ...event, '--layout', layout]);
+  const { outputs } = await json<MatrixDocument>('matrix', ...event, '--layout', layout);
   expect(outputs['primary_tags']).toBe('pr-15');
   expect(proxy.takeRequests()).toEqual([]);
   const opened = await OciLayout.open(layout, { signal });
@@ -82,7 +92,7 @@ test('R002-3, C14: a pull request is built for all platforms on this machine, an
   }
 });
 
-test('R001-9, R001-10, R001-16, R001-17, R001-18, R001-29, R002-11, R002-16: one build a variant for all platforms; what they share is made and sent once', async () => {
+test('R001-9, R001-10, R001-16, R001-17, R001-18, R001-29, R002-16: one build a variant for all platforms; what they share is made and sent once', async () => {
   const event = await eventFile({ ref: 'refs/tags/v1.0.0' });
   const advisories = join(scratch.path, 'osv.json');
   const affected = [{ package: { ecosystem: 'PyPI', name: 'jinja2' }, versions: ['3.1.2'] }];
@@ -131,9 +141,9 @@ test('R001-9, R001-10, R001-16, R001-17, R001-18, R001-29, R002-11, R002-16: one
   // One image by itself: the SBOM is written, and the gate is an error behind it.
   const sbom = join(scratch.path, 'sbom.json');
   const own = ['--syft', 'never', '--trivy', 'never', '--fail-on', 'low', '--sbom', sbom];
-  expect(await commandError(['scan', one?.archives[0]?.uri ?? '', ...own])).toMatchObject({
-    code: 'SCAN_FINDINGS',
-    message: expect.stringContaining('IMG/root') as string,
+  const gate = await here('scan', one?.archives[0]?.uri ?? '', ...own);
+  expect(JSON.parse(gate.stderr.trim().split('\n').at(-1) ?? '')).toMatchObject({
+    error: { code: 'SCAN_FINDINGS', message: expect.stringContaining('IMG/root') as string },
   });
   expect(await readFile(sbom, 'utf8')).toContain('pkg:pypi/jinja2@3.1.2');
   // BuildKit's lint, once for all variants.
@@ -147,11 +157,11 @@ test('R001-9, R001-10, R001-16, R001-17, R001-18, R001-29, R002-11, R002-16: one
 
 test('R001-19, R001-20: what the tags name starts and is the variant they say', async () => {
   const event = await eventFile({ ref: 'refs/tags/v1.0.0' });
-  await commandJson(['matrix', 'verify', ...event]);
+  await json('matrix', 'verify', ...event);
   // Again: nothing is built, and what is configured to run behind it does. The folder is an empty store.
   await mkdir(join(scratch.path, 'store'));
   const behind = ['--retention', 'keep=1', '--store', `file://${scratch.path}/store`];
-  const again = await commandJson<MatrixDocument>(['matrix', ...event, ...behind]);
+  const again = await json<MatrixDocument>('matrix', ...event, ...behind);
   expect(again).toMatchObject({ builds: {}, retention: { keptReleases: ['1.0.0'], deleted: 0 } });
   for (const [tag, variant] of [
     ['latest', '3.13'],

@@ -100,6 +100,23 @@ test('what is left when holder and daemon are killed is named by stat, taken awa
   await commandJson(['umount', first], state);
 });
 
+test('--repair removes what a boot before this one left, also where another daemon has the number of its process', async () => {
+  const { id, pid } = await commandJson<Listing>(['mount', source, first], state);
+  killBoth(pid);
+  await vanished(pid);
+  execFileSync('umount', ['--lazy', first]); // no mount outlives a boot
+  const path = join(scratch.path, 'state/mounts', id, 'mount.json');
+  const record = JSON.parse(await readFile(path, 'utf8')) as { readonly bootId: string };
+  expect(record.bootId).toMatch(/^[0-9a-f-]{36}$/);
+  const { id: other, pid: now } = await commandJson<Listing>(['mount', source, second], state);
+  await writeFile(path, JSON.stringify({ ...record, bootId: '00000000-0000-4000-8000-000000000000', pid: now }));
+  const { removed } = await commandJson<{ removed: Listing[] }>(['mounts', '--repair'], state);
+  expect(removed.map((mount) => mount.id)).toEqual([id]);
+  expect(await readdir(join(scratch.path, 'state/mounts'))).toEqual([other]);
+  expect(await mountpoints()).toEqual([second]);
+  await commandJson(['umount', second], state);
+});
+
 test('--repair takes a dead writable mount away and leaves its changes, which the next one has', async () => {
   const changes = join(scratch.path, 'changes');
   await mkdir(changes);

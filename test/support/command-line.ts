@@ -21,8 +21,13 @@ export interface RunningCommand {
 }
 
 /** Runs `scripts/clipyard` as a person or script would, with settings on top of the environment. */
-export function startCommand(args: readonly string[], env: Readonly<Record<string, string>> = {}): RunningCommand {
+export function startCommand(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  { cwd }: { readonly cwd?: string } = {},
+): RunningCommand {
   const child = spawn(join(root, 'scripts/clipyard'), args, {
+    cwd,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -62,8 +67,9 @@ export function startCommand(args: readonly string[], env: Readonly<Record<strin
 export async function runCommand(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  options: { readonly cwd?: string } = {},
 ): Promise<CommandResult> {
-  return await startCommand(args, env).result;
+  return await startCommand(args, env, options).result;
 }
 
 /** The JSON result of a command that must succeed. */

@@ -118,17 +118,20 @@ export async function stat(dir: string, flags: StatFlags, json: boolean, context
 }
 
 /** How reads were answered, how long they waited, and what came of a profile. */
-function readsText({ fetchedBytes, replay, tiers, waitedUs, waits, wantedBytes }: MountStat): string {
-  const reads = tiers.reduce((sum, tier) => sum + tier.reads, 0);
-  const share = (count: number) => `${((count / Math.max(1, reads)) * 100).toFixed(1)} %`;
+function readsText({ amplification, replay, tiers, waitedUs, waits }: MountStat): string {
   const bound = (us?: number) => (us === undefined ? 'longer' : `up to ${us / 1000} ms`);
   const parts = [
-    ...(wantedBytes > 0
-      ? [`amplification ${(fetchedBytes / wantedBytes).toFixed(2)} (fetched bytes are compressed)\n`]
-      : []),
+    ...(amplification === undefined
+      ? []
+      : [`amplification ${amplification.toFixed(2)} (fetched bytes are compressed)\n`]),
     formatTable(
       ['tier', 'reads >', 'share >', 'bytes >'],
-      tiers.map((tier) => [tier.tier, String(tier.reads), share(tier.reads), formatBytes(tier.plainBytes)]),
+      tiers.map(({ plainBytes, reads, share, tier }) => [
+        tier,
+        String(reads),
+        `${(share * 100).toFixed(1)} %`,
+        formatBytes(plainBytes),
+      ]),
     ),
     formatTable(
       [`waits (${(waitedUs / 1000).toFixed(0)} ms in all)`, 'reads >'],

@@ -8,8 +8,17 @@ import {
   parseReference,
   type Reference,
   type RegistryClient,
+  type Repository,
 } from '../../registry/index.ts';
-import { copyImage, createRepositoryLock, retagImage, type TagWrite } from '../../release/index.ts';
+import {
+  copyImage,
+  createRepositoryLock,
+  type GuardedTag,
+  guardReleaseTags,
+  type RetagTarget,
+  retagImage,
+  type TagWrite,
+} from '../../release/index.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
 import { registryClient } from '../services.ts';
@@ -21,6 +30,8 @@ export interface RegistryFlags {
 export interface TagFlags extends RegistryFlags {
   readonly dryRun?: boolean;
   readonly permanent?: boolean;
+  /** The version whose release the tags belong to. */
+  readonly release?: string;
 }
 
 export interface CopyFlags extends RegistryFlags {
@@ -60,7 +71,7 @@ export async function digest(
 export async function tag(
   source: string,
   tags: readonly string[],
-  { dryRun = false, permanent = false, ...flags }: TagFlags,
+  { dryRun = false, permanent = false, release, ...flags }: TagFlags,
   json: boolean,
   context: CommandContext,
 ): Promise<void> {
@@ -70,18 +81,57 @@ export async function tag(
   if (wrong !== undefined)
     throw new WorkerError('USAGE', `${JSON.stringify(wrong)} is no tag; tags are set in the repository of ${source}`);
   await using client = await registryClient(context, flags);
+  const asked = [...new Set(tags)];
+  const guarded = release === undefined ? [] : await guardedTags(asked, release, reference, { client, signal });
   const result = await retagImage({
     client,
     repository: reference,
     source: manifestNameOf(reference),
-    targets: [...new Set(tags)].map((each) => ({ tag: each, permanent })),
+    targets: asked.flatMap((each) => targetFor(each, permanent, guarded)),
     lock: createRepositoryLock(settings.stateDir),
     dryRun,
     signal,
   });
   const name = `${reference.registry}/${reference.repository}`;
-  const document = { repository: name, ...result, tags: result.tags.map(documentOfTag), dryRun };
-  writeResult(stdout, document, json, () => result.tags.map((write) => lineOf(name, write, dryRun)).join(''));
+  const left = guarded.flatMap(({ stays, tag: each }) => (stays === undefined ? [] : [{ tag: each, reason: stays }]));
+  const document = {
+    repository: name,
+    ...result,
+    tags: result.tags.map(documentOfTag),
+    ...(release !== undefined && { left }),
+    dryRun,
+  };
+  writeResult(stdout, document, json, () =>
+    [
+      ...result.tags.map((write) => lineOf(name, write, dryRun)),
+      ...left.map((each) => `left ${name}:${each.tag}: ${each.reason}\n`),
+    ].join(''),
+  );
+}
+
+interface Guarded extends GuardedTag {
+  /** What the decision was made on. */
+  readonly now: Digest | undefined;
+}
+
+/** The tags are read before the list of versions: a release that comes in between is noticed when they are set. */
+async function guardedTags(
+  tags: readonly string[],
+  version: string,
+  repository: Repository,
+  { client, signal }: Cancelable & { readonly client: RegistryClient },
+): Promise<readonly Guarded[]> {
+  const now = new Map<string, Digest | undefined>();
+  for (const each of tags) now.set(each, (await client.headManifest(repository, each, { signal }))?.digest);
+  const released = await client.listTags(repository, { signal });
+  return guardReleaseTags(tags, { version, released }).map((each) => ({ ...each, now: now.get(each.tag) }));
+}
+
+function targetFor(name: string, permanent: boolean, guarded: readonly Guarded[]): readonly RetagTarget[] {
+  const guard = guarded.find((each) => each.tag === name);
+  if (guard === undefined) return [{ tag: name, permanent }];
+  if (guard.stays !== undefined) return [];
+  return [{ tag: name, permanent: permanent || guard.permanent, expected: guard.now ?? 'absent' }];
 }
 
 /** `clipyard copy SRC DST`. */

@@ -8,6 +8,7 @@ import {
   createRepositoryLock,
   hasEnded,
   type LatestMode,
+  type PlannedRelease,
   parseReleaseDocument,
   planRelease,
   RELEASE_LINES,
@@ -76,8 +77,9 @@ export async function releaseApp(
   const request = requestFor(app, version, flags, context);
   await using place = await openPlace(request.repository, flags, json, context);
   if (flags.dryRun === true) {
-    const { document } = await planRelease(request, place.context);
-    writeResult(context.stdout, document, json, () => describe(document));
+    const planned = await planRelease(request, place.context);
+    sayDecision(planned, request, place.context.say);
+    writeResult(context.stdout, planned.document, json, () => describe(planned.document));
     return;
   }
   await finishRelease(request, place, flags, json, context, (build) => release(request, { ...place.context, build }));
@@ -93,16 +95,21 @@ export async function planReleaseFile(
 ): Promise<void> {
   const request = requestFor(app, version, flags, context);
   await using place = await openPlace(request.repository, flags, json, context);
-  const { document, lookup } = await planRelease(request, place.context);
-  const { say } = place.context;
-  if (lookup?.state === 'present') say(RELEASE_LINES.willRetag());
-  if (lookup?.state === 'absent') say(RELEASE_LINES.notFound(request.commit ?? ''));
-  if (lookup?.state === 'unknown') say(RELEASE_LINES.unknown(request.commit ?? '', lookup.error.message));
+  const planned = await planRelease(request, place.context);
+  const { document } = planned;
+  sayDecision(planned, request, place.context.say);
   const path = flags.output ?? `${app}-${version}.plan.json`;
   await writeFile(path, `${JSON.stringify(document, undefined, 2)}\n`).catch((cause: unknown) => {
     throw toWorkerError(cause, `write the plan ${path}`);
   });
   writeResult(context.stdout, document, json, () => `${describe(document)}\nplan     ${path}\n`);
+}
+
+/** What is decided by the commit's image, where nothing is done about it yet. */
+function sayDecision({ lookup }: PlannedRelease, { commit = '' }: ReleaseRequest, say: (line: string) => void): void {
+  if (lookup?.state === 'present') say(RELEASE_LINES.willRetag());
+  if (lookup?.state === 'absent') say(RELEASE_LINES.notFound(commit));
+  if (lookup?.state === 'unknown') say(RELEASE_LINES.unknown(commit, lookup.error.message));
 }
 
 /** `clipyard release apply`. */

@@ -18,6 +18,8 @@ Examples:
   clipyard tag registry.example/app@sha256:… stable --dry-run
   # a tag that must never name another image
   clipyard tag registry.example/app:sha-1a2b3c4 1.2.3 --permanent
+  # the tags that \`clipyard tags\` calculated: after 1.3.0 this sets 1.2.4 and 1.2, and leaves latest
+  clipyard tag registry.example/app:ci-app 1.2.4 1.2 latest --release 1.2.4
 
 The image's bytes stay as they are: no blob is read or written, and attestations and signatures follow.
 `;
@@ -49,6 +51,10 @@ export function addRegistryCommands(program: Command, context: CommandContext): 
     .description('Give an image further tags in its repository, byte for byte, in order')
     .option('--dry-run', 'look and check only')
     .option('--permanent', 'refuse to move a tag that names another image')
+    .option(
+      '--release <version>',
+      'they are the tags of this release: versions and commits are permanent, latest, 1 and 1.2 stay with a higher version',
+    )
     .addHelpText('after', TAG_EXAMPLES)
     .action(async (source: string, tags: readonly string[], flags: TagFlags, command: Command) => {
       const { tag } = await import('../actions/registry.ts');

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { inWords } from '../../config/index.ts';
 import { type Digest, isDigest } from '../../digest/index.ts';
 import { WorkerError } from '../../errors/index.ts';
 
@@ -42,15 +43,19 @@ const MAX_BYTES = 1 << 20;
 /** Throws RELEASE_PLAN_INVALID. */
 export function parseReleaseDocument(text: string): ReleaseDocument {
   if (text.length > MAX_BYTES) throw new WorkerError('RELEASE_PLAN_INVALID', `more than ${MAX_BYTES} characters`);
+  if (text.trim() === '') throw new WorkerError('RELEASE_PLAN_INVALID', 'the file is empty');
   let read: unknown;
   try {
     read = JSON.parse(text);
   } catch (cause) {
     throw new WorkerError('RELEASE_PLAN_INVALID', 'the file is no JSON', {}, { cause });
   }
-  const parsed = DocumentSchema.safeParse(read);
+  const parsed = DocumentSchema.safeParse(read, { error: inWords });
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  const where = issue === undefined ? '' : `: ${issue.path.join('.')}: ${issue.message}`;
-  throw new WorkerError('RELEASE_PLAN_INVALID', `the file is no release plan or record${where}`);
+  const why = [issue?.path.join('.') ?? '', issue?.message ?? ''].filter((part) => part !== '').join(': ');
+  throw new WorkerError(
+    'RELEASE_PLAN_INVALID',
+    `the file is no plan of \`release plan\`, and nothing that \`release --json\` printed: ${why}`,
+  );
 }

@@ -1,6 +1,7 @@
 import { isMap, isScalar, isSeq, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { type ImageId, parseImageId } from '../../archive/index.ts';
+import { inWords } from '../../config/index.ts';
 import { WorkerError } from '../../errors/index.ts';
 import { formatPlatform, parsePlatform } from '../../oci/index.ts';
 import { parseReference, type Repository } from '../../registry/index.ts';
@@ -37,20 +38,26 @@ export interface MatrixConfig {
 /** A part of a tag. */
 const PART = /^[A-Za-z0-9_.-]*$/;
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+const VARIANTS = 'variants: ["3.12", "3.13"]';
 /** More would be a mistake, and each is a build. */
 const MAX_VARIANTS = 64;
 
 const text = z.string().min(1);
+/** What has no default says what to write. */
+const missing =
+  (example: string) =>
+  ({ input }: { readonly input?: unknown }) =>
+    input === undefined || input === null ? `it is missing: write for example ${example}` : undefined;
 const part = text.regex(PART, 'only letters, digits, . _ and - may stand in a tag');
 const ConfigFile = z.strictObject({
-  registry: text,
-  image: text,
+  registry: z.string({ error: missing('registry: ghcr.io/owner') }).min(1),
+  image: z.string({ error: missing('image: app') }).min(1),
   image_id: text.optional(),
   variants: z
-    .array(part.regex(/^[A-Za-z0-9_]/, 'begins with a letter, a digit or _'))
-    .min(1)
+    .array(part.regex(/^[A-Za-z0-9_]/, 'begins with a letter, a digit or _'), { error: missing(VARIANTS) })
+    .min(1, `it names no variant: write for example ${VARIANTS}`)
     .max(MAX_VARIANTS),
-  default: text,
+  default: z.string({ error: missing('default: "3.13"') }).min(1),
   prefix: z.string().regex(PART, 'only letters, digits, . _ and - may stand in a tag').default('python'),
   build_argument: z.string().regex(NAME, 'is no name of a build argument').default('PYTHON_VERSION'),
   platforms: z.array(text).min(1).default(['linux/amd64', 'linux/arm64']),
@@ -69,8 +76,14 @@ const ConfigFile = z.strictObject({
  */
 export function parseMatrixConfig(document: string, { registry }: { readonly registry?: string } = {}): MatrixConfig {
   const { numbers, value } = readDocument(document);
-  const given = typeof value === 'object' && registry !== undefined ? { ...value, registry } : value;
-  const parsed = ConfigFile.safeParse(given);
+  if (value === undefined || value === null)
+    throw new WorkerError(
+      'MATRIX_INVALID',
+      `the configuration is empty: it has registry, image, ${VARIANTS} and default`,
+    );
+  const isNames = typeof value === 'object' && !Array.isArray(value);
+  const given = isNames && registry !== undefined ? { ...value, registry } : value;
+  const parsed = ConfigFile.safeParse(given, { error: inWords });
   const problems = [...numbers];
   if (!parsed.success) {
     for (const { message, path } of parsed.error.issues) {

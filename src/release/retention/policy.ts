@@ -1,6 +1,6 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { ageMsOf } from '../../config/index.ts';
+import { ageMsOf, inWords } from '../../config/index.ts';
 import { type Digest, isDigest } from '../../digest/index.ts';
 import { messageOf, WorkerError } from '../../errors/index.ts';
 import type { RetentionRules } from './rules.ts';
@@ -44,7 +44,7 @@ export const RetentionFile = z
 
 /** `keep=5,order=version,grace=48h,commit_tags=true`, or the text of a YAML file with the same names. Throws CONFIG_INVALID. */
 export function parseRetentionPolicy(text: string): RetentionPolicy {
-  const parsed = RetentionFile.safeParse(isFields(text) ? fieldsOf(text) : documentOf(text));
+  const parsed = RetentionFile.safeParse(isFields(text) ? fieldsOf(text) : documentOf(text), { error: inWords });
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   const place = issue?.path.join('.') ?? '';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { inWords } from '../../config/index.ts';
 import { WorkerError } from '../../errors/index.ts';
 
 /** What a calculation knows of the event. Everything can be given in one file, so that a result can be made again. */
@@ -42,12 +43,8 @@ const contextFile = z.strictObject({
 
 /** Reads a context file. `now` where it names no clock. Throws TAG_CONTEXT_INVALID. */
 export function parseTagContext(document: string, now: Date): TagContext {
-  const parsed = contextFile.safeParse(parseJson(document, 'the context'));
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    const where = issue?.path.join('.') ?? '';
-    throw invalid(`the context${where === '' ? '' : `'s ${where}`}: ${issue?.message ?? 'wrong'}`);
-  }
+  const parsed = contextFile.safeParse(parseJson(document, 'the context'), { error: inWords });
+  if (!parsed.success) throw invalid(`the context${placed(parsed.error)}`);
   const { base_ref, clock, commit_date, default_branch, event, pr, ref, repo, sha } = parsed.data;
   return {
     event: event ?? '',
@@ -99,8 +96,9 @@ export function githubTagContext(
 ): TagContext {
   if (env['GITHUB_REF'] === undefined)
     throw invalid('GITHUB_REF is not set: give --context FILE outside of GitHub Actions');
-  const parsed = payloadShape.safeParse(payload === undefined ? {} : parseJson(payload, "the event's payload"));
-  if (!parsed.success) throw invalid(`the event's payload: ${parsed.error.issues[0]?.message ?? 'wrong'}`);
+  const document = payload === undefined ? {} : parseJson(payload, "the event's payload");
+  const parsed = payloadShape.safeParse(document, { error: inWords });
+  if (!parsed.success) throw invalid(`the event's payload${placed(parsed.error)}`);
   const { base_ref, head_commit, pull_request, repository } = parsed.data;
   const [, name = ''] = (env['GITHUB_REPOSITORY'] ?? '').split('/');
   const timestamp = head_commit?.timestamp;
@@ -145,7 +143,15 @@ export function effectiveContext(context: TagContext, { prHeadSha }: { readonly 
   };
 }
 
+/** What is wrong behind the name of the document. */
+function placed({ issues: [issue] }: z.ZodError): string {
+  const where = issue?.path.join('.') ?? '';
+  return `${where === '' ? '' : `'s ${where}`}: ${issue?.message ?? 'wrong'}`;
+}
+
 function parseJson(document: string, what: string): unknown {
+  if (document.trim() === '')
+    throw invalid(`${what} is empty: write for example {"event": "push", "ref": "refs/tags/v1.2.3"}`);
   try {
     return JSON.parse(document);
   } catch (cause) {

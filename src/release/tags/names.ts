@@ -29,10 +29,7 @@ export function globalNames(context: TagContext, { shortShaLength }: NameOptions
 export function dateNames({ clock, commitDate }: TagContext): Names {
   return {
     date: (given) => formatDate('date', clock, given),
-    commit_date: (given) => {
-      if (commitDate === undefined) throw wrong('commit_date: the context names none');
-      return formatDate('commit_date', commitDate, given);
-    },
+    commit_date: (given) => formatDate('commit_date', commitDate ?? clock, given),
   };
 }
 

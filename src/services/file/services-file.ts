@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import { parse as parseYaml, YAMLParseError } from 'yaml';
 import { z } from 'zod';
+import { inWords } from '../../config/index.ts';
 import { messageOf, WorkerError } from '../../errors/index.ts';
 
 /** One service as it is written. Paths are as written, too. */
@@ -36,6 +37,9 @@ const MAX_BYTES = 1024 * 1024;
 const MAX_SERVICES = 500;
 
 const NAME = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
+/** The least that is a services file. */
+const EXAMPLE = 'write for example services: [{name: backend}], or let `clipyard services init` write it';
+
 const LABEL = /^[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,126}[A-Za-z0-9])?$/;
 
 /** YAML reads 3.10 as 3.1 and `no` or 0x10 as something else again: what is meant as text stands in quotes. */
@@ -43,7 +47,7 @@ const text = z.string({
   error: ({ input }) =>
     typeof input === 'number' || typeof input === 'boolean'
       ? `${String(input)} is no text: write it in quotes, as YAML reads it its own way (3.10 is 3.1)`
-      : 'a text is needed',
+      : undefined,
 });
 const word = text.min(1, 'it is empty');
 
@@ -64,7 +68,12 @@ const FileSchema = z.strictObject({
   source: word.default('.'),
   label: word.regex(LABEL, 'it is no name of a label').default(DEFAULT_LABEL),
   login: z.enum(['github', 'docker']).optional(),
-  services: z.array(EntrySchema).min(1, 'it names no service').max(MAX_SERVICES),
+  services: z
+    .array(EntrySchema, {
+      error: ({ input }) => (input === undefined || input === null ? `it names no service: ${EXAMPLE}` : undefined),
+    })
+    .min(1, `it names no service: ${EXAMPLE}`)
+    .max(MAX_SERVICES),
   // Other commands' parts of the same file.
   matrix: z.unknown().optional(),
   release: z.unknown().optional(),
@@ -74,7 +83,9 @@ const FileSchema = z.strictObject({
 /** Reads the text of a services file that lies at `path`. Throws SERVICES_FILE_INVALID, naming the place. */
 export function parseServicesFile(yaml: string, path: string): ServicesFile {
   if (yaml.length > MAX_BYTES) throw invalid(path, `more than ${MAX_BYTES} characters`);
-  const parsed = FileSchema.safeParse(documentOf(yaml, path));
+  const value = documentOf(yaml, path);
+  if (value === null || value === undefined) throw invalid(path, `the file is empty: ${EXAMPLE}`);
+  const parsed = FileSchema.safeParse(value, { error: inWords });
   if (!parsed.success) {
     const issue = parsed.error.issues[0];
     const place = issue?.path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('');

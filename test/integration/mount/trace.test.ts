@@ -33,12 +33,13 @@ afterAll(() => stack.disposeAsync());
 
 test('a trace explains a start, and its simulation fetches what the start fetched', async () => {
   const path = join(dir, 'start.trace');
-  let live = '';
+  let [live, shown] = ['', ''];
   let files: readonly FileCost[] = [];
   const look = async (mountpoint: string) => {
     live = (await runCommand(['trace', mountpoint], env)).stdout;
     const stats = ['stat', mountpoint, '--files', image.path];
     ({ files } = await commandJson<{ files: FileCost[] }>(stats, env));
+    ({ stdout: shown } = await runCommand(stats, env));
   };
   const stats = await start(image, { cache: 'cold', args: ['--trace', path, '--entry', 'serve'], look });
   expect(await stat(path)).toBeTruthy();
@@ -56,6 +57,16 @@ test('a trace explains a start, and its simulation fetches what the start fetche
   expect(await readFile(join(dir, 'start.html'), 'utf8')).toContain('<svg');
   expect(files.map(({ path: name }) => name).toSorted()).toEqual(FILES.map((name) => `/${name}`));
   expect(files[0]?.waitUs).toBeGreaterThan(0);
+  const sum = (numbers: readonly number[]) => numbers.reduce((all, one) => all + one, 0);
+  expect(stats.wantedBytes).toBeGreaterThan(0);
+  expect(stats.amplification).toBe(stats.fetchedBytes / stats.wantedBytes);
+  expect(sum(stats.tiers.map(({ share }) => share))).toBeCloseTo(1);
+  expect(sum(stats.waits.map(({ reads }) => reads))).toBe(
+    sum(stats.tiers.map(({ reads, tier }) => (tier === 'ready' ? 0 : reads))),
+  );
+  expect(stats.layers).toMatchObject([{ mode: 'lazy' }]);
+  for (const words of ['amplification', 'share', 'missing', 'waits (', 'slowest files', FILES[0] ?? '', 'lazy'])
+    expect(shown).toContain(words);
   // The mount gave the same while it was there, but for the last line.
   const written = (await readFile(path, 'utf8')).trimEnd().split('\n');
   expect(live.trimEnd().split('\n').slice(0, -1)).toEqual(written.slice(0, -1));

@@ -69,6 +69,45 @@ test('tag sets the tags in order; a dry run only reads; a permanent tag stays', 
   expect((await run('tag', `${name}:b`, 'not/a/tag')).exitCode).toBe(64);
 });
 
+test('D2, D21: tag --release leaves latest and the line to a higher version, and moves no version', async () => {
+  const where = registries.newRepository('olareg');
+  const image = formatReference(where);
+  const released = await pushSmallImage(client, where, '1.3.0');
+  for (const each of ['1', 'latest'])
+    await client.putManifest(where, each, released.bytes, released.mediaType, { signal });
+  const { digest } = await pushSmallImage(client, where, 'built');
+  const patch = ['tag', `${image}:built`, '1.2.4', '1.2', '1', 'latest', '--release', '1.2.4'];
+  methods();
+  const dry = await run(...patch, '--dry-run');
+  expect(methods()).toEqual(new Set(['HEAD', 'GET']));
+  expect(dry.stdout.split('\n')).toEqual([
+    `would set ${image}:1.2.4 absent -> ${digest}`,
+    `would set ${image}:1.2 absent -> ${digest}`,
+    `left ${image}:1: 1.3.0 is higher`,
+    `left ${image}:latest: 1.3.0 is higher`,
+    '',
+  ]);
+  expect(await json(...patch)).toMatchObject({
+    tags: [{ tag: '1.2.4' }, { tag: '1.2' }],
+    left: [{ tag: '1', reason: '1.3.0 is higher' }, { tag: 'latest' }],
+  });
+  const now = async (tag: string) => (await client.headManifest(where, tag, { signal }))?.digest;
+  expect([await now('1.2.4'), await now('1.2'), await now('1'), await now('latest')]).toEqual([
+    digest,
+    digest,
+    released.digest,
+    released.digest,
+  ]);
+  expect(await run('tag', `${image}:built`, '1.3.0', '--release', '1.3.0')).toMatchObject({ exitCode: 73 });
+  // Another release comes between the look and the write: its tag is not taken.
+  const takeOver = async () => {
+    await pushSmallImage(client, where, '1.2');
+  };
+  registries.fronts.olareg.inject({ method: 'GET', path: /\/tags\/list/ }, { kind: 'meanwhile', first: takeOver });
+  const lost = await run('--json', 'tag', `${image}:1.3.0`, '1.2', '--release', '1.2.5');
+  expect([lost.exitCode, JSON.parse(lost.stderr)]).toMatchObject([73, { error: { code: 'TAG_CHANGED' } }]);
+});
+
 test('copy takes an image to another registry, after a dry run that only reads; a second time nothing is sent', async () => {
   const { digest } = await pushSmallImage(client, repository, 'c');
   const target = registries.newRepository('distribution');

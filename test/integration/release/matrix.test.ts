@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Digest, digestOf } from '../../../src/digest/index.ts';
 import type { Cancelable } from '../../../src/errors/index.ts';
+import { imagesOf, parseIndex } from '../../../src/oci/index.ts';
 import { createRegistryClient, type RegistryClient } from '../../../src/registry/index.ts';
 import {
   calculateMatrix,
@@ -135,9 +136,19 @@ test('R001-12, R001-13, R001-15: after all builds one writer sets precision, var
   expect(tagWrites()).toEqual(['1.0.0-python3.9', '1.0.0-python3.13', 'python3.9', 'python3.13', '1.0.0', 'latest']);
 });
 
-test('R001-2, R001-19, R001-23: every tag is the image its text says, and verify tells when one is not', async () => {
+test('R001-1, R001-2, R001-14, R001-19, R001-23, R001-28: every tag is the image its text says, for all platforms, and verify tells when one is not', async () => {
   await release('1.0.0');
   const tags = await tagsNow();
+  expect(Object.keys(tags).toSorted()).toEqual(
+    ['1.0.0', '1.0.0-python3.13', '1.0.0-python3.9', 'latest', 'python3.13', 'python3.9'].toSorted(),
+  );
+  for (const tag of Object.keys(tags)) {
+    const { bytes } = await client.getManifest(config.target, tag, { signal: never });
+    expect(
+      imagesOf(parseIndex(bytes)).map(({ platform }) => platform?.architecture),
+      tag,
+    ).toEqual(['amd64', 'arm64']);
+  }
   expect(tags['latest']).toBe(tags['1.0.0-python3.13']);
   expect(tags['1.0.0']).toBe(tags['1.0.0-python3.13']);
   expect(tags['python3.13']).toBe(tags['latest']);

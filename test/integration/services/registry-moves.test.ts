@@ -134,7 +134,7 @@ describe('an image of two platforms', () => {
       expect((await store.head(storeKeys.archive(digest), { signal }))?.sizeBytes).toBe(sizeBytes);
   });
 
-  test('D37: has the label on every platform, and is skipped by it', async () => {
+  test('R003-42, D37: has the label on every platform, and is skipped by it', async () => {
     const children = imagesOf(parseIndex((await manifestOf('worker', 'latest')).bytes));
     const labels = await Promise.all(children.map(({ digest }) => labelOf(digest)));
     expect(labels).toEqual(Array(2).fill(expect.stringMatching(/^sha256:[0-9a-f]{64}$/)));

@@ -1,5 +1,7 @@
+import { buffer } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Digest } from '../../../src/digest/index.ts';
+import { parseImageConfig, parseManifest } from '../../../src/oci/index.ts';
 import { createRegistryClient, parseReference, type RegistryClient } from '../../../src/registry/index.ts';
 import { createRepositoryLock } from '../../../src/release/index.ts';
 import { createConsole } from '../../../src/services/index.ts';
@@ -42,6 +44,13 @@ describe.each([
       .takeRequests()
       .filter(({ method, path }) => WRITES.has(method) && /\/manifests\/(?!sha256:)/.test(path))
       .map(({ path }) => path.split('/').at(-1));
+  /** The labels of an image's configuration. */
+  const labelsOf = async (service: string, tag: string) => {
+    const where = parseReference(team.reference(service));
+    const { config } = parseManifest((await client.getManifest(where, tag, { signal })).bytes);
+    return parseImageConfig(await buffer(await client.getBlobStream(where, config.digest, { signal }))).config?.Labels;
+  };
+  const hashOf = async (service: string, tag: string) => (await labelsOf(service, tag))?.['milou.context.hash'];
   const writes = () => proxy.takeRequests().filter(({ method }) => WRITES.has(method));
 
   test('R003-5: without --push nothing is written to the registry', async () => {
@@ -87,17 +96,10 @@ describe.each([
     expect(writes()).toEqual([]);
   });
 
-  test('R003-22, R003-42: the image carries the context hash; a fresh machine builds nothing', async () => {
-    const where = parseReference(team.reference('backend'));
-    const { bytes } = await client.getManifest(where, 'latest', { signal });
-    const { config } = JSON.parse(Buffer.from(bytes).toString()) as { config: { digest: `sha256:${string}` } };
-    const parts: Buffer[] = [];
-    for await (const part of await client.getBlobStream(where, config.digest as never, { signal }))
-      parts.push(part as Buffer);
-    const { config: run } = JSON.parse(Buffer.concat(parts).toString()) as {
-      config: { Labels: Record<string, string> };
-    };
-    expect(run.Labels['milou.context.hash']).toMatch(/^sha256:[0-9a-f]{64}$/);
+  test('R003-22, R003-42: every image carries the hash of its own context; a fresh machine builds nothing', async () => {
+    const hashes = await Promise.all(['backend', 'frontend'].map((service) => hashOf(service, 'latest')));
+    for (const hash of hashes) expect(hash).toMatch(/^sha256:[0-9a-f]{64}$/);
+    expect(new Set(hashes).size).toBe(2);
     proxy.takeRequests();
     const fresh = { CLIPYARD_STATE: `${team.env['CLIPYARD_STATE'] ?? ''}-fresh` };
     const { stdout } = await team.runWith(fresh, '--all', '--push', '--explain');
@@ -122,7 +124,7 @@ describe.each([
     expect([await digestOf('backend', '1.0.0'), await digestOf('backend', 'latest')]).toEqual([before, before]);
   });
 
-  test('R003-19, R003-27: what changed is built, latest moves, the older version stays', async () => {
+  test('R003-19, R003-27, R003-42: what changed is built, latest moves, the older version stays', async () => {
     const old = await digestOf('backend', '1.0.0');
     const { exitCode, stdout } = await team.run('--all', '--version', '1.2.0', '--push', '--debug');
     expect(exitCode).toBe(0);
@@ -134,6 +136,9 @@ describe.each([
     expect(await digestOf('backend', '1.0.0')).toBe(old);
     expect(await digestOf('backend', 'latest')).toBe(await digestOf('backend', '1.2.0'));
     expect(await digestOf('backend', 'latest')).not.toBe(old);
+    // The labels tell which of them changed.
+    expect(await hashOf('backend', '1.2.0')).not.toBe(await hashOf('backend', '1.0.0'));
+    expect(await hashOf('backend', 'latest')).toBe(await hashOf('backend', '1.2.0'));
     // Not changed: the same image under another version, and no byte sent.
     expect(await digestOf('frontend', '1.2.0')).toBe(await digestOf('frontend', '1.0.0'));
   });

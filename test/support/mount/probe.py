@@ -97,7 +97,8 @@ def listing(fd):
     for offset, index in offsets[::max(1, len(offsets) // 20)]:
         os.lseek(fd, offset, os.SEEK_SET)
         sought = sought and getdents(fd, 4096)[0] == whole[index:]
-    return {"names": len(whole) - 2, "unique": len(set(whole)) == len(whole), "small": small == whole, "sought": sought}
+    names = [name for name in whole if name not in (b".", b"..")]
+    return {"names": len(names), "sorted": names == sorted(names), "unique": len(set(whole)) == len(whole), "small": small == whole, "sought": sought}
 
 
 def handle(at):
@@ -165,5 +166,5 @@ print(json.dumps({
     "missing": [code(lambda: os.lstat(os.path.join(folder, b"nothing"))) for _ in range(2)],
     "tooLong": code(lambda: os.lstat(os.path.join(root, b"n" * 256))),
     "notFolder": code(lambda: os.lstat(os.path.join(path, b"x"))),
-    "statfs": {"block": stats.f_bsize, "nameMax": stats.f_namemax, "files": stats.f_files, "blocks": stats.f_blocks},
+    "statfs": {"free": stats.f_bfree, "readOnly": stats.f_flag & os.ST_RDONLY != 0, "block": stats.f_bsize, "nameMax": stats.f_namemax, "files": stats.f_files, "blocks": stats.f_blocks},
 }))

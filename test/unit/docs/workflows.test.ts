@@ -18,11 +18,11 @@ interface Workflow {
   >;
 }
 
-test('there is an example for tags, releases, a matrix and retention', () => {
-  expect(names.toSorted()).toEqual(['matrix.yml', 'release.yml', 'retention.yml', 'tags.yml']);
+test('there is an example for tags, publishing, releases, a matrix and retention', () => {
+  expect(names.toSorted()).toEqual(['matrix.yml', 'publish.yml', 'release.yml', 'retention.yml', 'tags.yml']);
 });
 
-test.for(names)("R002-1 R002-4: GitHub's own parser has nothing against %s", async (name) => {
+test.for(names)("R002-1, R002-4: GitHub's own parser has nothing against %s", async (name) => {
   expect(await workflowProblems(name, workflow(name))).toEqual([]);
 });
 
@@ -31,9 +31,15 @@ test('the parser sees an unknown key, a wrong type and a name that is nothing', 
   expect(await workflowProblems('a.yml', broken)).toHaveLength(2);
 });
 
-test('R002-12 R002-15: the hybrid runs for main and for version tags', () => {
+test('R002-12, R002-15: the hybrid runs for main and for version tags', () => {
   const { on } = parse(workflow('matrix.yml')) as Workflow;
   expect(on.push).toEqual({ branches: ['main'], tags: ['v*.*.*'] });
+});
+
+test('R002-1, R002-4, R002-5: publishing runs for version tags and by hand, and not for a push to main', () => {
+  const { on } = parse(workflow('publish.yml')) as Workflow;
+  expect(on).toEqual({ push: { tags: ['v*.*.*'] }, workflow_dispatch: null });
+  for (const name of names) expect(parse(workflow(name)), name).toHaveProperty('on.workflow_dispatch');
 });
 
 test('R002-10: retention comes after a build that succeeded', () => {

@@ -5,6 +5,7 @@ import {
   compareVersions,
   decideMovingTags,
   guardPermanentTag,
+  guardReleaseTags,
   type LatestMode,
   mobilityOf,
   parseGuardVersion,
@@ -89,6 +90,28 @@ describe('moving tags', () => {
         expect(latest?.moves).toBe(isHighest);
       }),
     );
+  });
+});
+
+describe('the tags of a release', () => {
+  test.for<[title: string, version: string, released: string[], tags: string[], set: string[]]>([
+    ['the first has them all', '0.1.1', [], ['0.1.1', '0.1', 'latest'], ['0.1.1', '0.1', 'latest']],
+    ['D2: an older line has its own alone', '0.1.2', ['0.2.0'], ['0.1.2', '0.1', '0', 'latest'], ['0.1.2', '0.1']],
+    ['D1: a candidate has its version alone', '1.0.0-rc.1', [], ['1.0.0-rc.1', 'latest'], ['1.0.0-rc.1']],
+    ['D3: 1.10 is above 1.9', '1.9.1', ['1.10.0'], ['1.9.1', 'latest'], ['1.9.1']],
+    ['branches and pull requests are free', 'latest-dev', ['1.0.0'], ['latest-dev', 'pr-15'], ['latest-dev', 'pr-15']],
+  ])('%s', ([, version, released, tags, set]) => {
+    const guarded = guardReleaseTags(tags, { version, released });
+    expect(guarded.map(({ tag }) => tag)).toEqual(tags);
+    expect(guarded.filter(({ stays }) => stays === undefined).map(({ tag }) => tag)).toEqual(set);
+  });
+
+  test('versions and commits are permanent, the rest is not', () => {
+    const guarded = guardReleaseTags(['1.2.3', '1.2', 'latest', 'sha-860c190', 'main'], {
+      version: '1.2.3',
+      released: [],
+    });
+    expect(guarded.filter(({ permanent }) => permanent).map(({ tag }) => tag)).toEqual(['1.2.3', 'sha-860c190']);
   });
 });
 

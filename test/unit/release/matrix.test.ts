@@ -40,7 +40,7 @@ const messageOf = (work: () => unknown): string => {
 const image = (name: string): Digest => digestOf(Buffer.from(name));
 
 describe('the tags of a run', () => {
-  test('R001-1, R001-6: a release has latest and its version for the default variant, and exact lists for all', () => {
+  test('R001-1, R001-6, R001-28: a release has latest and its version for the default variant, and exact lists for all', () => {
     expect(outputs(release('v0.2.3'))).toMatchObject({
       primary_tags: 'latest,0.2.3',
       python_tags: 'python3.9,python3.10,python3.11,python3.12,python3.13',
@@ -62,7 +62,7 @@ describe('the tags of a run', () => {
     expect(calculateMatrix(config(), release('v10.20.30')).precision).toContain('10.20.30-python3.11');
   });
 
-  test('R001-4, R001-7: the branch has its name and dev, of the default variant alone', () => {
+  test('R001-4, R001-7, R001-28: the branch has its name and dev, of the default variant alone', () => {
     expect(outputs(main)).toMatchObject({
       primary_tags: 'main,dev',
       python_tags: '',
@@ -248,8 +248,32 @@ describe('the configuration', () => {
     ['', CONFIG.replace('"3.9"', '"3-1", "3_1"'), /two of them are owner_orb.python3_1 in the store/],
     ['image: orb\n', CONFIG, /no YAML: Map keys must be unique/],
     ['', CONFIG.replace('image: orb', 'image: "orb:1"'), /names a tag or digest/],
-    ['variants: []\n', CONFIG.replace(/variants.*\n/, ''), /variants/],
-    ['', '- a\n', /./],
+    ['variants: []\n', CONFIG.replace(/variants.*\n/, ''), /variants: it names no variant: write for example/],
+    ['', '- a\n', /^it takes names with values \(name: value\), not a list$/],
+    ['', '', /^the configuration is empty: it has registry, image, variants: \["3\.12", "3\.13"\] and default$/],
+    ['', '# nothing yet\n', /^the configuration is empty: /],
+    [
+      '',
+      'registry: r.example\n',
+      /^image: it is missing: write for example image: app\nvariants: it is missing: .*\ndefault: /,
+    ],
+    ['', CONFIG.replace('"3.9"', 'true'), /variants.0: it takes a text, not true: write it in quotes/],
+    ['platforms: linux/amd64\n', CONFIG, /platforms: it takes a list, not the text "linux\/amd64"/],
+    ['platforms: []\n', CONFIG, /platforms: at least 1 is needed/],
+    ['build_args: {"a b": x}\n', CONFIG, /build_args.a b: is no name of a build argument/],
+    [
+      'retention: {order: new, keep: 2}\n',
+      CONFIG,
+      /retention.order: it is one of created, version, not the text "new"/,
+    ],
+    ['retention: {}\n', CONFIG, /retention.keep: it is missing/],
+    ['retention: {keep: x}\n', CONFIG, /retention.keep: is no whole number/],
+    ['', 'x'.repeat(1 << 16), /^it takes names with values \(name: value\), not the text "x{40}…"$/],
+    [
+      '',
+      CONFIG.replace(/variants.*/, `variants: [${Array.from({ length: 65 }, (_, at) => `"1.${at}"`).join(', ')}]`),
+      /at most 64 are allowed/,
+    ],
     ['', 'a: [', /no YAML/],
     ['', 'a: &a [*a, *a]\n', /./],
   ] as const)('what is wrong with %j is said', ([more, base, message]) => {

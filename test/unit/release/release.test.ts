@@ -480,12 +480,17 @@ describe('plan, apply, undo', () => {
     expect([...memory.tags.keys()]).toEqual([COMMIT, 'v1.0.0']);
   });
 
-  test.for(['', '{', '[]', '{"v":2}', '{"v":1,"kind":"clipyard-release"}', `{"v":1,"x":"${'y'.repeat(2 << 20)}"}`])(
-    'a file that is no plan is refused',
-    (text) => {
-      expect(() => parseReleaseDocument(text)).toThrow(expect.objectContaining({ code: 'RELEASE_PLAN_INVALID' }));
-    },
-  );
+  test.for<[text: string, message: RegExp]>([
+    ['', /^the file is empty$/],
+    ['{', /is no JSON/],
+    ['[]', /no plan of `release plan`, .*: it takes names with values/],
+    ['{"v":2}', /: v: it is one of 1, not 2$/],
+    ['{"v":1,"kind":"clipyard-release"}', /: app: it is missing$/],
+    [`{"v":1,"x":"${'y'.repeat(2 << 20)}"}`, /^more than/],
+  ])('a file that is no plan is refused, and why is said: %#', ([text, message]) => {
+    expect(() => parseReleaseDocument(text)).toThrow(message);
+    expect(() => parseReleaseDocument(text)).toThrow(expect.objectContaining({ code: 'RELEASE_PLAN_INVALID' }));
+  });
 
   test('a record is no plan to apply', async () => {
     const { context, run } = stage();

@@ -54,7 +54,7 @@ const ADVISORY = {
 };
 const advisories = parseAdvisories(JSON.stringify([ADVISORY]));
 
-test('R001-16: the Dockerfile is looked at once, however many variants there are', async () => {
+test('R001-16, R001-28: the Dockerfile is looked at once, however many variants there are', async () => {
   let lints = 0;
   const opened: string[] = [];
   const { findings, images } = await scanMatrix(config, {

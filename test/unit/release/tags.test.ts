@@ -386,7 +386,6 @@ describe('errors: each with the rule, and no tag', () => {
     ["type=raw,value={{date 'YYYY' foo='x'}}", /no argument "foo"/],
     ["type=raw,value={{date 'YYYY' tz='Mars/Base'}}", /no time zone/],
     ['type=raw,value={{sha 1}}', /takes no arguments/],
-    ['type=raw,value={{commit_date}}', /names none/],
     ['type=raw,"value=a', /quote/],
     ['type=raw,value=${{ github.token }}', /github\.token is not known/],
     ['type=raw,value=${{ secrets.A }}', /secrets\.A is not known/],
@@ -414,6 +413,16 @@ describe('errors: each with the rule, and no tag', () => {
     expect(tags).toEqual([]);
     expect(explanations[0]).toMatchObject({ tag: undefined, warning: true, reason: 'v has no group 1' });
   });
+});
+
+test.for<[document: string, message: string]>([
+  ['', 'the context is empty: write for example {"event": "push", "ref": "refs/tags/v1.2.3"}'],
+  ['{', 'the context is no JSON'],
+  ['[]', 'the context: it takes names with values (name: value), not a list'],
+  ['{"reff": "x"}', 'the context: there is no "reff" here'],
+  ['{"pr": {"base": 5}}', "the context's pr.base: it takes a text, not 5: write it in quotes"],
+])('a context %j is refused in words', ([document, message]) => {
+  expect(messageOf(() => parseTagContext(document, CLOCK))).toBe(message);
 });
 
 describe('explain', () => {

@@ -78,7 +78,12 @@ impl Image {
             credentials: request.credentials.clone(),
             ca_file: request.ca_file.clone(),
             read_timeout,
-            retry: RetryPolicy::default(),
+            retry: RetryPolicy {
+                // Time alone ends it: readers wait until the deadline however often it failed.
+                most_failures: u32::MAX,
+                deadline: Duration::from_millis(request.deadline_ms),
+                ..RetryPolicy::default()
+            },
             hedge_percent: request.hedge_percent,
         };
         let extra = archive.footer().section(SectionType::Extra);

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use crate::cache::{Free, Limits};
 use crate::layer::FetchSettings;
 use crate::metrics::Address;
+use crate::request::DEADLINE_MS;
 
 /// How many copies of what is read the kernel keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub struct Options {
     pub page_cache: PageCache,
     /// How long a read from a registry may wait for a byte, of mounts that do not say.
     pub read_timeout_ms: u64,
+    /// How long a fetch goes on without progress before its readers get an error.
+    pub deadline_ms: u64,
 }
 
 impl Options {
@@ -77,6 +80,7 @@ impl Options {
         let (mut limits, mut metrics) = (Limits::default(), None);
         let (mut fetch, mut idle_exit, mut handover) = (FetchSettings::default(), false, true);
         let (mut page_cache, mut read_timeout_ms) = (PageCache::Shared, READ_TIMEOUT_MS);
+        let mut deadline_ms = DEADLINE_MS;
         while let Some(argument) = arguments.next() {
             let name = argument.to_string_lossy().into_owned();
             let mut value = || {
@@ -113,6 +117,7 @@ impl Options {
                 "--read-timeout-ms" => {
                     read_timeout_ms = number(&name, &value()?, 100..=3_600_000)?;
                 }
+                "--deadline-ms" => deadline_ms = number(&name, &value()?, 100..=3_600_000)?,
                 _ => return Err(format!("{name}: not an option")),
             }
         }
@@ -127,6 +132,7 @@ impl Options {
             handover,
             page_cache,
             read_timeout_ms,
+            deadline_ms,
         })
     }
 
@@ -152,6 +158,8 @@ impl Options {
             self.page_cache.name().into(),
             "--read-timeout-ms".into(),
             self.read_timeout_ms.to_string().into(),
+            "--deadline-ms".into(),
+            self.deadline_ms.to_string().into(),
         ];
         if let Some(cache) = &self.cache {
             out.extend(["--cache".into(), cache.clone().into()]);
@@ -216,11 +224,27 @@ mod tests {
         for text in [
             "--socket /s --state /d",
             "--socket /s --state /d --min-free 5%",
-            "--state /d --socket /s --cache /c --max-requests 3 --ahead-percent 0 --ahead-waits 5 --hedge-percent 7 --fetch-memory 8 --bytes-per-second 65536 --cache-size 5 --min-free 7 --metrics 127.0.0.1:9100 --idle-exit --no-handover --page-cache single --read-timeout-ms 500",
+            "--state /d --socket /s --cache /c --max-requests 3 --ahead-percent 0 --ahead-waits 5 --hedge-percent 7 --fetch-memory 8 --bytes-per-second 65536 --cache-size 5 --min-free 7 --metrics 127.0.0.1:9100 --idle-exit --no-handover --page-cache single --read-timeout-ms 500 --deadline-ms 700",
         ] {
             let options = parse(text).unwrap();
             assert_eq!(Options::parse(options.arguments()), Ok(options));
         }
+    }
+
+    #[test]
+    fn the_unit_of_the_package_starts_a_daemon() {
+        let unit = include_str!("../../../../packaging/clipyard-mountd.service");
+        let start = unit
+            .lines()
+            .find_map(|line| line.strip_prefix("ExecStart="));
+        let (program, rest) = start.unwrap().split_once(" hold ").unwrap();
+        assert_eq!(program, "/usr/bin/clipyard-mountd");
+        let options = parse(rest).unwrap();
+        // RuntimeDirectory and CacheDirectory make the folders above them.
+        assert_eq!(options.socket, PathBuf::from("/run/clipyard/mountd.sock"));
+        assert!(options.state.starts_with("/run/clipyard"));
+        assert_eq!(options.cache, Some(PathBuf::from("/var/cache/clipyard")));
+        assert!(!options.idle_exit, "it is there before the first mount");
     }
 
     #[test]
@@ -239,6 +263,7 @@ mod tests {
                 "--socket /s --state /d --read-timeout-ms 1",
                 "--read-timeout-ms",
             ),
+            ("--socket /s --state /d --deadline-ms 0", "--deadline-ms"),
             (
                 "--socket /s --state /d --ahead-percent x",
                 "--ahead-percent",

@@ -56,7 +56,13 @@ pub struct SourceRequest {
     /// How long a read from the registry may wait for a byte.
     #[serde(default = "default_read_timeout_ms")]
     pub read_timeout_ms: u64,
+    /// How long to go on without progress before a reader gets an error; at least twice the read timeout.
+    #[serde(default = "default_deadline_ms")]
+    pub deadline_ms: u64,
 }
+
+/// How long a fetch goes on without progress where nobody says.
+pub(crate) const DEADLINE_MS: u64 = 60_000;
 
 /// A repository of a registry.
 #[derive(Debug, Clone, Deserialize)]
@@ -135,6 +141,10 @@ fn default_hedge_percent() -> u32 {
 
 fn default_read_timeout_ms() -> u64 {
     30_000
+}
+
+fn default_deadline_ms() -> u64 {
+    DEADLINE_MS
 }
 
 #[cfg(test)]

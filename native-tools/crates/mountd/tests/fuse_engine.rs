@@ -18,7 +18,9 @@ use std::process::{Command, Output};
 
 use archive_format::digest::oci;
 use support::TestImage;
-use support::daemon::{Daemon, drop_page_cache, is_mounted, serve, serve_as};
+use support::daemon::{
+    Daemon, Mounted, drop_page_cache, is_mounted, serve, serve_as, wait_until_quiet,
+};
 use support::testing::server::Fault;
 use support::testing::{Stored, assert_same};
 
@@ -89,6 +91,17 @@ fn every_file_reads_as_it_was_stored_and_the_engine_is_named() {
 }
 
 #[test]
+fn both_engines_show_one_filesystem_of_one_size() {
+    let [erofs, fuse] = ["erofs", "fuse"].map(|engine| {
+        let mounted = Mounted::of(MIXED, engine);
+        let space = rustix::fs::statvfs(&mounted.mountpoint).unwrap();
+        assert_eq!((space.f_bfree, space.f_bavail), (0, 0), "{engine}");
+        (space.f_blocks * space.f_frsize, space.f_namemax)
+    });
+    assert_eq!(erofs, fuse);
+}
+
+#[test]
 fn auto_takes_erofs_as_root_and_says_why() {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), SMALL);
@@ -128,104 +141,91 @@ fn auto_takes_fuse_where_the_kernel_mounts_no_image_from_the_cache() {
 
 #[test]
 fn a_repeated_walk_or_read_asks_the_daemon_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let image = TestImage::make(directory.path(), MIXED);
-    let daemon = mounted(&image, directory.path());
+    let mounted = Mounted::of(MIXED, "fuse");
     let go_through = || {
         assert_eq!(
-            fs::read_dir(&daemon.mountpoint).unwrap().count(),
-            image.files.len()
+            fs::read_dir(&mounted.mountpoint).unwrap().count(),
+            mounted.image.files.len()
         );
         let listed = Command::new("ls")
             .arg("-lZ")
-            .arg(&daemon.mountpoint)
+            .arg(&mounted.mountpoint)
             .output()
             .unwrap();
         assert!(listed.status.success());
-        for (name, bytes) in &image.files {
-            assert_same(daemon.read(name).unwrap(), bytes, name.to_string());
-        }
-        let missing = fs::metadata(daemon.mountpoint.join("not there")).unwrap_err();
+        mounted.assert_reads_all();
+        let missing = fs::metadata(mounted.mountpoint.join("not there")).unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
     };
     go_through();
-    let first = daemon.ask("stat")["kernelRequests"].as_u64().unwrap();
-    assert!(first > image.files.len() as u64, "{first}");
+    let first = mounted.ask("stat")["kernelRequests"].as_u64().unwrap();
+    assert!(first > mounted.image.files.len() as u64, "{first}");
     // The first listing came with attributes, the second may fill the kernel's own copy of it.
-    go_through();
-    let second = daemon.ask("stat")["kernelRequests"].as_u64().unwrap();
-    go_through();
-    assert_eq!(daemon.ask("stat")["kernelRequests"], second);
+    wait_until_quiet(&mounted, go_through);
 }
 
 #[test]
 fn a_corrupt_blob_is_an_error_and_no_wrong_byte() {
-    let directory = tempfile::tempdir().unwrap();
-    let image = TestImage::make(directory.path(), SMALL);
-    let daemon = mounted(&image, directory.path());
-    image
+    let mounted = Mounted::of(SMALL, "fuse");
+    mounted
+        .image
         .server
-        .fail_always(Some(Fault::Flip(image.tables[0].blob_bytes / 2)));
-    let failed = image.files.keys().filter(|name| daemon.read(name).is_err());
+        .fail_always(Some(Fault::Flip(mounted.image.tables[0].blob_bytes / 2)));
+    let failed = mounted
+        .image
+        .files
+        .keys()
+        .filter(|name| mounted.read(name).is_err());
     assert!(failed.count() > 0);
-    assert_eq!(daemon.ask("stat")["failures"][0]["code"], "BLOB_MISMATCH");
-    image.server.fail_always(None);
-    for (name, bytes) in &image.files {
-        assert_same(daemon.read(name).unwrap(), bytes, name.to_string());
-    }
+    assert_eq!(mounted.ask("stat")["failures"][0]["code"], "BLOB_MISMATCH");
+    mounted.image.server.fail_always(None);
+    mounted.assert_reads_all();
 }
 
 #[test]
 fn a_mount_in_use_is_busy_and_a_signal_lets_its_users_read_on() {
-    let directory = tempfile::tempdir().unwrap();
-    let image = TestImage::make(directory.path(), SMALL);
-    let daemon = mounted(&image, directory.path());
-    let mut file = File::open(daemon.mountpoint.join("f0-2")).unwrap();
-    assert_eq!(daemon.ask("unmount")["code"], "MOUNT_BUSY");
-    daemon.signal("TERM");
-    daemon.wait_unmounted();
+    let mounted = Mounted::of(SMALL, "fuse");
+    let mut file = File::open(mounted.mountpoint.join("f0-2")).unwrap();
+    assert_eq!(mounted.ask("unmount")["code"], "MOUNT_BUSY");
+    mounted.signal("TERM");
+    mounted.wait_unmounted();
     let mut bytes = vec![];
     file.read_to_end(&mut bytes).unwrap();
     assert_same(
         &bytes,
-        &image.files["f0-2"],
+        &mounted.image.files["f0-2"],
         "nothing of it was read before",
     );
     drop(file);
-    assert!(daemon.ends());
+    assert!(mounted.ends());
 }
 
 #[test]
 fn a_plain_umount_ends_the_daemon() {
-    let directory = tempfile::tempdir().unwrap();
-    let image = TestImage::make(directory.path(), SMALL);
-    let daemon = mounted(&image, directory.path());
-    daemon.read("f0-0").unwrap();
-    daemon.umount();
-    assert!(daemon.ends());
+    let mounted = Mounted::of(SMALL, "fuse");
+    mounted.read("f0-0").unwrap();
+    mounted.umount();
+    assert!(mounted.ends());
 }
 
 #[test]
 fn a_killed_daemon_leaves_errors_and_a_mount_that_umount_takes_away() {
-    let directory = tempfile::tempdir().unwrap();
-    let image = TestImage::make(directory.path(), SMALL);
-    let daemon = mounted(&image, directory.path());
-    let first = daemon.read("f0-0").unwrap();
-    daemon.kill();
-    assert_same(
-        daemon.read("f0-0").unwrap(),
-        &first,
-        "what the kernel has stays readable",
-    );
-    let error = daemon.read("f0-2").unwrap_err();
-    assert!(
-        error
-            .raw_os_error()
-            .is_some_and(|code| SERVER_GONE.contains(&code)),
-        "{error}"
-    );
-    daemon.umount();
-    assert!(!daemon.is_mounted());
+    let mounted = Mounted::of(SMALL, "fuse");
+    let first = mounted.read("f0-0").unwrap();
+    mounted.kill();
+    let is_gone = |error: &std::io::Error| {
+        let code = error.raw_os_error();
+        code.is_some_and(|code| SERVER_GONE.contains(&code))
+    };
+    // What the kernel has stays readable; it may have dropped it.
+    match mounted.read("f0-0") {
+        Ok(again) => assert_same(again, &first, "what the kernel has"),
+        Err(error) => assert!(is_gone(&error), "{error}"),
+    }
+    let error = mounted.read("f0-2").unwrap_err();
+    assert!(is_gone(&error), "{error}");
+    mounted.umount();
+    assert!(!mounted.is_mounted());
 }
 
 #[test]
@@ -261,11 +261,7 @@ fn a_user_without_privilege_mounts_reads_and_unmounts() {
         let names = String::from_utf8(output.stdout).unwrap();
         assert!(names.lines().eq(image.files.keys()));
     };
-    read_all();
-    read_all();
-    let before = daemon.ask("stat")["kernelRequests"].clone();
-    read_all();
-    assert_eq!(daemon.ask("stat")["kernelRequests"], before);
+    wait_until_quiet(&daemon, read_all);
     assert_eq!(daemon.ask("unmount")["ok"], true);
     assert!(daemon.ends() && !is_mounted(&daemon.mountpoint));
 }
@@ -304,15 +300,11 @@ fn a_folder_that_the_user_may_not_write_to_is_refused_and_nothing_is_left() {
 
 #[test]
 fn dropped_pages_are_read_again_from_the_cache() {
-    let directory = tempfile::tempdir().unwrap();
-    let image = TestImage::make(directory.path(), SMALL);
-    let daemon = mounted(&image, directory.path());
+    let mounted = Mounted::of(SMALL, "fuse");
     for _ in 0..2 {
-        for (name, bytes) in &image.files {
-            assert_same(daemon.read(name).unwrap(), bytes, name.to_string());
-        }
+        mounted.assert_reads_all();
         drop_page_cache();
     }
-    let asked = image.server.log().len();
-    assert_eq!(daemon.ask("stat")["requests"], asked);
+    let asked = mounted.image.server.log().len();
+    assert_eq!(mounted.ask("stat")["requests"], asked);
 }

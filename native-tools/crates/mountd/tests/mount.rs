@@ -26,7 +26,9 @@ use archive_format::digest::oci;
 use archive_format::footer::SectionType;
 use archive_format::read::Archive;
 use support::TestImage;
-use support::daemon::{drop_page_cache, is_mounted, serve, wait_until};
+use support::daemon::{
+    Mounted, drop_page_cache, folder, is_mounted, serve, wait_until, wait_until_quiet,
+};
 use support::testing::server::Fault;
 use support::testing::{Stored, assert_same};
 
@@ -139,59 +141,43 @@ fn a_small_file_far_in_a_foreign_gzip_layer_costs_one_small_request() {
 
 #[test]
 fn a_warm_read_asks_the_daemon_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let image = TestImage::make(directory.path(), SMALL);
-    let daemon = serve(
-        image.request(&directory.path().join("cache")),
-        directory.path(),
-    )
-    .unwrap();
-    let read_all = || {
-        for (name, bytes) in &image.files {
-            assert_same(daemon.read(name).unwrap(), bytes, name.to_string());
-        }
-    };
-    read_all();
-    let before = daemon.ask("stat")["kernelRequests"].clone();
-    read_all();
-    assert_eq!(
-        fs::read_dir(&daemon.mountpoint).unwrap().count(),
-        image.files.len()
-    );
-    assert_eq!(daemon.ask("stat")["kernelRequests"], before);
+    let mounted = Mounted::of(SMALL, "");
+    wait_until_quiet(&mounted, || {
+        mounted.assert_reads_all();
+        let names = fs::read_dir(&mounted.mountpoint).unwrap().count();
+        assert_eq!(names, mounted.image.files.len());
+    });
 }
 
 #[test]
 fn many_readers_at_random_places_see_right_bytes_while_the_network_is_bad() {
-    let directory = tempfile::tempdir().unwrap();
-    let image = TestImage::make(
-        directory.path(),
+    let mounted = Mounted::of(
         &[
             (Stored::ZstdFrames, &[3_000_000]),
             (Stored::GzipMembers(40_000), &[2_000_000]),
         ],
+        "",
     );
-    let daemon = serve(
-        image.request(&directory.path().join("cache")),
-        directory.path(),
-    )
-    .unwrap();
-    image.server.fail_next((0..30).map(|index| match index % 3 {
-        0 => Fault::Cut(20_000),
-        1 => Fault::Status(503, vec![]),
-        _ => Fault::Flip(500_000),
-    }));
+    mounted
+        .image
+        .server
+        .fail_next((0..30).map(|index| match index % 3 {
+            0 => Fault::Cut(20_000),
+            1 => Fault::Status(503, vec![]),
+            _ => Fault::Flip(500_000),
+        }));
     thread::scope(|scope| {
         for reader in 0..6u64 {
-            let (daemon, image) = (&daemon, &image);
+            let mounted = &mounted;
             scope.spawn(move || {
                 for step in 0..60 {
-                    let (name, bytes) = image
+                    let (name, bytes) = mounted
+                        .image
                         .files
                         .iter()
                         .nth(usize::try_from((reader + step) % 2).unwrap())
                         .unwrap();
-                    let file = File::open(daemon.mountpoint.join(name)).unwrap();
+                    let file = File::open(mounted.mountpoint.join(name)).unwrap();
                     let at = (reader * 7_919_123 + step * 104_729) % (bytes.len() as u64 - 5000);
                     let mut buffer = [0; 5000];
                     file.read_exact_at(&mut buffer, at).unwrap();
@@ -205,19 +191,14 @@ fn many_readers_at_random_places_see_right_bytes_while_the_network_is_bad() {
 
 #[test]
 fn a_corrupt_blob_is_an_error_and_no_wrong_byte() {
-    let directory = tempfile::tempdir().unwrap();
-    let image = TestImage::make(directory.path(), SMALL);
-    let daemon = serve(
-        image.request(&directory.path().join("cache")),
-        directory.path(),
-    )
-    .unwrap();
-    image
+    let mounted = Mounted::of(SMALL, "");
+    mounted
+        .image
         .server
-        .fail_always(Some(Fault::Flip(image.tables[0].blob_bytes / 2)));
+        .fail_always(Some(Fault::Flip(mounted.image.tables[0].blob_bytes / 2)));
     let (mut good, mut bad) = (0, 0);
-    for (name, bytes) in &image.files {
-        let mut file = File::open(daemon.mountpoint.join(name)).unwrap();
+    for (name, bytes) in &mounted.image.files {
+        let mut file = File::open(mounted.mountpoint.join(name)).unwrap();
         for (index, page) in bytes.chunks(4096).enumerate() {
             file.seek(SeekFrom::Start(index as u64 * 4096)).unwrap();
             let mut buffer = vec![0; page.len()];
@@ -234,15 +215,48 @@ fn a_corrupt_blob_is_an_error_and_no_wrong_byte() {
         }
     }
     assert!(good > 0 && bad > 0, "{good} {bad}");
-    let stat = daemon.ask("stat");
+    let stat = mounted.ask("stat");
     assert_eq!(stat["failures"][0]["code"], "BLOB_MISMATCH", "{stat}");
-    image.server.fail_always(None);
-    for (name, bytes) in &image.files {
+    mounted.image.server.fail_always(None);
+    for (name, bytes) in &mounted.image.files {
         assert_same(
-            daemon.read(name).unwrap(),
+            mounted.read(name).unwrap(),
             bytes,
             format!("{name} once the blob is right again"),
         );
+    }
+}
+
+#[test]
+fn what_does_not_come_is_no_program_and_no_memory_either() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = fs::read("/bin/true").unwrap();
+    let image = TestImage::make_with(directory.path(), SMALL, &[("true", program)]);
+    for engine in ["erofs", "fuse"] {
+        let at = folder(directory.path(), engine);
+        let mut request = image.request(&at.join("cache"));
+        request["engine"] = engine.into();
+        let daemon = serve(request, &at).unwrap();
+        // Runs the program, and reads a file through a mapping.
+        let use_both = || {
+            let ran = Command::new(daemon.mountpoint.join("true")).status();
+            let mapped = Command::new("python3")
+                .args(["-c", "import mmap,sys\nwith open(sys.argv[1],'rb') as f: sys.stdout.buffer.write(mmap.mmap(f.fileno(),0,access=mmap.ACCESS_READ)[:])"])
+                .arg(daemon.mountpoint.join("f0-1"))
+                .output()
+                .unwrap();
+            (ran.is_ok_and(|status| status.success()), mapped)
+        };
+        image.server.fail_always(Some(Fault::Status(404, vec![])));
+        let (ran, mapped) = use_both();
+        assert!(!ran, "{engine}");
+        let bus_error = 7;
+        let signal = std::os::unix::process::ExitStatusExt::signal(&mapped.status);
+        assert_eq!(signal, Some(bus_error), "{engine}: {mapped:?}");
+        image.server.fail_always(None);
+        let (ran, mapped) = use_both();
+        assert!(ran, "{engine}");
+        assert_same(mapped.stdout, &image.files["f0-1"], engine);
     }
 }
 
@@ -392,18 +406,13 @@ fn the_daemon_keeps_nothing_of_its_callers_open() {
 
 #[test]
 fn pages_the_kernel_dropped_come_from_the_cache_again() {
-    let directory = tempfile::tempdir().unwrap();
-    let image = TestImage::make(directory.path(), SMALL);
-    let daemon = serve(
-        image.request(&directory.path().join("cache")),
-        directory.path(),
-    )
-    .unwrap();
+    let mounted = Mounted::of(SMALL, "");
     for _ in 0..2 {
-        for (name, bytes) in &image.files {
-            assert_same(daemon.read(name).unwrap(), bytes, name.to_string());
-        }
+        mounted.assert_reads_all();
         drop_page_cache();
-        image.server.fail_always(Some(Fault::Status(500, vec![])));
+        mounted
+            .image
+            .server
+            .fail_always(Some(Fault::Status(500, vec![])));
     }
 }

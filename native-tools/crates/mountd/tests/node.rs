@@ -113,6 +113,49 @@ fn a_mount_reads_from_its_mirror_within_its_limit_and_the_registry_has_the_last_
 }
 
 #[test]
+fn a_mount_keeps_to_its_own_memory_and_bandwidth_and_holds_no_other_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let [narrow, slow, other] = ["narrow", "slow", "other"].map(|name| {
+        let at = folder(directory.path(), name);
+        TestImage::make(&at, SMALL)
+    });
+    let node = Node::start(directory.path(), &[]);
+    let mount = |image: &TestImage, id: &str, limit: &str| {
+        let mut request = image.request(&directory.path().join(id));
+        request[limit] = 1.into();
+        let at = folder(directory.path(), &format!("mnt-{id}"));
+        node.mount(id, &request, &at).unwrap();
+        at
+    };
+    narrow.server.delay(std::time::Duration::from_millis(20));
+    let read_at_once = |image: &TestImage, at: &Path| {
+        thread::scope(|scope| {
+            for (name, wanted) in &image.files {
+                let path = at.join(name);
+                scope.spawn(move || assert_same(fs::read(path).unwrap(), wanted, name));
+            }
+        });
+    };
+    // Less than any request needs: one goes on all the same, and no other beside it.
+    read_at_once(&narrow, &mount(&narrow, "narrow", "mountMemory"));
+    assert_eq!(narrow.server.most_waiting(), 1);
+    // A byte a second: what is read waits for hours.
+    let at = mount(&slow, "slow", "mountBandwidth");
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| fs::read(at.join("f0-0")));
+        wait_until("it is asked for", || !slow.server.log().is_empty());
+        let other_at = mount(&other, "other", "none");
+        read_at_once(&other, &other_at);
+        assert!(!reader.is_finished());
+        let blob = slow.tables[0].blob_bytes;
+        let fetched = node.stat(&at).unwrap()["fetchedBytes"].as_u64().unwrap();
+        assert!(fetched < blob, "{fetched} of {blob}");
+        node.kill();
+        assert!(reader.join().unwrap().is_err(), "an error, never zeros");
+    });
+}
+
+#[test]
 fn a_mount_that_is_asked_for_again_is_the_one_that_is_there() {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), SMALL);

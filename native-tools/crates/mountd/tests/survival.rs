@@ -45,6 +45,8 @@ on_both_engines!(
     a_read_that_waits_for_the_network_is_answered_by_the_next_daemon,
     a_daemon_is_replaced_by_another_program_under_load,
     a_holder_that_is_killed_is_replaced_and_then_the_daemon_may_die_too,
+    a_listing_that_was_begun_goes_on_with_the_next_daemon,
+    without_its_registry_a_mount_reads_what_it_has_and_waits_for_the_rest_until_the_deadline,
 );
 
 fn request(image: &TestImage, directory: &Path, engine: &str) -> serde_json::Value {
@@ -283,6 +285,70 @@ fn a_daemon_is_replaced_by_another_program_under_load(engine: &str) {
     });
     load.assert_good();
     assert_eq!(node.list().len(), 1);
+    node.unmount(&mountpoint).unwrap();
+}
+
+fn a_listing_that_was_begun_goes_on_with_the_next_daemon(engine: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    // More names than the kernel or the C library ask for at once.
+    let image = TestImage::make(directory.path(), &[(Stored::ZstdFrames, &[1; 3000][..])]);
+    let node = Node::start(directory.path(), &[]);
+    let mountpoint = folder(directory.path(), "mnt");
+    let request = request(&image, directory.path(), engine);
+    node.mount("m1", &request, &mountpoint).unwrap();
+    let mut listing = fs::read_dir(&mountpoint).unwrap();
+    let name =
+        |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+    let mut names = vec![name(listing.next().unwrap())];
+    let daemon = node.daemon_pid();
+    signal("KILL", &[daemon]);
+    names.extend(listing.map(name));
+    assert!(names.iter().eq(image.files.keys()), "{}", names.len());
+    wait_until("another daemon runs", || node.daemon_pid() != daemon);
+    node.unmount(&mountpoint).unwrap();
+}
+
+fn without_its_registry_a_mount_reads_what_it_has_and_waits_for_the_rest_until_the_deadline(
+    engine: &str,
+) {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(
+        directory.path(),
+        &[(Stored::ZstdFrames, &[300_000, 900_000, 300_000])],
+    );
+    let mountpoint = folder(directory.path(), "mnt");
+    let mut request = request(&image, directory.path(), engine);
+    request["readTimeoutMs"] = 300.into();
+    let assert_reads = |name: &str| {
+        let found = fs::read(mountpoint.join(name)).unwrap();
+        assert_same(found, &image.files[name], name.to_owned());
+    };
+    let earlier = Node::start(directory.path(), &[]);
+    earlier.mount("m1", &request, &mountpoint).unwrap();
+    assert_reads("f0-0");
+    earlier.unmount(&mountpoint).unwrap();
+    // The kernel has nothing yet of what another node shows.
+    image.server.fail_always(Some(Fault::Status(503, vec![])));
+    let node = Node::start(directory.path(), &["--deadline-ms", "700"]);
+    node.mount("m1", &request, &mountpoint).unwrap();
+    assert_reads("f0-0");
+    let error = fs::read(mountpoint.join("f0-2")).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(5), "{error}");
+    let stat = node.stat(&mountpoint).unwrap();
+    assert_eq!(
+        stat["failures"][0]["code"], "REGISTRY_UNAVAILABLE",
+        "{stat}"
+    );
+    assert!(
+        stat["retries"].as_u64().unwrap() >= 2,
+        "it waited and tried again: {stat}"
+    );
+    image.server.fail_always(None);
+    // A loaded machine may stall once more.
+    wait_until("it reads again", || {
+        fs::read(mountpoint.join("f0-2")).is_ok()
+    });
+    assert_reads("f0-2");
     node.unmount(&mountpoint).unwrap();
 }
 

@@ -243,6 +243,77 @@ fn the_rest_of_an_image_is_brought_at_a_rate_and_not_after_the_end() {
 }
 
 #[test]
+fn what_is_left_of_an_image_is_not_brought_after_its_mount_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = TestImage::make(directory.path(), &[(Stored::ZstdFrames, &[6_000_000][..])]);
+    let node = Node::start(directory.path(), &[]);
+    let cache = directory.path().join("cache");
+    // It has the layer too, so there is a login to go on with.
+    let [other, at] = ["other", "mnt"].map(|name| folder(directory.path(), name));
+    mount(&node, message("other", &image.request(&cache), &other));
+    // Nothing comes until the mount is gone.
+    image.server.fail_always(Some(Fault::Status(503, vec![])));
+    let mut request = message("m1", &image.request(&cache), &at);
+    request.complete_bytes_per_second = 1 << 40;
+    mount(&node, request);
+    wait_until("it is asked for", || !image.server.log().is_empty());
+    node.unmount(&at).unwrap();
+    image.server.fail_always(None);
+    wait_until("the first step comes", || {
+        stat(&node, &other).layers[0].proven > 0
+    });
+    let mut asked = 0;
+    wait_until("it is quiet", || {
+        thread::sleep(Duration::from_millis(200));
+        let before = std::mem::replace(&mut asked, image.server.log().len());
+        before == asked
+    });
+    assert!(!is_complete(&node, &other), "all of it came");
+    node.unmount(&other).unwrap();
+}
+
+#[test]
+fn a_profile_of_what_nobody_reads_is_given_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let layers: &[(Stored, &[usize])] = &[
+        (Stored::ZstdFrames, &[13_000_000]),
+        (Stored::ZstdFrames, &[2_600_000]),
+    ];
+    let image = TestImage::make(directory.path(), layers);
+    let node = Node::start(directory.path(), &[]);
+    let at = folder(directory.path(), "mnt");
+    let request = |id: &str| {
+        let mut request = message(id, &image.request(&directory.path().join("cache")), &at);
+        // Reads of a layer that is handed over are not seen.
+        request.engine = "fuse".to_owned();
+        request
+    };
+    let read = || assert_same(fs::read(at.join("f1-0")).unwrap(), &image.files["f1-0"], "");
+    mount(&node, request("first"));
+    read();
+    node.unmount(&at).unwrap();
+    // The profile names the other layer, of which nothing comes until the reader has shown that it wants something else.
+    image.server.fail_always(Some(Fault::Status(503, vec![])));
+    let mut with = request("second");
+    let chunks = &image.tables[0].chunks;
+    with.profile = chunks
+        .iter()
+        .flat_map(|chunk| &chunk.digest[..16])
+        .copied()
+        .collect();
+    mount(&node, with);
+    read();
+    image.server.fail_always(None);
+    let replay = || stat(&node, &at).replay.unwrap();
+    wait_until("it is given up", || replay().state == "unused");
+    let replay = replay();
+    assert!(replay.unforeseen >= 32 && replay.used == 0, "{replay:?}");
+    assert!(replay.fetched < chunks.len() as u64, "{replay:?}");
+    read();
+    node.unmount(&at).unwrap();
+}
+
+#[test]
 fn a_profile_is_not_fetched_after_its_mount_is_gone() {
     let directory = tempfile::tempdir().unwrap();
     let image = TestImage::make(directory.path(), &[(Stored::ZstdFrames, &[2_000_000][..])]);

@@ -56,6 +56,21 @@ fn archives_go_like_layers_and_one_that_is_held_or_was_just_found_stays() {
 }
 
 #[test]
+fn what_a_clock_that_was_wrong_left_stays_no_longer_for_it() {
+    let (_directory, cache) = open();
+    let [future, temporary, ahead] =
+        ["future.clip", "future.clip.1.tmp", "ahead.clip"].map(|name| put(&cache, name, 0));
+    for (path, to_come) in [(&future, 24 * HOUR), (&temporary, 24 * HOUR), (&ahead, 10)] {
+        let then = SystemTime::now() + Duration::from_secs(to_come);
+        File::open(path).unwrap().set_modified(then).unwrap();
+    }
+    assert_eq!(cache.reap().unwrap(), 1);
+    assert_eq!(cache.evict(0, false).unwrap().archives, 1);
+    assert!(!future.exists() && !temporary.exists());
+    assert!(ahead.exists(), "a file server's clock may be ahead");
+}
+
+#[test]
 fn what_dead_processes_left_goes_and_what_is_being_written_stays() {
     let (_directory, cache) = open();
     let folder = |name: &str, seconds: u64| {

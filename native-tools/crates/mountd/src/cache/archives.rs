@@ -13,6 +13,8 @@ use archive_format::read::Archive;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
+use super::age::is_older;
+
 /// What a command found is handed to a daemon, which locks it, within this time.
 const GRACE: Duration = Duration::from_secs(60);
 /// What nobody wrote to for so long belongs to a process that is gone.
@@ -175,11 +177,6 @@ fn is_orphan(path: &Path) -> bool {
     }
     let target = || fs::read_to_string(path).map(|name| path.with_file_name(name));
     ends_with(path, LINK_END) && !target().is_ok_and(|target| target.exists())
-}
-
-fn is_older(time: SystemTime, age: Duration) -> bool {
-    // A time to come is as good as now.
-    time.elapsed().is_ok_and(|elapsed| elapsed > age)
 }
 
 /// When something at or below a path was written last; nothing when it is gone.

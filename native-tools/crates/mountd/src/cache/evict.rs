@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 
+use super::age::believed;
 use super::listing::PIN;
 use super::{Cache, archives};
 
@@ -77,7 +78,8 @@ fn held_by(cache: &Cache) -> io::Result<Vec<Held>> {
         kind: Kind::Archive,
     });
     let mut held: Vec<_> = layers.chain(archives).collect();
-    held.sort_by_key(|one| one.used);
+    let now = SystemTime::now();
+    held.sort_by_key(|one| believed(one.used, now));
     Ok(held)
 }
 

@@ -1,5 +1,6 @@
 //! The chunk cache on disk. `docs/formats/cache.md`.
 
+mod age;
 #[cfg(test)]
 mod archive_tests;
 mod archives;

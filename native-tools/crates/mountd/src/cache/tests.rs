@@ -74,6 +74,25 @@ fn what_was_unused_for_longest_goes_first_and_what_is_in_use_or_pinned_stays() {
 }
 
 #[test]
+fn what_a_clock_that_was_wrong_left_goes_first() {
+    let (_directory, cache) = open();
+    let [future, old, young] =
+        [(1, 0), (2, 20), (3, 10)].map(|(seed, ago)| fill(&cache, seed, ago));
+    let year = Duration::from_hours(24 * 365);
+    let lock = File::open(directory(&cache, &future).join("lock")).unwrap();
+    lock.set_modified(SystemTime::now() + year).unwrap();
+    let one = held(&cache) / 3;
+    assert_eq!(cache.evict(one * 2, false).unwrap().layers, 1);
+    assert!(!is_there(&cache, &future) && is_there(&cache, &old) && is_there(&cache, &young));
+    // A file server may be some seconds ahead.
+    let lock = File::open(directory(&cache, &young).join("lock")).unwrap();
+    lock.set_modified(SystemTime::now() + Duration::from_secs(10))
+        .unwrap();
+    cache.evict(one, false).unwrap();
+    assert!(!is_there(&cache, &old) && is_there(&cache, &young));
+}
+
+#[test]
 fn a_cache_over_its_bound_keeps_no_more_until_there_is_room() {
     let (_directory, cache) = open();
     let table = fill(&cache, 5, 10);

@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
-use super::Layer;
 use super::claim::Claim;
 use super::flight::Flight;
 use super::job::Job;
 use super::state::Known;
+use super::{Layer, PROFILE_REQUEST_BYTES};
 
 /// How far the chunks of a read are when it comes; the farthest of them counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,7 +134,7 @@ impl Layer {
             let flight = |claim: &Claim| table.get(&claim.chunk()).map(Arc::downgrade);
             claims.iter().filter_map(flight).collect()
         };
-        for job in self.jobs(claims) {
+        for job in self.jobs(claims, PROFILE_REQUEST_BYTES) {
             self.fetcher.submit(job, true);
         }
         Coming {

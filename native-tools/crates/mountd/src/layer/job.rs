@@ -14,7 +14,7 @@ use super::decode::{STREAM_BUFFER, decode};
 use super::flight::Flight;
 use super::loose_ends::Ends;
 use super::state::Known;
-use super::{Layer, Plan, REQUEST_BYTES};
+use super::{Layer, Plan};
 use crate::limit::Inside;
 use crate::link::Carrying;
 use crate::source::{FetchError, FetchKind};
@@ -42,14 +42,18 @@ impl Reading {
 pub(super) struct Job {
     layer: Arc<Layer>,
     claims: VecDeque<Claim>,
+    /// Stored bytes that it may grow to.
+    most_bytes: u64,
     inside: Option<Inside>,
 }
 
 impl Job {
-    pub(super) fn new(layer: &Arc<Layer>, claim: Claim) -> Self {
+    /// `most_bytes`: stored bytes that it may grow to; a single claim may take more.
+    pub(super) fn new(layer: &Arc<Layer>, claim: Claim, most_bytes: u64) -> Self {
         Self {
             layer: Arc::clone(layer),
             claims: VecDeque::from([claim]),
+            most_bytes,
             inside: None,
         }
     }
@@ -121,6 +125,7 @@ impl Job {
         Some(Self {
             layer: Arc::clone(&self.layer),
             claims: self.claims.split_off(1),
+            most_bytes: self.most_bytes,
             inside: None,
         })
     }
@@ -179,7 +184,7 @@ impl Job {
 
     fn may_reach(&self, end: u32) -> bool {
         let plan = self.layer.geometry.plan(self.chunks().start..end);
-        plan.stored.end - plan.stored.start <= REQUEST_BYTES
+        plan.stored.end - plan.stored.start <= self.most_bytes
             && !plan
                 .spans
                 .into_iter()

@@ -49,6 +49,10 @@ use state::ChunkStates;
 /// The longest merged request, in stored bytes.
 pub(crate) const REQUEST_BYTES: u64 = 4 << 20;
 
+/// The longest one for a profile. All requests in flight share the link, so that the end of a long one comes late, however early it is wanted; and so
+/// many of these as are in flight fill 100 MB/s with round trips of 70 ms (adr/0013).
+const PROFILE_REQUEST_BYTES: u64 = 512 << 10;
+
 /// What a layer is put together from.
 #[derive(Debug)]
 pub struct LayerParts {

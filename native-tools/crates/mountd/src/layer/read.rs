@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::Layer;
 use super::claim::Claim;
 use super::flight::Flight;
 use super::job::Job;
 use super::state::Known;
+use super::{Layer, REQUEST_BYTES};
 use crate::source::{FetchError, FetchKind};
 
 impl Layer {
@@ -167,7 +167,7 @@ impl Layer {
         });
         self.submit(remote, ahead);
         let refused = self.prove_all(local);
-        for job in self.jobs(refused) {
+        for job in self.jobs(refused, REQUEST_BYTES) {
             self.fetcher.submit(job.healing(), false);
         }
         flights
@@ -175,7 +175,7 @@ impl Layer {
 
     /// Sends what is wanted, in one request with what is fetched ahead right behind it; the rest ahead goes after it.
     fn submit(self: &Arc<Self>, wanted: Vec<Claim>, ahead: Vec<Claim>) {
-        let mut jobs = self.jobs(wanted);
+        let mut jobs = self.jobs(wanted, REQUEST_BYTES);
         let mut later = vec![];
         for claim in ahead {
             let left = match jobs.last_mut() {
@@ -187,7 +187,7 @@ impl Layer {
         for job in jobs {
             self.fetcher.submit(job, false);
         }
-        for job in self.jobs(later) {
+        for job in self.jobs(later, REQUEST_BYTES) {
             self.fetcher.submit(job, true);
         }
     }
@@ -262,15 +262,15 @@ impl Layer {
         self.cache.forget(chunk);
     }
 
-    /// Turns claims (in chunk order) into jobs of neighbours.
-    pub(super) fn jobs(self: &Arc<Self>, claims: Vec<Claim>) -> Vec<Job> {
+    /// Turns claims (in chunk order) into jobs of neighbours, each of at most so many stored bytes.
+    pub(super) fn jobs(self: &Arc<Self>, claims: Vec<Claim>, most_bytes: u64) -> Vec<Job> {
         let mut jobs: Vec<Job> = vec![];
         for claim in claims {
             let left = match jobs.last_mut() {
                 Some(job) => job.join(claim),
                 None => Some(claim),
             };
-            jobs.extend(left.map(|claim| Job::new(self, claim)));
+            jobs.extend(left.map(|claim| Job::new(self, claim, most_bytes)));
         }
         jobs
     }

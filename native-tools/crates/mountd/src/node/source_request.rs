@@ -49,6 +49,7 @@ pub(super) fn source_request(
         } else {
             request.read_timeout_ms
         },
+        deadline_ms: options.deadline_ms,
     })
 }
 

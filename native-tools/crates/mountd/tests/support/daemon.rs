@@ -1,6 +1,7 @@
 //! The program under test, started as the command line starts it; whatever happens, it and its mounts are gone at the end.
 
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,13 @@ use mountd::grpc::client::{Answer, Client};
 use mountd::proto;
 use mountd::proto::mount_service_client::MountServiceClient;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tonic::Status;
 use tonic::transport::Channel;
 use tonic_types::StatusExt;
+
+use super::TestImage;
+use super::testing::{Stored, assert_same};
 
 /// The calls of one connection.
 pub(crate) type Calls = MountServiceClient<Channel>;
@@ -232,6 +237,44 @@ pub(crate) struct Daemon {
     pub(crate) result: proto::Mount,
 }
 
+/// An image and its mount, which needs nothing else; all of it goes with this value, the mount first.
+pub(crate) struct Mounted {
+    daemon: Daemon,
+    pub(crate) image: TestImage,
+    _directory: TempDir,
+}
+
+impl Mounted {
+    /// Makes an image of these layers and mounts it; `engine` as in a request.
+    pub(crate) fn of(layers: &[(Stored, &[usize])], engine: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let image = TestImage::make(directory.path(), layers);
+        let mut request = image.request(&directory.path().join("cache"));
+        request["engine"] = engine.into();
+        let daemon = serve(request, directory.path()).unwrap();
+        Self {
+            daemon,
+            image,
+            _directory: directory,
+        }
+    }
+
+    /// Every file is as it was stored.
+    pub(crate) fn assert_reads_all(&self) {
+        for (name, bytes) in &self.image.files {
+            assert_same(self.read(name).unwrap(), bytes, name.as_str());
+        }
+    }
+}
+
+impl Deref for Mounted {
+    type Target = Daemon;
+
+    fn deref(&self) -> &Daemon {
+        &self.daemon
+    }
+}
+
 /// Starts a node that ends with its last mount, and mounts; the error where it says one.
 pub(crate) fn serve(request: Value, directory: &Path) -> Result<Daemon, Value> {
     let node = Node::start(directory, &["--idle-exit"]);
@@ -394,6 +437,8 @@ pub(crate) fn message(id: &str, request: &Value, mountpoint: &Path) -> proto::Mo
             .map(|url| url.as_str().unwrap().to_owned())
             .collect(),
         max_requests: u32::try_from(request["mountRequests"].as_u64().unwrap_or_default()).unwrap(),
+        memory_bytes: request["mountMemory"].as_u64().unwrap_or_default(),
+        bytes_per_second: request["mountBandwidth"].as_u64().unwrap_or_default(),
         engine: field("engine"),
         pin: request["pin"].as_bool().unwrap_or_default(),
         page_cache: field("pageCache"),
@@ -459,6 +504,17 @@ pub(crate) fn is_mounted(path: &Path) -> bool {
         .unwrap()
         .lines()
         .any(|line| line.contains(&wanted))
+}
+
+/// Waits until `go_through` sends the daemon nothing: pages and entries that the kernel dropped meanwhile, of itself or for a
+/// test beside this one, are asked for once more.
+pub(crate) fn wait_until_quiet(daemon: &Daemon, go_through: impl Fn()) {
+    let requests = || daemon.ask("stat")["kernelRequests"].clone();
+    wait_until("the kernel asks nothing", || {
+        let before = requests();
+        go_through();
+        requests() == before
+    });
 }
 
 /// Drops what the kernel keeps of file data, so that the next read asks the daemon again.

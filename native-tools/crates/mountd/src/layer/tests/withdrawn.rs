@@ -1,4 +1,4 @@
-//! What was wanted ahead and is not any more.
+//! What is wanted ahead, and what is not any more.
 
 use std::sync::Arc;
 use std::thread;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::CHUNK;
 use super::harness::{Harness, read};
+use crate::layer::{PROFILE_REQUEST_BYTES, REQUEST_BYTES};
 use crate::testing::{Stored, layer, sample};
 
 const CHUNKS: u32 = 12;
@@ -56,4 +57,23 @@ fn who_has_chunks_brought_does_not_hold_their_bytes() {
     while coming.left() > 0 {
         thread::yield_now(); // its thread lets go of a chunk when everybody was told
     }
+}
+
+#[test]
+fn a_profile_asks_for_less_at_a_time_than_readers_do() {
+    let large = 64 << 10;
+    let plain = sample(3 << 20, 33);
+    let (table, blob) = layer(&plain, Stored::Plain, large);
+    assert!((plain.len() as u64) < REQUEST_BYTES);
+    let harness = Harness::with(&table, &blob);
+    let (layer, stats) = harness.open(&table);
+    let chunks: Vec<u32> = (0..u32::try_from(plain.len()).unwrap() / large).collect();
+    layer.fetch_ahead(&chunks).wait();
+    let least = plain.len() as u64 / PROFILE_REQUEST_BYTES;
+    assert_eq!(stats.requests.get(), least);
+    assert_eq!(stats.fetched_bytes.get(), plain.len() as u64);
+    let harness = Harness::with(&table, &blob);
+    let (layer, stats) = harness.open(&table);
+    assert_eq!(read(&layer, 0, plain.len()).unwrap(), plain);
+    assert_eq!(stats.requests.get(), 1);
 }
