@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { appendFile } from 'node:fs/promises';
-import { WorkerError } from '../errors/index.ts';
+import { toWorkerError, WorkerError } from '../errors/index.ts';
 import type { CommandContext } from './context.ts';
 
 /** Outputs of a job: values may have lines, between marks that nobody can guess. Throws USAGE outside of a job. */
@@ -13,5 +13,9 @@ export async function writeGithubOutput(
     throw new WorkerError('USAGE', '--output github: GITHUB_OUTPUT is not set; this is no GitHub Actions job');
   const mark = `clipyard-${randomUUID()}`;
   const text = Object.entries(outputs).map(([name, value]) => `${name}<<${mark}\n${value}\n${mark}\n`);
-  await appendFile(path, text.join(''));
+  try {
+    await appendFile(path, text.join(''));
+  } catch (thrown) {
+    throw toWorkerError(thrown, `write the outputs to GITHUB_OUTPUT, ${path}`);
+  }
 }

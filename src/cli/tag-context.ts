@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { text as readText } from 'node:stream/consumers';
-import { systemCodeOf, WorkerError } from '../errors/index.ts';
+import { toWorkerError, WorkerError } from '../errors/index.ts';
 import { githubTagContext, parseTagContext, type TagContext } from '../release/index.ts';
 import type { CommandContext } from './context.ts';
 
@@ -19,16 +19,11 @@ export async function tagContextOf(flags: TagContextFlags, { env }: CommandConte
   return githubTagContext(env, payload === undefined ? undefined : await readNamedFile(payload, 'the context'), now);
 }
 
-/** Throws PATH_NOT_FOUND, IO_FAILED. */
+/** Throws PATH_NOT_FOUND, NOT_A_REGULAR_FILE, PATH_DENIED. */
 export async function readNamedFile(path: string, what: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
-  } catch (cause) {
-    throw new WorkerError(
-      systemCodeOf(cause) === 'ENOENT' ? 'PATH_NOT_FOUND' : 'IO_FAILED',
-      `${what} ${path} cannot be read`,
-      { path },
-      { cause },
-    );
+  } catch (thrown) {
+    throw toWorkerError(thrown, `read ${what} ${path}`);
   }
 }

@@ -58,6 +58,11 @@ export const ERROR_CODES = {
     retryable: false,
     help: 'The file or folder that was named does not exist.',
   },
+  PATH_DENIED: {
+    category: 'denied',
+    retryable: false,
+    help: 'The user may not read or write the file or folder that the message names.',
+  },
   NOT_A_REGULAR_FILE: {
     category: 'invalid',
     retryable: false,

@@ -36,6 +36,9 @@ export function systemCodeOf(thrown: unknown): string | undefined {
 
 const SYSTEM_CODES: Readonly<Record<string, ErrorCode>> = {
   ENOENT: 'PATH_NOT_FOUND',
+  EISDIR: 'NOT_A_REGULAR_FILE',
+  EACCES: 'PATH_DENIED',
+  EPERM: 'PATH_DENIED',
   ENOSPC: 'DISK_FULL',
   EROFS: 'FILESYSTEM_READ_ONLY',
   EDQUOT: 'DISK_FULL',

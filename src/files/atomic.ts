@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { link, mkdir, rename, rm } from 'node:fs/promises';
+import { link, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Cancelable } from '../errors/index.ts';
+import { makeDirectory } from './directory.ts';
 import { syncDirectory } from './sync.ts';
 
 export interface StageOptions extends Cancelable {
@@ -34,7 +35,7 @@ export async function stageFile(
   content: Readable | Uint8Array | string,
   { signal, mode = 0o644, through }: StageOptions,
 ): Promise<StagedFile> {
-  await mkdir(directory, { recursive: true });
+  await makeDirectory(directory);
   const path = join(directory, `.${randomBytes(12).toString('hex')}.tmp`);
   try {
     const source =

@@ -6,6 +6,7 @@ export {
   type WriteOptions,
   writeFileAtomically,
 } from './atomic.ts';
+export { type DirectoryOptions, makeDirectory } from './directory.ts';
 export { type LockOptions, lockFile } from './lock.ts';
 export { filesIn, longestUnusedFirst, type NamedFile, namesIn } from './names.ts';
 export { syncDirectory, syncFile } from './sync.ts';

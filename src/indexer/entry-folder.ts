@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemCodeOf } from '../errors/index.ts';
+import { makeDirectory } from '../files/index.ts';
 import { PACK_FOLDERS } from './pack-entry.ts';
 
 /** An entry of a cache: a folder that appears by one rename, is never changed and leaves by one rename. */
@@ -19,13 +20,13 @@ export function entryPath({ folder, name, root }: EntryPlace): string {
 /** A name for a file or folder that is being made, on the cache's file system. */
 export async function temporaryEntry(root: string): Promise<string> {
   const directory = join(root, PACK_FOLDERS.temporary);
-  await mkdir(directory, { recursive: true });
+  await makeDirectory(directory);
   return join(directory, `${process.pid}-${randomUUID()}`);
 }
 
 /** Gives a finished folder its name; where an entry stands already it stays if it is whole, and makes room if a crash left it broken. */
 export async function publishEntry(staged: string, place: EntryPlace, isWhole: () => Promise<boolean>): Promise<void> {
-  await mkdir(join(place.root, place.folder), { recursive: true });
+  await makeDirectory(join(place.root, place.folder));
   for (;;) {
     try {
       await rename(staged, entryPath(place));

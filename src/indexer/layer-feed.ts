@@ -1,11 +1,12 @@
 import { once } from 'node:events';
-import { mkdir, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { addAbortSignal, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import pLimit from 'p-limit';
 import { type Digest, isDigest } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
+import { makeDirectory } from '../files/index.ts';
 
 export interface LayerFeedOptions extends Cancelable {
   /** Where the socket goes; made if need be, removed by the caller. */
@@ -43,7 +44,7 @@ export class LayerFeed implements AsyncDisposable {
 
   static async start(options: LayerFeedOptions): Promise<LayerFeed> {
     await using stack = new AsyncDisposableStack();
-    await mkdir(options.directory, { recursive: true, mode: 0o700 });
+    await makeDirectory(options.directory, { mode: 0o700 });
     // An address holds 107 bytes and a state folder may lie deeper: the folder's descriptor is a short way to it (proc(5)).
     const folder = stack.use(await open(options.directory, 'r'));
     const path = `/proc/${process.pid}/fd/${folder.fd}/feed`;

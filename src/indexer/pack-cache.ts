@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Limits } from '../config/index.ts';
 import { type Digest, type Expected, hexOf } from '../digest/index.ts';
 import { type Cancelable, systemCodeOf } from '../errors/index.ts';
-import { removeQuietly } from '../files/index.ts';
+import { makeDirectory, removeQuietly } from '../files/index.ts';
 import { publishEntry, removeEntry, temporaryEntry } from './entry-folder.ts';
 import { hashFile } from './hash-file.ts';
 import {
@@ -97,7 +97,7 @@ export class PackCache implements AsyncDisposable {
     await linkOrCopy(files.index, pins.index);
     if (files.blob !== undefined) {
       await linkOrCopy(files.blob, pins.blob);
-      await mkdir(join(this.#options.root, PACK_FOLDERS.blobs), { recursive: true });
+      await makeDirectory(join(this.#options.root, PACK_FOLDERS.blobs));
       await rename(files.blob, this.#blobPath(layer.digest));
     }
     await this.#publish(name, document, files.index);
@@ -177,7 +177,7 @@ export class PackCache implements AsyncDisposable {
   }
 
   async #pinPath(): Promise<string> {
-    await mkdir(this.#options.pinDir, { recursive: true });
+    await makeDirectory(this.#options.pinDir);
     return join(this.#options.pinDir, randomUUID());
   }
 }

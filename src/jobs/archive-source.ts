@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { z } from 'zod';
 import { fetchForMount, fileSource, parseImageId, parseWorkspaceId, readDocuments } from '../archive/index.ts';
@@ -66,7 +66,7 @@ export async function openArchiveSource(name: string, context: ArchiveSourceCont
   const path = name.startsWith('file://') ? fileURLToPath(name) : resolve(name);
   if (await isFile(path)) return await describeArchive(path, 0, context);
   const ids = name.split('/');
-  if (ids.length === 2 && !name.startsWith('file://') && !name.startsWith('.'))
+  if (ids.length === 2 && !name.startsWith('file://') && !name.startsWith('.') && !isAbsolute(name))
     return await fromPointer(ids[0] ?? '', ids[1] ?? '', context);
   throw new WorkerError(
     'PATH_NOT_FOUND',
@@ -98,8 +98,24 @@ export function archiveFor({ archives }: Pointer, platform: string, name: string
 async function fromRegistryImage(reference: Reference, context: ArchiveSourceContext): Promise<MountableArchive> {
   const manifest = await imageOf(reference, context);
   await using store = context.openStore();
+  const archive = await fromStore(store, await archiveOfManifest(store, manifest, reference, context), {
+    blobsAt: reference,
+    ...context,
+  });
+  return {
+    ...archive,
+    storage: { ...archive.storage, registry: reference.registry, repository: reference.repository },
+  };
+}
+
+/** The archive that the store has of a manifest. Throws STORE_OBJECT_NOT_FOUND. */
+export async function archiveOfManifest(
+  store: ObjectStore,
+  manifest: Digest,
+  reference: Reference,
+  { signal }: Cancelable,
+): Promise<z.infer<typeof StoredArchive>> {
   const key = storeKeys.manifest(manifest);
-  const { signal } = context;
   const parse = (value: unknown) => StoredArchive.parse(value);
   const entry = await readJson(store, key, { maxBytes: 1 << 20, parse, signal, what: 'record of an archive' });
   if (entry === undefined)
@@ -108,15 +124,14 @@ async function fromRegistryImage(reference: Reference, context: ArchiveSourceCon
       `there is no archive of ${formatReference(reference)}: no ${store.urlOf(key)}`,
       { key },
     );
-  const archive = await fromStore(store, entry.content, { blobsAt: reference, ...context });
-  return {
-    ...archive,
-    storage: { ...archive.storage, registry: reference.registry, repository: reference.repository },
-  };
+  return entry.content;
 }
 
 /** The manifest that a reference names, of an index the one for the platform: archives are kept by it. */
-async function imageOf(reference: Reference, { client, platform, signal }: ArchiveSourceContext): Promise<Digest> {
+export async function imageOf(
+  reference: Reference,
+  { client, platform, signal }: Pick<ArchiveSourceContext, 'client' | 'platform' | 'signal'>,
+): Promise<Digest> {
   const found = await client.headManifest(reference, manifestNameOf(reference), { signal });
   if (found === undefined)
     throw new WorkerError('REGISTRY_NOT_FOUND', `the registry has no ${formatReference(reference)}`);

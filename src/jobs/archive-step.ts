@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Digest, digestOf, hexOf } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
+import { makeDirectory } from '../files/index.ts';
 import {
   type ArchiveCache,
   type ArchiveFormat,
@@ -70,7 +71,7 @@ function inputsOf(request: ArchiveRequest): ArchiveInputs {
 async function assemble(request: ArchiveRequest, context: ArchiveStepContext): Promise<AssembleResult> {
   const { log, scratchDir, signal, tools } = context;
   const directory = join(scratchDir, `assemble-${randomUUID()}`);
-  await mkdir(directory, { recursive: true });
+  await makeDirectory(directory);
   try {
     const config = join(directory, 'config.json');
     const manifest = join(directory, 'manifest.json');

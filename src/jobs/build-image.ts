@@ -1,10 +1,11 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { imageTag } from '../archive/index.ts';
 import type { BuildkitClient, BuildRequest as BuildkitRequest, BuildkitResult, LandedVia } from '../buildkit/index.ts';
 import type { Limits } from '../config/index.ts';
 import { type Digest, hexOf } from '../digest/index.ts';
 import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts';
+import { makeDirectory } from '../files/index.ts';
 import { ArchiveCache, type Compression, indexTool, PackCache, SharedPacks } from '../indexer/index.ts';
 import type { NativeToolPaths } from '../native/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
@@ -112,7 +113,7 @@ export async function buildImage(request: ImageBuild, context: BuildContext): Pr
   const scratchDir = buildScratchDirectory(stateDir, tag); // ours alone, by the landing lock; what a killed build left goes first
   await dropUploads(await readUploadNotes({ journal: context.journal, scratchDir }), context.client);
   await rm(scratchDir, { recursive: true, force: true });
-  await mkdir(scratchDir, { recursive: true });
+  await makeDirectory(scratchDir);
   try {
     const [resumed, tool] = await Promise.all([
       earlier ?? resumeBuild(names, context),

@@ -1,7 +1,7 @@
-import { access, mkdir, readFile, rm, utimes } from 'node:fs/promises';
+import { access, readFile, rm, utimes } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type Cancelable, systemCodeOf, toWorkerError, WorkerError } from '../errors/index.ts';
-import { writeFileAtomically } from '../files/index.ts';
+import { makeDirectory, writeFileAtomically } from '../files/index.ts';
 
 /** An archive of this name has its plain layer beside it, in a file that ends with `.tar`. */
 const ARCHIVE_END = '.clip';
@@ -17,10 +17,9 @@ export function archivesDirectory(cacheDir: string): string {
 export async function makeArchivesDirectory(cacheDir: string): Promise<string> {
   const directory = archivesDirectory(cacheDir);
   try {
-    await mkdir(cacheDir, { recursive: true });
-    await mkdir(directory); // by itself: Node calls a read-only filesystem ENOENT when it makes parents too
+    await makeDirectory(directory);
   } catch (thrown) {
-    if (systemCodeOf(thrown) !== 'EEXIST') throw toWorkerError(thrown, `make ${directory}`);
+    throw toWorkerError(thrown, `make ${directory}`);
   }
   return directory;
 }

@@ -20,6 +20,7 @@ export {
   landingDirectory,
   listLandings,
 } from './landing-upkeep.ts';
+export { openNamedArchive } from './named-archive.ts';
 export { type PackCacheSettings, packsDirectory } from './pack-cache-settings.ts';
 export type { Phase, PhaseName } from './phases.ts';
 export { type ProfileName, publishProfile, readProfile } from './profiles.ts';

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts';
-import { namesIn, removeQuietly, writeFileAtomically } from '../files/index.ts';
+import { makeDirectory, namesIn, removeQuietly, writeFileAtomically } from '../files/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
 import { formatProfile, mergeProfiles, type Profile, parseProfile, parseTrace, startOf } from '../trace/index.ts';
 import { publishProfile } from './profiles.ts';
@@ -62,7 +62,7 @@ export async function noteRecording(
   { signal }: Cancelable,
 ): Promise<PendingRecording> {
   const directory = recordingsIn(stateDir);
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await makeDirectory(directory, { mode: 0o700 });
   const name = randomBytes(8).toString('hex');
   const pending: z.infer<typeof Pending> = {
     v: 1,

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { namesIn } from '../files/index.ts';
+import { makeDirectory, namesIn } from '../files/index.ts';
 import { isAlive } from '../native/index.ts';
 
 /** What has no owner in its name (older versions wrote such) is taken for abandoned then. */
@@ -13,7 +13,7 @@ export async function createScratch(stateDir: string): Promise<string> {
   const parent = join(stateDir, 'tmp');
   await sweep(parent);
   const directory = join(parent, `${KIND}-${process.pid}-${randomUUID()}`);
-  await mkdir(directory, { recursive: true });
+  await makeDirectory(directory);
   return directory;
 }
 

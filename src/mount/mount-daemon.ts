@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
+import { makeDirectory } from '../files/index.ts';
 import { findNativeTool, type NativeToolPaths } from '../native/index.ts';
 import { socketPathOf } from './socket-path.ts';
 
@@ -72,7 +73,7 @@ export async function withDaemon<T>(
 /** Starts a holder, which ends at once when another one serves the socket, and waits for either. */
 async function startHolder(daemon: MountDaemon, socketPath: string, { signal }: Cancelable): Promise<void> {
   const tool = findNativeTool('clipyard-mountd', daemon.tools);
-  for (const path of [socketPath, logPath(daemon)]) await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  for (const path of [socketPath, logPath(daemon)]) await makeDirectory(dirname(path), { mode: 0o700 });
   await using log = await open(logPath(daemon), 'a', 0o600);
   // The last one of an option counts: no setting moves socket and state.
   const where = ['--idle-exit', '--socket', socketPath, '--state', mountsDirectory(daemon)];

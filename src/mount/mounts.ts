@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts';
+import { makeDirectory } from '../files/index.ts';
 import type { Mount as MountMessage, MountRequest } from '../gen/clipyard/mount/v1/mount.ts';
 import type { StoreAccess } from '../objects/index.ts';
 import { missingOptions } from './daemon-options.ts';
@@ -83,7 +84,7 @@ export interface Recording {
  * stays behind then.
  */
 export async function mountArchive(source: ArchiveSource, mountpoint: string, options: MountOptions): Promise<Mounted> {
-  await mkdir(source.cacheDir, { recursive: true });
+  await makeDirectory(source.cacheDir);
   const request = mountRequest(source, mountpoint, options);
   // The daemon gives the mount that is there when it is asked for the same id again.
   const attempt = async (socketPath: string) =>

@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readFile, realpath } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type Cancelable, WorkerError } from '../errors/index.ts';
-import { lockFile } from '../files/index.ts';
+import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts';
+import { lockFile, makeDirectory } from '../files/index.ts';
 
 /**
  * Folders of lower layers can be renamed (they get a redirect), and a file whose mode changes is copied whole, so that
@@ -28,7 +28,11 @@ export interface Overlay {
  */
 export async function mountOverlay({ lower, target, writable }: Overlay, { signal }: Cancelable): Promise<void> {
   const [upper, work] = [join(writable, 'upper'), join(writable, 'work')];
-  await Promise.all([upper, work].map((directory) => mkdir(directory, { recursive: true })));
+  try {
+    await Promise.all([upper, work].map((directory) => makeDirectory(directory)));
+  } catch (thrown) {
+    throw toWorkerError(thrown, `make a place for the changes in ${writable}`);
+  }
   // The kernel takes a second overlay over the same folder and only logs that what happens is undefined.
   await using _lock = await lockFile(join(writable, '.clipyard.lock'), {
     signal,

@@ -1,8 +1,9 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { access, mkdir, rm, writeFile } from 'node:fs/promises';
+import { access, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cancelable, messageOf, WorkerError } from '../errors/index.ts';
+import { makeDirectory } from '../files/index.ts';
 import { mountOverlay, unmountOverlay } from './overlay.ts';
 import { runtimeSpec } from './runtime-spec.ts';
 import { resolveUser } from './user.ts';
@@ -45,7 +46,7 @@ export interface ContainerCommand {
 export async function runContainer(command: ContainerCommand, { signal }: Cancelable): Promise<number> {
   const { containerId, image, lower, workDir } = command;
   const rootfs = join(workDir, 'rootfs');
-  await mkdir(rootfs, { recursive: true });
+  await makeDirectory(rootfs);
   const args = command.args.length > 0 ? command.args : [...image.entrypoint, ...image.cmd];
   if (args.length === 0) throw new WorkerError('USAGE', 'the image names no command: give one after --');
   const user = await resolveUser(image.user, lower);

@@ -1,8 +1,9 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
+import { makeDirectory } from '../files/index.ts';
 import { isAlive } from '../native/index.ts';
 import type { MountDaemon } from './mount-daemon.ts';
 import { mountsBelow } from './mount-table.ts';
@@ -11,7 +12,7 @@ import { unmount } from './mounts.ts';
 /** The folder of one `run`: image mount, overlay, bundle. Its name carries the process that owns it. */
 export async function createWorkDirectory(daemon: MountDaemon, { signal }: Cancelable): Promise<string> {
   const root = join(daemon.stateDir, 'runs');
-  await mkdir(root, { recursive: true });
+  await makeDirectory(root);
   await sweepStale(daemon, root, { signal });
   return await mkdtemp(join(root, `run-${process.pid}-`));
 }

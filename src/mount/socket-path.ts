@@ -1,7 +1,8 @@
-import { lstat, mkdir, readlink } from 'node:fs/promises';
+import { lstat, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestOf, hexOf } from '../digest/index.ts';
 import { WorkerError } from '../errors/index.ts';
+import { makeDirectory } from '../files/index.ts';
 
 /** sockaddr_un holds this much, the final NUL included (unix(7)). */
 const SOCKET_PATH_BYTES = 108;
@@ -23,7 +24,7 @@ export async function socketPathOf(stateDir: string): Promise<string> {
 async function privateDirectory(): Promise<string> {
   const user = process.getuid?.() ?? 0;
   const path = user === 0 ? '/run/clipyard/sockets' : `/tmp/clipyard-${user}`;
-  await mkdir(path, { recursive: true, mode: 0o700 });
+  await makeDirectory(path, { mode: 0o700 });
   const found = await lstat(path);
   if (found.isDirectory() && found.uid === user && (found.mode & 0o077) === 0) return path;
   throw new WorkerError(

@@ -1,7 +1,7 @@
-import { mkdir, mkdtemp, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { namesIn } from '../files/index.ts';
+import { makeDirectory, namesIn } from '../files/index.ts';
 import type { MountDaemon } from './mount-daemon.ts';
 
 /**
@@ -24,7 +24,7 @@ export type WritableRecord = z.infer<typeof WritableRecord>;
 /** A fresh folder for the image mount of a writable one. */
 export async function createLower({ stateDir }: Pick<MountDaemon, 'stateDir'>): Promise<string> {
   const root = lowersDirectory(stateDir);
-  await mkdir(root, { recursive: true, mode: 0o700 });
+  await makeDirectory(root, { mode: 0o700 });
   return await mkdtemp(join(root, 'image-'));
 }
 

@@ -1,11 +1,11 @@
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pathToFileURL } from 'node:url';
 import { type Digest, digestOf, verify } from '../digest/index.ts';
 import { type Cancelable, type ErrorCode, systemCodeOf, toWorkerError, WorkerError } from '../errors/index.ts';
-import { lockFile, removeQuietly, stageFile } from '../files/index.ts';
+import { lockFile, makeDirectory, removeQuietly, stageFile } from '../files/index.ts';
 import { EtagCache } from './etag-cache.ts';
 import { requireKey } from './key.ts';
 import type {
@@ -55,7 +55,7 @@ export class DirectoryStore implements ObjectStore {
 
   async check({ signal }: Cancelable): Promise<void> {
     await this.#doing(`open ${this.url}`, signal, async () => {
-      await mkdir(this.#directory, { recursive: true });
+      await makeDirectory(this.#directory);
       await using _probe = await stageFile(this.#temporary, '', { signal });
     });
   }
@@ -155,7 +155,7 @@ export class DirectoryStore implements ObjectStore {
   }
 
   async #lock({ signal }: Cancelable): Promise<AsyncDisposable> {
-    await mkdir(this.#directory, { recursive: true });
+    await makeDirectory(this.#directory);
     return await lockFile(join(this.#directory, '.lock'), { signal, waitMs: LOCK_WAIT_MS, code: 'STORE_UNAVAILABLE' });
   }
 
@@ -175,7 +175,7 @@ export class DirectoryStore implements ObjectStore {
         ...(through === undefined ? {} : { through }),
       });
       await using _lock = await this.#lock({ signal });
-      await mkdir(dirname(path), { recursive: true });
+      await makeDirectory(dirname(path));
       if (ifMatch !== undefined) {
         const current = await this.head(key, { signal });
         if (current?.etag !== ifMatch)

@@ -1,6 +1,6 @@
-import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { WorkerError } from '../errors/index.ts';
+import { makeDirectory } from '../files/index.ts';
 import type { BuildQueue, QueueSettings } from './build-queue.ts';
 import type { RedisQueueOptions } from './redis/index.ts';
 import { openSqliteQueue } from './sqlite/index.ts';
@@ -20,7 +20,7 @@ export async function openQueue(
     return await openRedisQueue(address, settings, options);
   }
   const file = sqliteFile(address);
-  await mkdir(dirname(file), { recursive: true });
+  await makeDirectory(dirname(file));
   return openSqliteQueue(file, settings);
 }
 

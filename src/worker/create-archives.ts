@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { parseImageId, parseImageTag, parseWorkspaceId, type WorkspaceId } from '../archive/index.ts';
 import { type Digest, hexOf, parseDigest } from '../digest/index.ts';
 import { type Cancelable, WorkerError } from '../errors/index.ts';
+import { makeDirectory } from '../files/index.ts';
 import { DEFAULT_CHUNK_BYTES } from '../indexer/index.ts';
 import {
   type IndexContext,
@@ -131,7 +132,7 @@ async function indexFor(
   const before = pointerKey === undefined ? undefined : await readPointer(store, pointerKey, { signal });
   const platform = request.platform === undefined ? localPlatform() : parsePlatform(request.platform);
   const output = join(scratchDir, `index-${randomUUID()}.clip`);
-  await mkdir(scratchDir, { recursive: true });
+  await makeDirectory(scratchDir);
   try {
     const result = await indexImage(
       {

@@ -1,8 +1,9 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseImageId, parseWorkspaceId, type WorkspaceId } from '../archive/index.ts';
 import type { BuildRequest, LoginSource } from '../buildkit/index.ts';
 import { type Cancelable, toWorkerError, WorkerError } from '../errors/index.ts';
+import { makeDirectory } from '../files/index.ts';
 import { type ImageBuild, parseSecondName } from '../jobs/index.ts';
 import type { ObjectStore } from '../objects/index.ts';
 import { formatPlatform, parsePlatform } from '../oci/index.ts';
@@ -61,7 +62,7 @@ export async function prepareBuild(
   const spec = parseBuildSpec(job.spec);
   const workspaceId = parseWorkspaceId(job.workspaceId);
   await rm(scratchDir, { recursive: true, force: true });
-  await mkdir(scratchDir, { recursive: true, mode: 0o700 });
+  await makeDirectory(scratchDir, { mode: 0o700 });
   const remove = () => rm(scratchDir, { recursive: true, force: true });
   try {
     const { directory, size } = await openSource(spec, join(scratchDir, 'context'), { ...context, workspaceId });

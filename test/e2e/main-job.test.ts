@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BuildResult, IndexResult } from '../../src/jobs/index.ts';
 import { buildJson, commandJson, runCommand } from '../support/command-line.ts';
 import { FaultProxy } from '../support/fault-proxy.ts';
+import { runInProcess } from '../support/in-process.ts';
 import { serviceSetting } from '../support/services.ts';
 import { smallContext } from '../support/small-context.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary-directory.ts';
@@ -104,6 +105,18 @@ describe('build, publish, mount and run one image', () => {
     expect(changed.generation).toBe(2);
     await writeFile(join(context, 'message'), 'first');
     expect((await buildJson(flags)).manifestDigest).toBe(first.manifestDigest);
+  });
+
+  test('inspect, ls and cat take the names that mount takes', async () => {
+    const pointer = `${first.workspaceId}/${first.imageId}`;
+    const inspected = await runInProcess(['--json', 'inspect', pointer], process.env);
+    expect(JSON.parse(inspected.stdout)).toMatchObject({ counts: { entries: first.archives[0]?.entries } });
+    const listed = await runInProcess(['ls', first.archives[0]?.uri ?? '', '/srv'], process.env);
+    expect(listed.stdout).toContain('linked');
+    const other = await runInProcess(['cat', '--platform', 'linux/s390x', pointer, '/srv/linked'], process.env);
+    expect([other.exitCode, other.stderr]).toEqual([66, expect.stringMatching(/PLATFORM_NOT_FOUND: .*linux\/s390x/)]);
+    const read = await runCommand(['cat', `docker://${first.storageRef}`, '/srv/linked']);
+    expect(read).toMatchObject({ exitCode: 0, stdout: 'first' });
   });
 
   test('skopeo reads the pushed image and the layout, and copies both', async () => {

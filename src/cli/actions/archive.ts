@@ -1,5 +1,5 @@
 import { createWriteStream } from 'node:fs';
-import { resolve } from 'node:path';
+import { stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import {
@@ -22,6 +22,7 @@ import { type ArchiveSource, catFile, verifyBlobs } from '../../mount/index.ts';
 import { mountableArchive } from '../archive-source.ts';
 import { blobOrigin } from '../blob-origin.ts';
 import type { CommandContext } from '../context.ts';
+import { type ListingFlags, namedArchive } from '../named-archive.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
 
 /** Where `cat` and `verify --deep` read blobs. */
@@ -31,16 +32,29 @@ export interface BlobFlags {
   readonly plainHttp?: boolean;
   readonly blobs?: string;
   readonly deep?: boolean;
+  readonly store?: string;
+  readonly platform?: string;
 }
 
-export async function inspect(file: string, json: boolean, context: CommandContext): Promise<void> {
-  await using source = await fileSource(file);
+export async function inspect(
+  archive: string,
+  flags: ListingFlags,
+  json: boolean,
+  context: CommandContext,
+): Promise<void> {
+  await using source = await namedArchive(archive, flags, context);
   const description = await describe(await openArchive(source, context), context);
   writeResult(context.stdout, description, json, () => inspection(description));
 }
 
-export async function list(file: string, path: string, json: boolean, context: CommandContext): Promise<void> {
-  await using source = await fileSource(file);
+export async function list(
+  name: string,
+  path: string,
+  flags: ListingFlags,
+  json: boolean,
+  context: CommandContext,
+): Promise<void> {
+  await using source = await namedArchive(name, flags, context);
   const archive = await openArchive(source, context);
   const rows = listPath(nodeTree(await archive.nodes(context)), byteStringOfText(path));
   writeResult(context.stdout, rows, json, () =>
@@ -51,8 +65,15 @@ export async function list(file: string, path: string, json: boolean, context: C
 }
 
 export async function cat(file: string, path: string, flags: BlobFlags, context: CommandContext): Promise<void> {
-  if (await catLocal(file, path, context)) return;
+  if ((await isFile(file)) && (await catLocal(file, path, context))) return;
   await catFile(await sourceOf(file, flags, context), path, 1, context);
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return await stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
 }
 
 /** A V1 archive holds the bytes itself. False for any other. */
@@ -90,9 +111,9 @@ async function verifyTrees(file: string, archive: Archive, context: CommandConte
 }
 
 async function sourceOf(file: string, flags: BlobFlags, context: CommandContext): Promise<ArchiveSource> {
-  const { path, storage } = await mountableArchive(resolve(file), flags, context);
+  const { address, path, storage } = await mountableArchive(file, flags, context);
   const origin = await blobOrigin(storage, flags, context);
-  return { archive: path, cacheDir: flags.cache ?? context.settings.cacheDir, origin };
+  return { archive: path, archiveAddress: address, cacheDir: flags.cache ?? context.settings.cacheDir, origin };
 }
 
 function inspection(description: ArchiveDescription): string {

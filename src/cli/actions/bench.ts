@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import {
@@ -21,6 +21,7 @@ import {
   renderPage,
 } from '../../bench/index.ts';
 import { WorkerError } from '../../errors/index.ts';
+import { makeDirectory } from '../../files/index.ts';
 import type { CommandContext } from '../context.ts';
 import { parseImageSource } from '../image-source.ts';
 import { formatTable, writeResult } from '../output.ts';
@@ -220,7 +221,7 @@ function codecOf(text: string) {
 
 /** Before minutes of work, not after. */
 async function checkOutput(directory: string): Promise<void> {
-  await mkdir(resolve(directory), { recursive: true });
+  await makeDirectory(resolve(directory));
 }
 
 async function writeBench(

@@ -1,6 +1,7 @@
-import { access, constants, mkdir, readFile, statfs } from 'node:fs/promises';
+import { access, constants, readFile, statfs } from 'node:fs/promises';
 import { connectBuildkit } from '../../buildkit/index.ts';
 import { messageOf, WorkerError } from '../../errors/index.ts';
+import { makeDirectory } from '../../files/index.ts';
 import { findNativeTool } from '../../native/index.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, writeResult } from '../output.ts';
@@ -62,7 +63,7 @@ function checksOf(context: CommandContext): readonly (readonly [name: string, ch
     ['node', checkNode],
     ['kernel erofs', checkErofs],
     ['fuse', checkFuse],
-    ['privilege', checkRoot],
+    ['privilege', () => checkPrivilege(process.getuid?.(), context.env['PATH'] ?? '')],
     ['runc', checkRunc(context)],
     [
       'native tools',
@@ -106,32 +107,39 @@ async function checkFuse(): Promise<string> {
   return '/dev/fuse';
 }
 
-function checkRoot(): Promise<string> {
-  return process.getuid?.() === 0
-    ? Promise.resolve('root')
-    : Promise.reject(
-        new Advice(`uid ${String(process.getuid?.())}`, 'mount and run need root; build, index, ls and cat do not'),
-      );
+/** Root may do all; anybody else may mount, read-only, through fusermount3. */
+export async function checkPrivilege(uid: number | undefined, path: string): Promise<string> {
+  if (uid === 0) return 'root';
+  if ((await programOn(path, 'fusermount3')) !== undefined)
+    return `uid ${String(uid)}: mounts by engine fuse, read-only; run, --rw and engine erofs need root`;
+  throw new Advice(
+    `uid ${String(uid)}, and fusermount3 is not on the PATH`,
+    'install the Debian package fuse3 to mount without root; build, index, ls and cat need neither',
+  );
+}
+
+async function programOn(path: string, name: string): Promise<string | undefined> {
+  for (const directory of path.split(':')) {
+    const file = `${directory}/${name}`;
+    const isThere = await access(file, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (isThere) return file;
+  }
+  return undefined;
 }
 
 function checkRunc({ env }: CommandContext): CheckBody {
   return async () => {
-    for (const directory of (env['PATH'] ?? '').split(':')) {
-      const path = `${directory}/runc`;
-      if (
-        await access(path, constants.X_OK).then(
-          () => true,
-          () => false,
-        )
-      )
-        return path;
-    }
+    const found = await programOn(env['PATH'] ?? '', 'runc');
+    if (found !== undefined) return found;
     throw new Advice('runc is not on the PATH', 'install the Debian package runc (scripts/setup.sh does)');
   };
 }
 
 async function checkStateDir(stateDir: string): Promise<string> {
-  await mkdir(stateDir, { recursive: true });
+  await makeDirectory(stateDir);
   const { bavail, bsize, type } = await statfs(stateDir);
   const refused = REFUSED_FILESYSTEMS[type];
   if (refused !== undefined)

@@ -2,8 +2,9 @@ import { resolve } from 'node:path';
 import { writeFileAtomically } from '../../files/index.ts';
 import { type Explanation, explain as explainTrace, explanationPage, parseTrace } from '../../trace/index.ts';
 import type { CommandContext } from '../context.ts';
+import type { ListingFlags } from '../named-archive.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
-import { type ListingFlags, listingOf, readTraceFile } from '../trace-input.ts';
+import { listingOf, readTraceFile } from '../trace-input.ts';
 
 export interface ExplainFlags extends ListingFlags {
   /** The archive of the image: names files and allows to simulate. */
@@ -65,8 +66,15 @@ function explanationText(explanation: Explanation, named: boolean): string {
         ]
       : ['name the archive with --archive to see files and what would have helped\n']),
     formatTable(
-      ['layer', 'mode', 'touches >', 'waited >', 'reason'],
-      layers.map((l) => [l.digest.slice(0, 19), l.mode, String(l.touches), ms(l.waitUs), l.reason ?? '']),
+      ['no. >', 'layer', 'mode', 'touches >', 'waited >', 'reason'],
+      layers.map((l, number) => [
+        String(number),
+        l.digest.slice(0, 19),
+        l.mode,
+        String(l.touches),
+        ms(l.waitUs),
+        l.reason ?? '',
+      ]),
     ),
     ...advice.map(({ text }) => `advice: ${text}\n`),
   ];

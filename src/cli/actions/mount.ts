@@ -1,7 +1,6 @@
-import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { messageOf, toWorkerError } from '../../errors/index.ts';
-import { namesIn } from '../../files/index.ts';
+import { makeDirectory, namesIn } from '../../files/index.ts';
 import { dropDamaged, type MountableArchive } from '../../jobs/index.ts';
 import {
   listMounts,
@@ -23,10 +22,10 @@ import type { Explanation } from '../../trace/index.ts';
 import { type ArchiveFlags, mountableArchive } from '../archive-source.ts';
 import { blobOrigin } from '../blob-origin.ts';
 import type { CommandContext } from '../context.ts';
+import type { ListingFlags } from '../named-archive.ts';
 import { formatBytes, formatTable, writeResult } from '../output.ts';
 import { parseBandwidth, parseCount, parseFree, parseSize } from '../parse-options.ts';
 import type { PlannedRecording, RecordingFlags, recordingOf } from '../recording.ts';
-import type { ListingFlags } from '../trace-input.ts';
 
 /** As many as the daemon itself takes. */
 const REQUESTS = { min: 1, max: 1024 };
@@ -229,7 +228,7 @@ export async function mountSource(
 
 async function makeCacheDirectory(cacheDir: string): Promise<void> {
   try {
-    await mkdir(cacheDir, { recursive: true });
+    await makeDirectory(cacheDir);
   } catch (thrown) {
     throw toWorkerError(thrown, `make the cache directory ${cacheDir}`);
   }
@@ -298,5 +297,5 @@ function cacheOptions({ cacheMinFree, cacheSize }: MountFlags): readonly string[
 }
 
 export function statLine({ fetchedBytes, requests, wantedBytes }: MountStat): string {
-  return `${formatBytes(wantedBytes)} wanted, ${formatBytes(fetchedBytes)} fetched in ${requests} requests`;
+  return `${formatBytes(wantedBytes)} wanted, ${formatBytes(fetchedBytes)} fetched in ${requests} request${requests === 1 ? '' : 's'}`;
 }

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { parseImageId, parseWorkspaceId } from '../../archive/index.ts';
-import { systemCodeOf, toWorkerError, WorkerError } from '../../errors/index.ts';
+import { toWorkerError, WorkerError } from '../../errors/index.ts';
 import { formatReference, type RegistryClient, type Repository } from '../../registry/index.ts';
 import {
   applyPlan,
@@ -293,8 +293,7 @@ function short(digest: string | null): string {
 async function readDocument(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
-  } catch (cause) {
-    const code = systemCodeOf(cause) === 'ENOENT' ? 'PATH_NOT_FOUND' : 'IO_FAILED';
-    throw new WorkerError(code, `the plan ${path} cannot be read`, { path }, { cause });
+  } catch (thrown) {
+    throw toWorkerError(thrown, `read the plan ${path}`);
   }
 }

@@ -8,6 +8,7 @@ import {
   unmount,
 } from '../../mount/index.ts';
 import type { CommandContext } from '../context.ts';
+import { parsePairs } from '../parse-options.ts';
 import { type MountFlags, mountDaemon, mountSource, publishStarts, statLine } from './mount.ts';
 
 export interface RunFlags extends MountFlags {
@@ -33,6 +34,7 @@ export async function run(
   context: CommandContext,
 ): Promise<number> {
   const { signal } = context;
+  const env = Object.entries(parsePairs(flags.env, context.env, '--env')).map(([name, value]) => `${name}=${value}`);
   const daemon = mountDaemon(context);
   const workDir = await createWorkDirectory(daemon, context);
   const lower = join(workDir, 'image');
@@ -61,7 +63,7 @@ export async function run(
             user: flags.user ?? config.User ?? '',
           },
           args,
-          env: flags.env,
+          env,
           containerId: `clipyard-${mounted.record.id}`,
           terminal: process.stdin.isTTY && process.stdout.isTTY,
         },

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { BlobFlags } from '../actions/archive.ts';
 import type { AgainstFlags } from '../actions/verify-against.ts';
 import type { CommandContext, GlobalOptions } from '../context.ts';
+import type { ListingFlags } from '../named-archive.ts';
 
 const VERIFY_EXAMPLES = `
 Examples:
@@ -11,34 +12,47 @@ Examples:
   clipyard verify team/web --against rootfs --ignore dirtime
 `;
 
+const LS_EXAMPLES = `
+Examples:
+  clipyard ls web.clip /usr/bin                                # an archive file; offline
+  clipyard ls team/web /usr/bin                                # from the configured store
+  clipyard ls docker://127.0.0.1:5000/images:web /usr/bin
+`;
+
+const CAT_EXAMPLES = `
+Examples:
+  clipyard cat web.clip /etc/os-release
+  clipyard cat team/web /etc/os-release
+`;
+
 const jsonOf = (command: Command) => command.optsWithGlobals<GlobalOptions>().json ?? false;
 
-/** `inspect`, `ls`, `cat`, `verify`: commands on an archive file. All but `cat` and `verify --deep` work offline. */
+/** `inspect`, `ls`, `cat`, `verify`: commands on an archive. On a file all but `cat` and `verify --deep` work offline. */
 export function addArchiveCommands(program: Command, context: CommandContext): void {
-  program
-    .command('inspect <file>')
+  withListingOptions(program.command('inspect <source>'))
     .description('Show what an archive holds: header, storage reference, layers, sections, counts')
-    .addHelpText('after', '\nExample:\n  clipyard inspect web.clip\n')
-    .action(async (file: string, _flags: unknown, command: Command) => {
+    .option('--plain-http', 'speak http to a registry that is not on this machine')
+    .addHelpText('after', '\nExamples:\n  clipyard inspect web.clip\n  clipyard inspect team/web\n')
+    .action(async (source: string, flags: ListingFlags, command: Command) => {
       const { inspect } = await import('../actions/archive.ts');
-      await inspect(file, jsonOf(command), context);
+      await inspect(source, flags, jsonOf(command), context);
     });
 
-  program
-    .command('ls <file> [path]')
+  withListingOptions(program.command('ls <source> [path]'))
     .description('List a folder of an archive, as ls -l does')
-    .addHelpText('after', '\nExample:\n  clipyard ls web.clip /usr/bin\n')
-    .action(async (file: string, path: string | undefined, _flags: unknown, command: Command) => {
+    .option('--plain-http', 'speak http to a registry that is not on this machine')
+    .addHelpText('after', LS_EXAMPLES)
+    .action(async (source: string, path: string | undefined, flags: ListingFlags, command: Command) => {
       const { list } = await import('../actions/archive.ts');
-      await list(file, path ?? '/', jsonOf(command), context);
+      await list(source, path ?? '/', flags, jsonOf(command), context);
     });
 
-  withBlobOptions(program.command('cat <file> <path>'))
+  withBlobOptions(withListingOptions(program.command('cat <source> <path>')))
     .description('Write a file of the image to stdout; only its chunks are fetched, and each is verified')
-    .addHelpText('after', '\nExample:\n  clipyard cat web.clip /etc/os-release\n')
-    .action(async (file: string, path: string, flags: BlobFlags) => {
+    .addHelpText('after', CAT_EXAMPLES)
+    .action(async (source: string, path: string, flags: BlobFlags) => {
       const { cat } = await import('../actions/archive.ts');
-      await cat(file, path, flags, context);
+      await cat(source, path, flags, context);
     });
 
   withBlobOptions(program.command('verify <source>'))
@@ -64,6 +78,13 @@ export function addArchiveCommands(program: Command, context: CommandContext): v
       const { verify } = await import('../actions/archive.ts');
       await verify(file, flags, jsonOf(command), context);
     });
+}
+
+/** Of archives that are no files. */
+function withListingOptions(command: Command): Command {
+  return command
+    .option('--store <url>', 'object store of WORKSPACE/IMAGE and docker:// sources (CLIPYARD_STORE)')
+    .option('--platform <platform>', 'of a multi-platform image (default: this machine)');
 }
 
 function withBlobOptions(command: Command): Command {

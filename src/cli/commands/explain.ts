@@ -17,9 +17,13 @@ export function addExplainCommand(program: Command, context: CommandContext): vo
   program
     .command('explain <trace>')
     .description('Show what a start waited for, file by file, and what would have made it faster')
-    .option('--archive <source>', 'the image (file, s3://, WORKSPACE/IMAGE): names files, simulates other ways')
-    .option('--store <url>', 'object store of WORKSPACE/IMAGE (CLIPYARD_STORE)')
+    .option(
+      '--archive <source>',
+      'the image (file, s3://, docker://, WORKSPACE/IMAGE): names files, simulates other ways',
+    )
+    .option('--store <url>', 'object store of WORKSPACE/IMAGE and docker:// sources (CLIPYARD_STORE)')
     .option('--platform <platform>', 'of a multi-platform image (default: this machine)')
+    .option('--plain-http', 'speak http to a registry that is not on this machine')
     .option('--html <file>', 'write a page with charts as well')
     .addHelpText('after', EXAMPLES)
     .action(async (trace: string, flags: ExplainFlags, command: Command) => {

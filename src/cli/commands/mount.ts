@@ -54,8 +54,11 @@ export function addMountCommands(program: Command, context: CommandContext): voi
   program
     .command('stat <dir>')
     .description('Show what a mount did so far: bytes wanted and fetched, requests, layers')
-    .option('--files <source>', 'name the slowest files, from the archive of the image (file, s3://, WORKSPACE/IMAGE)')
-    .option('--store <url>', 'object store of WORKSPACE/IMAGE (CLIPYARD_STORE)')
+    .option(
+      '--files <source>',
+      'name the slowest files, from the archive of the image (file, s3://, docker://, WORKSPACE/IMAGE)',
+    )
+    .option('--store <url>', 'object store of WORKSPACE/IMAGE and docker:// sources (CLIPYARD_STORE)')
     .option('--platform <platform>', 'of a multi-platform image (default: this machine)')
     .addHelpText('after', '\nExamples:\n  clipyard stat /mnt/web\n  clipyard stat /mnt/web --files team/web\n')
     .action(async (dir: string, flags: StatFlags, command: Command) => {

@@ -19,7 +19,7 @@ export function addRunCommand(program: Command, context: CommandContext): void {
   )
     .option('--rw <dir>', 'keep changes in this folder (default: thrown away)')
     .addOption(new Option('--runtime <name>', 'what starts the container').choices(['runc', 'crun']).default('runc'))
-    .option('--env <name=value>', 'environment variable', collect, [])
+    .option('--env <name=value>', 'environment variable; a bare name takes its value from here', collect, [])
     .option('--workdir <dir>', 'working directory (default: as the image says)')
     .option('--user <user>', 'user (default: as the image says)')
     .option('--stats', 'show on stderr what was fetched')

@@ -1,10 +1,17 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, link, mkdir, readFile, rename, stat } from 'node:fs/promises';
+import { chmod, link, readFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { type Digest, digestOf, type Expected, hexOf, isDigest, verify } from '../../digest/index.ts';
 import { type Cancelable, systemCodeOf, toWorkerError, WorkerError } from '../../errors/index.ts';
-import { lockFile, removeQuietly, syncDirectory, syncFile, writeFileAtomically } from '../../files/index.ts';
+import {
+  lockFile,
+  makeDirectory,
+  removeQuietly,
+  syncDirectory,
+  syncFile,
+  writeFileAtomically,
+} from '../../files/index.ts';
 import { REF_NAME_ANNOTATION } from '../annotations.ts';
 import { canonicalJson } from '../canonical-json.ts';
 import type { Descriptor } from '../descriptor.ts';
@@ -56,7 +63,7 @@ export class OciLayout {
 
   /** A path on the layout's file system for a file that is not finished; `adoptFile` takes it, `gc` removes it. */
   async temporaryPath(label = 'blob'): Promise<string> {
-    await mkdir(this.#ingest, { recursive: true });
+    await makeDirectory(this.#ingest);
     return join(this.#ingest, `${label}.${randomBytes(8).toString('hex')}.tmp`);
   }
 
@@ -225,7 +232,7 @@ export class OciLayout {
 
   async #create({ signal }: Cancelable): Promise<void> {
     await this.#doing('make layout', signal, async () => {
-      await mkdir(this.#blobs, { recursive: true });
+      await makeDirectory(this.#blobs);
       // oci-layout last: where it stands, the rest does.
       await this.#writeNew('index.json', EMPTY_INDEX, { signal });
       await this.#writeNew('oci-layout', { imageLayoutVersion: '1.0.0' }, { signal });

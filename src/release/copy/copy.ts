@@ -1,9 +1,24 @@
+import { buffer } from 'node:stream/consumers';
 import type { Digest } from '../../digest/index.ts';
 import { type Cancelable, WorkerError } from '../../errors/index.ts';
-import { isIndexType, type Platform, parseIndex, selectPlatform } from '../../oci/index.ts';
+import {
+  formatPlatform,
+  isIndexType,
+  MAX_CONFIG_BYTES,
+  MEDIA_TYPES,
+  type Platform,
+  parseImageConfig,
+  parseIndex,
+  parseManifest,
+  platformOfConfig,
+  samePlatform,
+  selectPlatform,
+} from '../../oci/index.ts';
 import { formatReference, manifestNameOf, type Reference, type RegistryClient } from '../../registry/index.ts';
 import { NO_LOCK, type RepositoryLock, retagImage, type TagWrite } from '../retag/index.ts';
 import { type CopyCounts, type CopyEvent, TreeCopy } from './tree-copy.ts';
+
+const CONFIG_TYPES: ReadonlySet<string> = new Set([MEDIA_TYPES.ociConfig, MEDIA_TYPES.dockerConfig]);
 
 export interface CopyRequest extends Cancelable {
   readonly client: RegistryClient;
@@ -62,11 +77,7 @@ async function resolve({
   const named = await client.headManifest(source, name, { signal });
   if (named === undefined)
     throw new WorkerError('REGISTRY_NOT_FOUND', `there is no ${formatReference(source)}`, { name });
-  const { bytes, mediaType } =
-    platform === undefined
-      ? { ...named, bytes: new Uint8Array() }
-      : await client.getManifest(source, named.digest, { signal });
-  const found = platform !== undefined && isIndexType(mediaType) ? selectPlatform(parseIndex(bytes), platform) : named;
+  const found = platform === undefined ? named : await imageFor(platform, named.digest, { client, source, signal });
   if (target.digest !== undefined && target.digest !== found.digest)
     throw new WorkerError(
       'BLOB_MISMATCH',
@@ -74,6 +85,29 @@ async function resolve({
       { digest: found.digest },
     );
   return found;
+}
+
+/** The image for a platform: one of an index, or an image that is for it. Throws PLATFORM_NOT_FOUND. */
+async function imageFor(
+  platform: Platform,
+  digest: Digest,
+  { client, signal, source }: Pick<CopyRequest, 'client' | 'signal' | 'source'>,
+): Promise<{ readonly digest: Digest }> {
+  const { bytes, mediaType } = await client.getManifest(source, digest, { signal });
+  if (isIndexType(mediaType)) return selectPlatform(parseIndex(bytes), platform);
+  const { config } = parseManifest(bytes);
+  if (!CONFIG_TYPES.has(config.mediaType) || config.size > MAX_CONFIG_BYTES)
+    throw new WorkerError('PLATFORM_NOT_FOUND', `${formatReference(source)} is no image that names its platform`);
+  const there = platformOfConfig(
+    parseImageConfig(await buffer(await client.getBlobStream(source, config.digest, { signal }))),
+  );
+  if (!samePlatform(there, platform))
+    throw new WorkerError(
+      'PLATFORM_NOT_FOUND',
+      `no image for ${formatPlatform(platform)}; ${formatReference(source)} is for ${formatPlatform(there)}`,
+      { platforms: [formatPlatform(there)] },
+    );
+  return { digest };
 }
 
 /** In one repository everything is there, and what refers to the digest too: only the tag is new. */

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Cancelable } from '../../errors/index.ts';
-import { lockFile } from '../../files/index.ts';
+import { lockFile, makeDirectory } from '../../files/index.ts';
 import type { Repository } from '../../registry/index.ts';
 
 /** Who writes or deletes the tags of a repository: one of our own at a time. Other clients know nothing of it. */
@@ -31,7 +30,7 @@ export function createRepositoryLock(
   const directory = join(stateDirectory, 'locks');
   return {
     async hold({ registry, repository }, { signal }) {
-      await mkdir(directory, { recursive: true });
+      await makeDirectory(directory);
       // Names of repositories are longer than names of files may be.
       const name = createHash('sha256').update(`${registry}/${repository}`).digest('hex').slice(0, 32);
       const path = join(directory, `repository-${name}`);

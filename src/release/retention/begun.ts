@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { type Digest, isDigest } from '../../digest/index.ts';
 import { type Cancelable, systemCodeOf, toWorkerError } from '../../errors/index.ts';
-import { writeFileAtomically } from '../../files/index.ts';
+import { makeDirectory, writeFileAtomically } from '../../files/index.ts';
 import type { Repository } from '../../registry/index.ts';
 
 const BegunSchema = z.object({
@@ -40,7 +40,7 @@ export class BegunDeletions {
   }
 
   async write(digests: Iterable<Digest>, { signal }: Cancelable): Promise<void> {
-    await mkdir(dirname(this.#path), { recursive: true });
+    await makeDirectory(dirname(this.#path));
     const document = { version: 1, repository: this.#repository, digests: [...digests] };
     await writeFileAtomically(this.#path, `${JSON.stringify(document)}\n`, { signal });
   }

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cancelable, messageOf, WorkerError } from '../../errors/index.ts';
+import { makeDirectory } from '../../files/index.ts';
 
 /** Of what git says: enough for a list of many thousand refs or files, and for the reason of a failure. */
 const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
@@ -40,7 +40,7 @@ const INHERITED = [
 export async function runGit(args: readonly string[], options: GitOptions): Promise<Buffer> {
   const { home, signal, timeoutMs, token } = options;
   signal.throwIfAborted();
-  await mkdir(home, { recursive: true });
+  await makeDirectory(home);
   const deadline = AbortSignal.timeout(timeoutMs);
   const either = AbortSignal.any([signal, deadline]);
   // A group of its own, so that its helpers (git-remote-https, ssh) end with it.

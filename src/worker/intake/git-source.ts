@@ -1,7 +1,8 @@
-import { lutimes, mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { lutimes, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkerError } from '../../errors/index.ts';
+import { makeDirectory } from '../../files/index.ts';
 import type { ContextSpec } from '../build-spec.ts';
 import type { WorkerPolicy } from '../policy/worker-policy.ts';
 import type { TreeSize } from './context-tree.ts';
@@ -57,7 +58,7 @@ export async function checkOut(
   const url = gitAddress(source.url, context.policy);
   const { signal } = context;
   const options = gitOptions(context);
-  await mkdir(directory, { recursive: true });
+  await makeDirectory(directory);
   await runGit(['-C', directory, 'init', '--quiet', '--template='], options);
   await fetchWithin(url, source, directory, context);
   const size = await sizeOfTree(directory, source.commit, context);

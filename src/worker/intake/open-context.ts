@@ -1,7 +1,8 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDigest } from '../../digest/index.ts';
 import { type Cancelable, WorkerError } from '../../errors/index.ts';
+import { makeDirectory } from '../../files/index.ts';
 import type { ObjectStore } from '../../objects/index.ts';
 import type { ContextSpec } from '../build-spec.ts';
 import { contextPrefix, readContext } from './context-store.ts';
@@ -25,7 +26,7 @@ export async function openContext(
 ): Promise<TreeSize> {
   switch (source.type) {
     case 'inline':
-      await mkdir(directory, { recursive: true });
+      await makeDirectory(directory);
       await writeFile(join(directory, 'Dockerfile'), source.dockerfile, { signal });
       return NOTHING;
     case 'uploaded':

@@ -1,5 +1,6 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { type Cancelable, WorkerError } from '../../errors/index.ts';
+import { makeDirectory } from '../../files/index.ts';
 import { tarEntries } from '../../portable/index.ts';
 import { ContextTree, type TreeSize } from './context-tree.ts';
 import type { IntakeLimits } from './intake-limits.ts';
@@ -17,7 +18,7 @@ export async function unpackContext(
   directory: string,
   { limits, signal }: Cancelable & { readonly limits: IntakeLimits },
 ): Promise<TreeSize> {
-  await mkdir(directory, { recursive: true });
+  await makeDirectory(directory);
   try {
     const tree = new ContextTree(directory, limits);
     const plain = plainTar(source, limits.maxContextBytes + limits.maxEntries * TAR_BYTES_PER_ENTRY);

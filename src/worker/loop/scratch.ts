@@ -1,7 +1,7 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Cancelable, WorkerError } from '../../errors/index.ts';
-import { lockFile, namesIn } from '../../files/index.ts';
+import { lockFile, makeDirectory, namesIn } from '../../files/index.ts';
 import { reapBuilds } from '../../jobs/index.ts';
 import type { RegistryClient } from '../../registry/index.ts';
 
@@ -31,7 +31,7 @@ export async function openScratch(
     if (await removeDead(join(parent, name), { signal })) reaped += 1;
   }
   const directory = join(parent, `${PREFIX}${workerId}`);
-  await mkdir(directory, { recursive: true });
+  await makeDirectory(directory);
   const lock = await lockFile(join(directory, LOCK), { signal, waitMs: 1000, code: 'LAYOUT_LOCKED' });
   return {
     directory,

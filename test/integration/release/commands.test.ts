@@ -141,6 +141,11 @@ test('copy --platform takes one image of an index: not an index of one, and no a
   expect(await client.headManifest(target, index.digest, { signal })).toBeUndefined();
   const none = await run('--json', 'copy', `${name}:e`, to, '--platform', 'linux/s390x');
   expect(JSON.parse(none.stderr)).toMatchObject({ error: { code: 'PLATFORM_NOT_FOUND' } });
+  // An image by itself is for one platform, too, and is not taken for another.
+  const other = await run('--json', 'copy', `${to}:e`, `${to}:f`, '--platform', 'linux/s390x');
+  expect(other.stderr).toContain('PLATFORM_NOT_FOUND');
+  expect(other.stderr).toContain(`${to}:e is for linux/amd64`);
+  expect(await client.headManifest(target, 'f', { signal })).toBeUndefined();
 });
 
 test('referrers lists what names an image as its subject, of one kind when asked', async () => {

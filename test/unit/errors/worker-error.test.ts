@@ -13,6 +13,9 @@ test('a WorkerError passes toWorkerError unchanged', () => {
 
 test.for<[string, string]>([
   ['ENOENT', 'PATH_NOT_FOUND'],
+  ['EISDIR', 'NOT_A_REGULAR_FILE'],
+  ['EACCES', 'PATH_DENIED'],
+  ['EPERM', 'PATH_DENIED'],
   ['ENOSPC', 'DISK_FULL'],
   ['EIO', 'IO_FAILED'],
 ])('the system error %s becomes %s', ([system, code]) => {
