@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, type WriteStream } from 'node:fs';
 import { link, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -37,15 +37,16 @@ export async function stageFile(
 ): Promise<StagedFile> {
   await makeDirectory(directory);
   const path = join(directory, `.${randomBytes(12).toString('hex')}.tmp`);
+  const sink = createWriteStream(path, { flags: 'wx', mode, flush: true });
   try {
     const source =
       content instanceof Readable
         ? content
         : Readable.from([typeof content === 'string' ? Buffer.from(content) : content]);
-    const sink = createWriteStream(path, { flags: 'wx', mode, flush: true });
     if (through === undefined) await pipeline(source, sink, { signal });
     else await pipeline(source, through, sink, { signal });
   } catch (thrown) {
+    await closed(sink); // one that is still being opened would make the file after it was removed
     await removeQuietly(path);
     signal.throwIfAborted();
     throw thrown;
@@ -72,6 +73,11 @@ export async function writeFileAtomically(
 ): Promise<void> {
   await using staged = await stageFile(options.temporaryDir ?? dirname(path), content, options);
   await staged.publish(path, options);
+}
+
+async function closed(sink: WriteStream): Promise<void> {
+  sink.on('error', () => undefined).destroy(); // the caller throws what went wrong first
+  if (!sink.closed) await new Promise<void>((resolve) => sink.once('close', resolve));
 }
 
 /** Removes a file that may not be there, on a path that is already failing or finished. */
