@@ -124,6 +124,7 @@ export {
 } from './retag/index.ts';
 export {
   type CarriedOut,
+  carryOut,
   checkPlan,
   type Deletion,
   type Keep,

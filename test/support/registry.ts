@@ -8,6 +8,8 @@ import type { TokenService } from './token-service.ts';
 export interface RunningRegistry extends AsyncDisposable {
   /** `127.0.0.1:port` */
   readonly address: string;
+  /** A second one over the same files, which knows what these say and nothing else. */
+  startedAgain(): Promise<RunningRegistry>;
 }
 
 export const TEST_LOGIN = { username: 'builder', password: 'correct horse' } as const;
@@ -16,8 +18,13 @@ const HTPASSWD = 'builder:$2b$04$AW9Tj5cBsFuepCMVAT8RzeD1j6nbu4uWJj13ZXCXSpA96Hh
 
 /** An empty olareg: the registry of `scripts/services.sh`, without logins. */
 export async function startOlareg(): Promise<RunningRegistry> {
+  const directory = await temporaryDirectory('olareg');
+  return await olaregOver(directory.path, directory);
+}
+
+async function olaregOver(directory: string, owned?: AsyncDisposable): Promise<RunningRegistry> {
   const stack = new AsyncDisposableStack();
-  const directory = stack.use(await temporaryDirectory('olareg'));
+  stack.use(owned);
   const port = await freePort();
   const args = [
     'serve',
@@ -26,12 +33,16 @@ export async function startOlareg(): Promise<RunningRegistry> {
     '--port',
     String(port),
     '--dir',
-    directory.path,
+    directory,
     '--api-delete',
     '--api-blob-delete',
   ];
   stack.use(await startServer({ program: 'olareg', args, url: `http://127.0.0.1:${port}/v2/` }));
-  return { address: `127.0.0.1:${port}`, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  return {
+    address: `127.0.0.1:${port}`,
+    startedAgain: () => olaregOver(directory),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
 }
 
 export type DistributionAuth =
@@ -41,13 +52,22 @@ export type DistributionAuth =
 
 /** An empty distribution registry, with TEST_LOGIN where it wants one. */
 export async function startDistribution(auth: DistributionAuth): Promise<RunningRegistry> {
+  const directory = await temporaryDirectory('distribution');
+  return await distributionOver(auth, directory.path, directory);
+}
+
+async function distributionOver(
+  auth: DistributionAuth,
+  directory: string,
+  owned?: AsyncDisposable,
+): Promise<RunningRegistry> {
   const stack = new AsyncDisposableStack();
-  const directory = stack.use(await temporaryDirectory('distribution'));
+  stack.use(owned);
   const port = await freePort();
-  const config = join(directory.path, 'config.yml');
-  await writeFile(join(directory.path, 'htpasswd'), HTPASSWD);
-  if (auth.kind === 'token') await writeFile(join(directory.path, 'jwks.json'), auth.service.jwks);
-  await writeFile(config, configOf(auth, directory.path, port));
+  const config = join(directory, `config-${port}.yml`);
+  await writeFile(join(directory, 'htpasswd'), HTPASSWD);
+  if (auth.kind === 'token') await writeFile(join(directory, 'jwks.json'), auth.service.jwks);
+  await writeFile(config, configOf(auth, directory, port));
   const args = ['serve', config];
   stack.use(
     await startServer({
@@ -57,7 +77,11 @@ export async function startDistribution(auth: DistributionAuth): Promise<Running
       env: { OTEL_TRACES_EXPORTER: 'none' },
     }),
   );
-  return { address: `127.0.0.1:${port}`, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  return {
+    address: `127.0.0.1:${port}`,
+    startedAgain: () => distributionOver(auth, directory),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
 }
 
 /** JSON is YAML. `relativeurls` lets the registry stand behind a proxy on another port. */

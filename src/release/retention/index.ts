@@ -1,5 +1,5 @@
 export { type RetentionBehind, retentionBehind } from './behind.ts';
-export type { CarriedOut } from './carry-out.ts';
+export { type CarriedOut, carryOut } from './carry-out.ts';
 export { checkPlan } from './check-plan.ts';
 export type { Deletion, Keep, RetentionPlan } from './plan.ts';
 export { planRetention } from './plan-retention.ts';

@@ -10,6 +10,8 @@ export interface RepositoryStore extends RepositoryReader {
   deleteManifest(digest: Digest, options: Cancelable): Promise<DeleteOutcome>;
   /** The tag alone; `digest` is what it named just now, and stays. */
   deleteTag(tag: string, digest: Digest, options: Cancelable): Promise<DeleteOutcome>;
+  /** The manifest by its digest, as it is there already. Nothing when it surely is not there. */
+  putAgain(digest: Digest, options: Cancelable): Promise<void>;
 }
 
 /** The distribution API (distribution-spec 1.1, "Content Management"). */
@@ -21,5 +23,9 @@ export function registryStore(client: RegistryClient, repository: Repository): R
     ...reader,
     deleteManifest: (digest, { signal }) => client.deleteManifest(repository, digest, { signal }),
     deleteTag: (tag, digest, { signal }) => deleteTag(client, repository, { tag, digest, signal }),
+    async putAgain(digest, { signal }) {
+      const found = await reader.readManifest(digest, { signal });
+      if (found !== undefined) await client.putManifest(repository, digest, found.bytes, found.mediaType, { signal });
+    },
   };
 }

@@ -317,6 +317,52 @@ for (const [name, start] of [
       expect(await present([first, own, garbage[4] ?? own, garbage[5] ?? own])).toEqual([false, true, true, true]);
     });
 
+    test('R001-24: what a store names outlives its index, also when the run is killed right before or behind that', async () => {
+      const url = `file://${state.path}/store`;
+      await using store = openStore(url, {});
+      const ends: (string | undefined)[] = [];
+      const left: { repository: string; there: readonly string[] }[] = [];
+      // Distribution keeps each manifest by itself: there is less to see.
+      const lasts = name === 'olareg' ? (['PUT', 'DELETE', 'none'] as const) : (['none'] as const);
+      for (const last of lasts) {
+        const { garbage, kept, model, own } = fourReleases();
+        repository = { ...repository, repository: `retention/${randomUUID()}` };
+        await push(model);
+        // The index over it names it no more; nothing else does.
+        const [first = own] = garbage;
+        await store.put(`manifests/sha256-${hexOf(own)}.json`, '{}', { signal });
+        await using doomed = await FaultProxy.start(registry.address);
+        await using killed = createRegistryClient({ limits: { attempts: 1 } });
+        const dying = new AbortController();
+        const path = new RegExp(`/manifests/${last === 'PUT' ? own : first}$`);
+        const methods: string[] = [];
+        doomed.requests.push = (...entries) => {
+          methods.push(...entries.filter((entry) => path.test(entry.path)).map(({ method }) => method));
+          if (methods.includes(last)) dying.abort(new Error('killed'));
+          return 0;
+        };
+        const fronted = { registry: doomed.address, repository: repository.repository };
+        const context = contextOf(client, [store]);
+        const doomedRun = { ...context, store: registryStore(killed, fronted), signal: dying.signal };
+        const ended = await runRetention(policy, { dryRun: false }, doomedRun).then(
+          () => 'none',
+          () => methods.at(-1),
+        );
+        ends.push(ended);
+        await runRetention(policy, { dryRun: false }, { ...context, store: { ...context.store, repository: fronted } });
+        expect(await isThere(first)).toBe(false);
+        left.push({ repository: repository.repository, there: [own, garbage[4] ?? own, garbage[5] ?? own, ...kept] });
+      }
+      // What the running one knows by heart must be in its files.
+      await using again = await registry.startedAgain();
+      for (const { repository: at, there } of left)
+        for (const digest of there) {
+          const where = { registry: again.address, repository: at };
+          expect((await client.getManifest(where, digest, { signal })).digest).toBe(digest);
+        }
+      expect(ends).toEqual(lasts);
+    });
+
     test('D21: a tag that moved to an expired image after the plan keeps all of it', async () => {
       const { garbage, model } = fourReleases();
       await push(model);

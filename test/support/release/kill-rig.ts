@@ -5,7 +5,7 @@ import { isIndexType, parseIndex, parseManifest } from '../../../src/oci/index.t
 import { createRegistryClient, type RegistryClient, type Repository } from '../../../src/registry/index.ts';
 import { startCommand } from '../command-line.ts';
 import { runInProcess } from '../in-process.ts';
-import { startDistribution, startOlareg } from '../registry.ts';
+import { type RunningRegistry, startDistribution, startOlareg } from '../registry.ts';
 import { serviceSetting } from '../services.ts';
 import { temporaryStateDirectory } from '../temporary-directory.ts';
 import { KillFront, type LastRequest } from './kill-front.ts';
@@ -55,12 +55,12 @@ export type KillOutcome =
 /** Registry and store with one front before both. */
 export class KillRig implements AsyncDisposable {
   readonly #front: KillFront;
-  readonly #registry: string;
+  readonly #registry: RunningRegistry;
   readonly #directory: string;
   readonly #client: RegistryClient;
   readonly #stack: AsyncDisposableStack;
 
-  private constructor(front: KillFront, registry: string, directory: string, stack: AsyncDisposableStack) {
+  private constructor(front: KillFront, registry: RunningRegistry, directory: string, stack: AsyncDisposableStack) {
     this.#front = front;
     this.#registry = registry;
     this.#directory = directory;
@@ -74,7 +74,7 @@ export class KillRig implements AsyncDisposable {
     const store = new URL(serviceSetting('AWS_ENDPOINT_URL')).host;
     const front = stack.use(await KillFront.start([running.address, store]));
     const directory = stack.use(await temporaryStateDirectory('kill')).path;
-    return new KillRig(front, running.address, directory, stack);
+    return new KillRig(front, running, directory, stack);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -98,6 +98,9 @@ export class KillRig implements AsyncDisposable {
     const again = await runInProcess(given.args, { ...process.env, ...place.env });
     deepEqual([again.exitCode, again.exitCode === 0 ? '' : again.stderr], [0, '']);
     await requireEnd(given, between, place);
+    // What the running one knows by heart must be in its files.
+    await using files = await this.#registry.startedAgain();
+    await requireWhole(given.live, { ...place, direct: { ...place.direct, registry: files.address } });
     return outcome;
   }
 
@@ -124,7 +127,7 @@ export class KillRig implements AsyncDisposable {
     return {
       client: this.#client,
       fronted: { registry, repository },
-      direct: { registry: this.#registry, repository },
+      direct: { registry: this.#registry.address, repository },
       storeUrl: `s3://clipyard/kill/${id}`,
       env: { ...env, AWS_ENDPOINT_URL: `http://${store}` },
       directEnv: { ...process.env, ...env },

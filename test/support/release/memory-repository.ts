@@ -131,6 +131,12 @@ export class MemoryRepository {
     };
   }
 
+  /** Those that are there. */
+  childrenOf(digest: Digest): readonly Digest[] {
+    const { manifests = [] } = this.#document(digest);
+    return manifests.map((child) => child.digest).filter((child) => this.manifests.has(child));
+  }
+
   /** Removes a manifest and every tag on it, as a registry does. */
   remove(digest: Digest): void {
     this.manifests.delete(digest);
@@ -161,9 +167,15 @@ export class MemoryRepository {
       .map((digest) => this.descriptorOf(digest));
   }
 
-  #document(digest: Digest): { readonly subject?: { readonly digest: Digest } } {
-    const bytes = this.manifests.get(digest)?.bytes ?? new Uint8Array();
-    return JSON.parse(Buffer.from(bytes).toString()) as { subject?: { digest: Digest } };
+  #document(digest: Digest): {
+    readonly subject?: { readonly digest: Digest };
+    readonly manifests?: readonly { readonly digest: Digest }[];
+  } {
+    const bytes = this.manifests.get(digest)?.bytes ?? Buffer.from('{}');
+    return JSON.parse(Buffer.from(bytes).toString()) as {
+      subject?: { digest: Digest };
+      manifests?: { digest: Digest }[];
+    };
   }
 
   #fetched(digest: Digest): FetchedManifest | undefined {

@@ -1,5 +1,6 @@
 import type { Digest } from '../../../src/digest/index.ts';
 import {
+  carryOut,
   checkPlan,
   type Inventory,
   planRetention,
@@ -8,6 +9,7 @@ import {
   readInventory,
 } from '../../../src/release/index.ts';
 import type { MemoryRepository } from './memory-repository.ts';
+import { memoryStore } from './memory-store.ts';
 import { randomRegistry, seeded } from './random-registry.ts';
 
 const { signal } = new AbortController();
@@ -36,7 +38,7 @@ export async function checkRandomRegistry(seed: number): Promise<ModelResult> {
       throw say(`the checker takes ${JSON.stringify(forgery.deletions.at(-1))}`);
 
   const needed = needs(repository, before, plan, rules);
-  carryOut(repository, plan);
+  await carryOut(plan.deletions, before, memoryStore(repository), { signal });
   for (const digest of needed) if (!repository.manifests.has(digest)) throw say(`${digest} is lost`);
   const after = await readInventory(repository.reader(), { signal, alsoLookAt });
   for (const digest of after.seesUntagged ? leftovers(after, rules) : expiredLeft(before, after, needed))
@@ -53,13 +55,6 @@ function expiredLeft(before: Inventory, after: Inventory, needed: ReadonlySet<Di
   const strays = [...before.manifests.keys()].filter((digest) => !needed.has(digest) && !expired.has(digest));
   const stays = spread(before, new Set([...needed, ...strays]));
   return [...expired].filter((digest) => !stays.has(digest) && after.manifests.has(digest));
-}
-
-/** As a registry does it: a manifest goes with all its tags. */
-export function carryOut(repository: MemoryRepository, { deletions }: RetentionPlan): void {
-  for (const deletion of deletions)
-    if (deletion.kind === 'tag') repository.tags.delete(deletion.tag);
-    else repository.remove(deletion.digest);
 }
 
 /** Plans that delete one thing too much. */
