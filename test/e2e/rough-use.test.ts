@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { buildJson, commandError, commandJson, runCommand, startCommand } from '../support/command-line.ts';
 import { serviceSetting } from '../support/services.ts';
 import { smallContext } from '../support/small-context.ts';
@@ -69,8 +69,12 @@ test('a mount below an overlay is MOUNT_BUSY in the end, not an endless wait', a
   } finally {
     await tool('umount', layers['merged'] ?? '');
   }
-  await sleep(500);
-  expect(await commandError(['umount', mountpoint])).toMatchObject({ code: 'MOUNT_NOT_FOUND' });
+  await vi.waitFor(
+    async () => {
+      expect(await commandError(['umount', mountpoint])).toMatchObject({ code: 'MOUNT_NOT_FOUND' });
+    },
+    { timeout: 15_000, interval: 500 },
+  );
 });
 
 test('the same blobs are indexed as layers of a Docker image and of an OCI image', async () => {
