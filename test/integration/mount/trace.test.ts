@@ -107,7 +107,8 @@ test('a published profile spares the rebuilt image its waits', async () => {
   expect(waitsOf(with_)).toBeLessThanOrEqual(2);
   expect(with_.replay).toMatchObject({ state: 'done', chunks: FILES.length });
   expect(with_.replay?.used).toBeGreaterThanOrEqual(FILES.length - 2);
-  expect(with_.requests).toBeLessThanOrEqual(without.requests);
+  // Eleven answers at once may look like a link with long waits; then what lies on both sides of the changed chunk comes with it.
+  expect(with_.requests).toBeLessThanOrEqual(without.requests + 2);
 });
 
 test('what is no trace or profile is refused before anything is mounted', async () => {
