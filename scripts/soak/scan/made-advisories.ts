@@ -1,4 +1,4 @@
-import type { ScannedPackage } from './scanned.ts';
+import type { Package } from '../../../src/release/index.ts';
 
 const SEVERITIES = ['LOW', 'MEDIUM', 'HIGH', 'CRITICAL'] as const;
 /** trivy's numbers of them; 0 is unknown. */
@@ -18,7 +18,7 @@ export interface MadeAdvisory {
 }
 
 /** For each package one that is about its version, and one whose fix it has already; of libraries also one that begins later. */
-export function makeAdvisories(packages: readonly ScannedPackage[]): readonly MadeAdvisory[] {
+export function makeAdvisories(packages: readonly Package[]): readonly MadeAdvisory[] {
   const one = new Map(packages.map((each) => [`${each.ecosystem} ${each.source} ${each.version}`, each]));
   return [...one.values()]
     .flatMap(({ ecosystem, source, version }) => {

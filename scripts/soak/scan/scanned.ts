@@ -1,19 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
+import type { Package } from '../../../src/release/index.ts';
 
 const root = join(import.meta.dirname, '../../..');
 
-export interface ScannedPackage {
-  readonly name: string;
-  readonly version: string;
-  readonly ecosystem: string;
-  readonly source: string;
-  readonly purl: string;
-  readonly path: string;
-}
-
 export interface Scanned {
-  readonly packages: readonly ScannedPackage[];
+  readonly packages: readonly Package[];
   readonly findings: readonly {
     readonly rule: string;
     readonly severity: string;

@@ -3,6 +3,7 @@ import { connectBuildkit } from '../../buildkit/index.ts';
 import { messageOf, WorkerError } from '../../errors/index.ts';
 import { makeDirectory } from '../../files/index.ts';
 import { findNativeTool } from '../../native/index.ts';
+import { findProgram } from '../../release/index.ts';
 import type { CommandContext } from '../context.ts';
 import { formatBytes, writeResult } from '../output.ts';
 import { parseRegistryTarget } from '../parse-options.ts';
@@ -119,15 +120,7 @@ export async function checkPrivilege(uid: number | undefined, path: string): Pro
 }
 
 async function programOn(path: string, name: string): Promise<string | undefined> {
-  for (const directory of path.split(':')) {
-    const file = `${directory}/${name}`;
-    const isThere = await access(file, constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (isThere) return file;
-  }
-  return undefined;
+  return (await findProgram(name, 'auto', { PATH: path }))?.path;
 }
 
 function checkRunc({ env }: CommandContext): CheckBody {
